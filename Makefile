@@ -1,0 +1,55 @@
+# Everything a user or developer types. `make` alone lists it. Each recipe also works without make.
+PYTHON ?= python3
+VENV   ?= .venv
+SEED   ?= 1
+OUT    ?= runs/chip_yin_yang_axonal.h5
+BIN    := $(VENV)/bin
+
+.DEFAULT_GOAL := help
+
+##@ Start here
+.PHONY: help
+help: ## List the targets
+	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: install
+install: $(VENV)/.installed ## Create .venv and install the project with its development tools
+
+$(VENV)/.installed: setup.cfg pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	touch $@
+
+.PHONY: delgrad
+delgrad: install ## Train weights and delays in the loop with the emulated chip (SEED=, OUT=); goes on if interrupted
+	@if [ -f $(OUT).part ]; then $(BIN)/neurohil delgrad --resume $(OUT).part; \
+	else $(BIN)/neurohil delgrad chip_yin_yang_axonal --seed $(SEED) --out $(OUT); fi
+
+##@ Check
+.PHONY: test
+test: install ## Run the test suite
+	$(BIN)/python -m pytest -q
+
+.PHONY: test-slow
+test-slow: install ## Run the tests that take minutes
+	$(BIN)/python -m pytest -q -m slow
+
+.PHONY: test-nojit
+test-nojit: install ## Run the suite without the compiler, with true coverage of the kernels
+	NUMBA_DISABLE_JIT=1 $(BIN)/python -m pytest -q --cov --cov-report=term
+
+.PHONY: test-bounds
+test-bounds: install ## Run the suite with bounds checks in the kernels
+	NUMBA_BOUNDSCHECK=1 NUMBA_CACHE_DIR=$$(mktemp -d) $(BIN)/python -m pytest -q
+
+.PHONY: lint
+lint: install ## Check style and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+##@ Housekeeping
+.PHONY: clean
+clean: ## Remove the environment and all caches (runs/ stays)
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

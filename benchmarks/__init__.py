@@ -1,0 +1,1 @@
+"""Measurements, run from the checkout: `python -m benchmarks.NAME`. Never installed; public API only."""

@@ -1,0 +1,79 @@
+"""Test accuracy of the named experiments over seeds: the table of docs/results.md.
+
+Seeds of chip experiments also change the serial number, so that the spread covers chips, not only trials.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+IDEAL = ["yin_yang_weights", "yin_yang_axonal", "yin_yang_dendritic", "yin_yang_synaptic"]
+SMALL = "yin_yang_synaptic --set network.hidden=5"
+SMALL_RATES = "--set training.learning_rate_weights=0.015 --set training.learning_rate_delays=0.01"
+CHIP = ["chip_yin_yang_weights", "chip_yin_yang_axonal"]
+
+
+def train(job: tuple[str, int]) -> dict:
+    """Run one experiment (name and --set options) with one seed; returns its results."""
+    from hil.commands.delgrad import Run, load
+
+    experiment, seed = job
+    name, *options = experiment.split()
+    overrides = [option for option in options if option != "--set"] + [f"seed={seed}"]
+    if name.startswith("chip"):
+        overrides.append(f"target.serial={66 + seed - 1}")
+    run = Run(load(name, overrides))
+    bumped = [run.train_epoch()[0].bumped for _ in range(run.config.epochs)]
+    tested = run.evaluate("test")
+    return {
+        "experiment": experiment,
+        "seed": seed,
+        "test_accuracy": tested.accuracy,
+        "missing_spikes": tested.missing_spikes,
+        "bumped_batches": float(np.mean(bumped)),
+    }
+
+
+def table(results: Sequence[dict]) -> str:
+    """Markdown: one row per experiment with median, range, and the single seeds."""
+    lines = ["| experiment | median | min ... max | seeds | missing spikes (median) | bumped batches |"]
+    lines.append("| --- | --- | --- | --- | --- | --- |")
+    for experiment in dict.fromkeys(r["experiment"] for r in results):
+        rows = sorted((r for r in results if r["experiment"] == experiment), key=lambda r: r["seed"])
+        accuracy = np.array([100 * r["test_accuracy"] for r in rows])
+        missing = np.median([r["missing_spikes"] for r in rows])
+        bumped = 100 * np.mean([r["bumped_batches"] for r in rows])
+        single = ", ".join(f"{a:.1f}" for a in accuracy)
+        lines.append(
+            f"| `{experiment}` | **{np.median(accuracy):.1f} %** | {accuracy.min():.1f} ... {accuracy.max():.1f} "
+            f"| {single} | {missing:.0f} of 3000 | {bumped:.0f} % |"
+        )
+    return "\n".join(lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("experiments", nargs="*", default=[*IDEAL, f"{SMALL} {SMALL_RATES}", *CHIP])
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--out", type=Path, default=Path("runs/accuracy.json"))
+    options = parser.parse_args()
+    os.environ.setdefault("NUMBA_NUM_THREADS", "1")  # one process per core
+    jobs = [(experiment, seed) for experiment in options.experiments for seed in range(1, options.seeds + 1)]
+    with ProcessPoolExecutor(mp_context=get_context("spawn")) as pool:
+        results = list(tqdm(pool.map(train, jobs), total=len(jobs), unit="run", disable=None))
+    options.out.parent.mkdir(parents=True, exist_ok=True)
+    options.out.write_text(json.dumps(results, indent=1))
+    print(table(results))
+
+
+if __name__ == "__main__":
+    main()

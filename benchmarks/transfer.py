@@ -1,0 +1,53 @@
+"""What a network that was trained in the loop with one emulated chip is worth on another.
+
+Three numbers per pair of chips: on its own chip, on the other chip as it is, on the other chip after it was trained
+there for some more epochs. Each accuracy is the mean of several noisy evaluations on the test set.
+"""
+
+from __future__ import annotations
+
+import argparse
+
+import numpy as np
+from tqdm import tqdm
+
+from hil.commands.delgrad import Run, load
+
+
+def mean_accuracy(run: Run, evaluations: int) -> float:
+    """Mean test accuracy over noisy evaluations."""
+    return float(np.mean([run.evaluate("test").accuracy for _ in range(evaluations)]))
+
+
+def transfer(experiment: str, seed: int, serials: tuple[int, int], more_epochs: int, evaluations: int) -> list[float]:
+    """Accuracy on the home chip, on the other chip, and there after `more_epochs` of training."""
+    home, other = (Run(load(experiment, [f"seed={seed}", f"target.serial={serial}"])) for serial in serials)
+    for _ in tqdm(range(home.config.epochs), desc=f"serial {serials[0]}", leave=False, disable=None):
+        home.train_epoch()
+    at_home = mean_accuracy(home, evaluations)
+    other.load_state(home.state())
+    moved = mean_accuracy(other, evaluations)
+    for _ in tqdm(range(more_epochs), desc=f"serial {serials[1]}", leave=False, disable=None):
+        other.train_epoch()
+    return [at_home, moved, mean_accuracy(other, evaluations)]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--experiment", default="chip_yin_yang_axonal")
+    parser.add_argument("--pairs", type=int, default=3, help="pairs of chips")
+    parser.add_argument("--more-epochs", type=int, default=50)
+    parser.add_argument("--evaluations", type=int, default=5)
+    options = parser.parse_args()
+    print("| home serial | other serial | at home | moved as it is | trained again |\n| --- | --- | --- | --- | --- |")
+    rows = []
+    for k in range(options.pairs):
+        serials = (66 + k, 166 + k)
+        row = transfer(options.experiment, k + 1, serials, options.more_epochs, options.evaluations)
+        print(f"| {serials[0]} | {serials[1]} | " + " | ".join(f"{100 * a:.1f} %" for a in row) + " |", flush=True)
+        rows.append(row)
+    print("| median | | " + " | ".join(f"**{100 * a:.1f} %**" for a in np.median(rows, axis=0)) + " |")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,86 @@
+"""The command line: `neurohil SUBCOMMAND ...`. Heavy packages load only when a subcommand runs."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from hil import __version__
+from hil.errors import UserError
+
+OK, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit code (0 ok, 1 failed at run time, 2 bad usage or config)."""
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    try:
+        options.command(options)
+    except UserError as error:
+        print(f"neurohil: {error}", file=sys.stderr)
+        return USAGE
+    except OSError as error:
+        print(f"neurohil: {error}", file=sys.stderr)
+        return FAILED
+    except KeyboardInterrupt as interrupt:
+        print(f"\nneurohil: {interrupt or 'interrupted'}", file=sys.stderr)
+        return INTERRUPTED
+    return OK
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="neurohil", description="A laboratory without the laboratory: train in the loop with emulated hardware."
+    )
+    parser.add_argument("--version", action="version", version=f"neurohil {__version__}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    _add_delgrad(commands)
+    return parser
+
+
+def _add_delgrad(commands: argparse._SubParsersAction) -> None:
+    delgrad = commands.add_parser(
+        "delgrad",
+        help="train weights and delays from spike times",
+        description="Train a spiking network with DelGrad, on ideal neurons or in the loop with the emulated chip.",
+    )
+    delgrad.set_defaults(command=_delgrad)
+    delgrad.add_argument("experiment", nargs="?", help="a name from --list, or a .toml file")
+    delgrad.add_argument("--list", action="store_true", help="list the experiments and stop")
+    delgrad.add_argument("--seed", type=int, metavar="N", help="seed of initial values, order, and trial noise")
+    delgrad.add_argument("--serial", type=int, metavar="N", help="serial number of the emulated chip")
+    delgrad.add_argument("--epochs", type=int, metavar="N", help="number of epochs")
+    delgrad.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", help="change a config value, e.g. training.batch=50"
+    )
+    delgrad.add_argument("--out", metavar="FILE", help="trace to write (default runs/EXPERIMENT-seedN.h5)")
+    delgrad.add_argument("--resume", metavar="FILE", help="go on with an interrupted run")
+    delgrad.add_argument("--json", action="store_true", help="print the results as one JSON line at the end")
+
+
+def _delgrad(options: argparse.Namespace) -> None:
+    if options.list:
+        from hil.config import experiment_summaries
+
+        for name, summary in experiment_summaries().items():
+            print(f"{name:<26} {summary}")
+        return
+    names = ("experiment", "seed", "serial", "epochs", "set", "out")
+    given = [name for name in names if getattr(options, name) not in (None, [])]
+    if options.resume and given:
+        raise UserError(f"--resume takes everything from the interrupted run; drop {', '.join(given)}")
+    if not options.resume and not options.experiment:
+        raise UserError("name an experiment (neurohil delgrad --list shows them) or give --resume FILE")
+    from hil.commands import delgrad
+
+    if options.resume:
+        delgrad.resume(options.resume, options.json)
+        return
+    overrides = [f"{name}={getattr(options, name)}" for name in ("seed", "epochs") if getattr(options, name) is not None]
+    if options.serial is not None:
+        overrides.append(f"target.serial={options.serial}")
+    delgrad.start(options.experiment, [*options.set, *overrides], options.out, options.json)
+
+

@@ -1,0 +1,1 @@
+"""One module per subcommand: it puts config, target, training and trace together."""

@@ -1,0 +1,279 @@
+"""`neurohil delgrad`: config -> target and network -> loop -> trace, picture and summary."""
+
+from __future__ import annotations
+
+import json
+import signal
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+import numpy as np
+from tqdm import tqdm
+
+from hil.config import experiment_text, parse, to_toml
+from hil.datasets import yin_yang
+from hil.delgrad.network import Network, NetworkConfig, NotNegative
+from hil.delgrad.training import EpochResult, Evaluation, Trainer, TrainingConfig
+from hil.errors import UserError
+from hil.protocols import Floats, SpikingTarget
+from hil.seeds import stream
+from hil.targets.brainscales import BrainscalesConfig, BrainscalesTarget
+from hil.targets.ideal import IdealConfig, IdealTarget
+from hil.trace.plots import draw_delgrad
+from hil.trace.reader import Trace
+from hil.trace.schema import Layout, delgrad_layout
+from hil.trace.writer import TraceWriter
+
+CLASSES = 3
+MAP_SIDE = 61
+
+
+class DataConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How Yin-Yang becomes spikes; times in tau_s."""
+
+    t_early: NotNegative
+    t_late: NotNegative
+    copies: Annotated[int, msgspec.Meta(ge=1)] = 1
+    bias_time: NotNegative | None = None
+
+    def encode(self, samples: Floats) -> Floats:
+        """Spike times (n, lines)."""
+        return yin_yang.encode(samples, self.t_early, self.t_late, self.bias_time, self.copies)
+
+
+class DelGradConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A whole experiment."""
+
+    summary: str
+    seed: Annotated[int, msgspec.Meta(ge=0)]
+    epochs: Annotated[int, msgspec.Meta(ge=1)]
+    data: DataConfig
+    network: NetworkConfig
+    training: TrainingConfig
+    target: IdealConfig | BrainscalesConfig
+    experiment: str = "unnamed"
+
+
+def start(experiment: str, overrides: Sequence[str], out: str | None, as_json: bool) -> None:
+    """Run a new experiment; trace to `out` (default runs/EXPERIMENT-seedN.h5), picture beside it."""
+    config = load(experiment, overrides)
+    path = Path(out) if out else Path("runs") / f"{config.experiment}-seed{config.seed}.h5"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    run = Run(config)
+    _finish(run, run.open_trace(path), path, as_json)
+
+
+def resume(part: str, as_json: bool) -> None:
+    """Go on with an interrupted run, to the same bits as if it had never stopped."""
+    interrupted = Path(part)
+    with Trace(interrupted) as trace:
+        if trace.complete:
+            raise UserError(f"{part} is complete; start a new run instead")
+        config = parse(trace.config, DelGradConfig)
+        state = trace.state() if trace.epochs else None
+    path = interrupted.with_name(interrupted.name.removesuffix(".part"))
+    run = Run(config)
+    if state is not None:
+        run.load_state(state)
+    _finish(run, run.reopen_trace(interrupted), path, as_json)
+
+
+def load(experiment: str, overrides: Sequence[str] = ()) -> DelGradConfig:
+    """Validated config of a shipped experiment or a .toml file."""
+    name = Path(experiment).name.removesuffix(".toml")
+    return parse(experiment_text(experiment), DelGradConfig, [*overrides, f'experiment="{name}"'])
+
+
+def build_target(config: DelGradConfig) -> SpikingTarget:
+    """The target that the config names."""
+    network = config.network
+    if isinstance(config.target, BrainscalesConfig):
+        return BrainscalesTarget(config.target, network.threshold, network.tau_ratio, config.seed)
+    return IdealTarget(network.threshold, network.tau_ratio)
+
+
+class Run:
+    """One experiment, ready to train: data, target, network and trainer.
+
+    Raises
+    ------
+    UserError
+        If the network does not fit the target; nothing has been written then.
+    """
+
+    def __init__(self, config: DelGradConfig) -> None:
+        self.config = config
+        self.data = {name: yin_yang.load(name) for name in ("train", "validation", "test")}
+        self.inputs = {name: config.data.encode(split.samples) for name, split in self.data.items()}
+        n_in = self.inputs["train"].shape[1]
+        self.network = Network(config.network, n_in, CLASSES, config.data.copies, stream(config.seed, "init"))
+        self.target = build_target(config)
+        self.target.write(self.network.layers())
+        self.trainer = Trainer(config.training, self.network, self.target, config.seed)
+        self._chip_seconds_before = 0.0
+
+    def train_epoch(self) -> tuple[EpochResult, Evaluation]:
+        """One epoch on the training data, then an evaluation on the validation data."""
+        trained = self.trainer.train_epoch(self.inputs["train"], self.data["train"].labels)
+        return trained, self.evaluate("validation")
+
+    def evaluate(self, split: str) -> Evaluation:
+        """Accuracy, decisions and output times on a split."""
+        return self.trainer.evaluate(self.inputs[split], self.data[split].labels)
+
+    def chip_seconds(self) -> float:
+        """Time that the target has spent in real-time sections since the start of the whole run."""
+        return round(self._chip_seconds_before + self.target.account()["chip_seconds"], 9)
+
+    def state(self) -> Floats:
+        """All that the run goes on from."""
+        return np.append(self.trainer.state(), self.chip_seconds())
+
+    def load_state(self, state: Floats) -> None:
+        """Go on from a vector that `state` returned."""
+        self.trainer.load_state(state[:-1])
+        self._chip_seconds_before = float(state[-1])
+
+    def layout(self) -> Layout:
+        """What the trace of this run holds."""
+        delays = self.network.delay_parameters or [np.empty(0)] * len(self.network.weights)
+        return delgrad_layout(
+            layers=[self.network.weights[0].shape[0], *(w.shape[1] for w in self.network.weights)],
+            delays=[d.size for d in delays],
+            test_size=len(self.inputs["test"]),
+            time_units="us" if self.target.tau_us else "1",
+            quantities=self.target.fixed_pattern(),
+        )
+
+    def open_trace(self, path: Path) -> TraceWriter:
+        """A new trace for this run."""
+        return TraceWriter(path, self.layout(), self.config.experiment, to_toml(self.config), self.state().size)
+
+    def reopen_trace(self, part: Path) -> TraceWriter:
+        """The interrupted trace of this run, ready to go on."""
+        return TraceWriter.resume(part, self.layout(), self.config.experiment, to_toml(self.config), self.state().size)
+
+    def train(self, writer: TraceWriter) -> None:
+        """Train to the last epoch, a row of the trace per epoch."""
+        progress = tqdm(
+            total=self.config.epochs, initial=self.trainer.epoch, unit="epoch", disable=None, dynamic_ncols=True
+        )
+        with progress:
+            while self.trainer.epoch < self.config.epochs:
+                trained, validated = self.train_epoch()
+                writer.append_epoch(self._epoch_values(trained, validated), self.state())
+                progress.set_postfix_str(f"loss {trained.loss:.3f}, validation {validated.accuracy:.1%}")
+                progress.update()
+
+    def conclude(self, writer: TraceWriter) -> dict[str, Any]:
+        """Test once, watch one sample of each class, map the plane, close the trace; returns the results."""
+        validated, tested = self.evaluate("validation"), self.evaluate("test")
+        results = {
+            "test_accuracy": tested.accuracy,
+            "validation_accuracy": validated.accuracy,
+            "missing_spikes": tested.missing_spikes,
+            "chip_seconds": self.chip_seconds(),
+        }
+        scale = self.target.tau_us or 1.0
+        test = self.data["test"]
+        values: dict[str, Any] = {f"run/results/{name}": value for name, value in results.items()}
+        values |= {
+            "run/decisions/predicted": tested.decisions,
+            "run/decisions/label": test.labels,
+            "run/decisions/x": test.samples[:, 0],
+            "run/decisions/y": test.samples[:, 1],
+            "run/test_times/spike_time": tested.times.T * scale,
+        }
+        values |= self._map_values() | self._sample_values(tested, scale)
+        writer.finish(values)
+        return results
+
+    def _map_values(self) -> dict[str, Any]:
+        """The class that the network sees at each point of a grid over the square."""
+        side = np.linspace(0.0, 1.0, MAP_SIDE)
+        x, y = (grid.ravel() for grid in np.meshgrid(side, side))
+        points = self.config.data.encode(np.column_stack([x, y, 1.0 - x, 1.0 - y]))
+        seen = self.trainer.evaluate(points, np.zeros(len(points), dtype=np.int64))
+        return {
+            "run/decision_map/predicted": seen.decisions.reshape(MAP_SIDE, MAP_SIDE),
+            "run/decision_map/x": side,
+            "run/decision_map/y": side,
+        }
+
+    def _sample_values(self, tested: Evaluation, scale: float) -> dict[str, Any]:
+        """Events and membranes of the first test sample of each class, until all outputs have spiked."""
+        chosen = [int(np.flatnonzero(self.data["test"].labels == c)[0]) for c in range(CLASSES)]
+        spiked = tested.times[chosen][np.isfinite(tested.times[chosen])]
+        duration = float(np.ceil(spiked.max(initial=self.config.data.t_late)) + 1.0)
+        values: dict[str, Any] = {}
+        for k, sample in enumerate(chosen):
+            seen = self.trainer.watch(self.inputs["test"][sample], duration)
+            values |= {
+                f"run/samples/{k}/raster/layer": seen.event_kinds,
+                f"run/samples/{k}/raster/time": seen.event_times * scale,
+                f"run/samples/{k}/raster/neuron": seen.event_neurons,
+                f"run/samples/{k}/membrane/potential": seen.membrane,
+                f"run/samples/{k}/membrane/time": seen.membrane_times * scale,
+            }
+        return values
+
+    def _epoch_values(self, trained: EpochResult, validated: Evaluation) -> dict[str, Any]:
+        scale = self.target.tau_us or 1.0
+        values: dict[str, Any] = {
+            "run/accuracy/validation_accuracy": validated.accuracy,
+            "run/accuracy/train_accuracy": trained.accuracy,
+            "run/loss/train_loss": trained.loss,
+            "run/silence/bumped_batches": trained.bumped,
+            "run/silence/missing_spikes": trained.missing,
+        }
+        values |= {f"run/weights_{k}/weights": w for k, w in enumerate(self.network.weights)}
+        values |= {f"run/delays_{k}/delays": d.ravel() * scale for k, d in enumerate(self.network.delays())}
+        return values
+
+
+def _finish(run: Run, writer: TraceWriter, path: Path, as_json: bool) -> None:
+    """Train, conclude, draw, report. An interruption leaves a trace that `resume` goes on with."""
+    began = time.perf_counter()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        with writer:
+            run.train(writer)
+            results = run.conclude(writer)
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(
+            f"stopped after {run.trainer.epoch} of {run.config.epochs} epochs; "
+            f"go on with: neurohil delgrad --resume {path}.part"
+        ) from None
+    picture = path.with_suffix(".png")
+    draw_delgrad(path, picture)
+    seconds = time.perf_counter() - began
+    _print_table(run, results, seconds, path, picture)
+    if as_json:
+        config = run.config
+        serial = getattr(config.target, "serial", None)
+        facts = {"experiment": config.experiment, "epochs": config.epochs, "seed": config.seed, "serial": serial}
+        print(json.dumps(facts | results | {"seconds": round(seconds, 3), "trace": str(path)}))
+
+
+def _print_table(run: Run, results: dict[str, Any], seconds: float, path: Path, picture: Path) -> None:
+    config = run.config
+    target = "ideal neurons"
+    if isinstance(config.target, BrainscalesConfig):
+        target = f"emulated chip {config.target.preset}, serial {config.target.serial}"
+    outputs = CLASSES * len(run.inputs["test"])
+    rows = [
+        ("test accuracy", f"{results['test_accuracy']:.1%}"),
+        ("validation accuracy", f"{results['validation_accuracy']:.1%}"),
+        ("missing output spikes", f"{results['missing_spikes']} of {outputs} in the test"),
+        ("wall time", f"{seconds:.1f} s"),
+        ("trace", str(path)),
+        ("picture", str(picture)),
+    ]
+    if results["chip_seconds"]:
+        rows.insert(3, ("chip time", f"{results['chip_seconds']:.1f} s of real-time sections (emulated)"))
+    print(f"{config.experiment}: {config.epochs} epochs, seed {config.seed}, {target}")
+    for name, value in rows:
+        print(f"  {name:<22} {value}")

@@ -1,0 +1,203 @@
+"""The loop: write, run, loss, exact gradient from observed spike times, update of the host's float parameters.
+
+The recipe is that of DelGrad's published code: Adam with step decay, weight bumping for silent neurons, the
+gradient cut. The trainer sees a target through its protocol alone, so the same code drives every target.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, NamedTuple
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from hil.delgrad import losses
+from hil.delgrad.network import Network, NotNegative, Positive
+from hil.optimizers import Adam, step_decay
+from hil.protocols import Floats, SampleRecord, SpikingTarget
+from hil.seeds import stream
+
+Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
+
+
+class ShiftInvariantMse(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="shift_invariant_mse", tag_field="kind"):
+    """Wrong outputs shall spike `margin` tau_s after the right one."""
+
+    margin: Positive
+
+    def __call__(self, times: Floats, labels: NDArray[np.int64]) -> losses.Loss:
+        return losses.shift_invariant_mse(times, labels, self.margin)
+
+    def decide(self, times: Floats) -> NDArray[np.int64]:
+        return losses.first_spike_class(times)
+
+
+class CrossEntropy(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="cross_entropy", tag_field="kind"):
+    """Time-to-first-spike cross entropy with a pull to early spikes."""
+
+    xi: Positive = 0.2
+    alpha: NotNegative = 0.005
+    beta: Positive = 1.0
+
+    def __call__(self, times: Floats, labels: NDArray[np.int64]) -> losses.Loss:
+        return losses.time_to_first_spike_cross_entropy(times, labels, self.xi, self.alpha, self.beta)
+
+    def decide(self, times: Floats) -> NDArray[np.int64]:
+        return losses.first_spike_class(times)
+
+
+class MeanSquaredError(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="mse", tag_field="kind"):
+    """Absolute target times of the right and the wrong outputs, in tau_s."""
+
+    t_correct: NotNegative
+    t_wrong: NotNegative
+
+    def __call__(self, times: Floats, labels: NDArray[np.int64]) -> losses.Loss:
+        return losses.mean_squared_error(times, labels, self.t_correct, self.t_wrong)
+
+    def decide(self, times: Floats) -> NDArray[np.int64]:
+        return losses.nearest_class(times, self.t_correct)
+
+
+class TrainingConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How the parameters are updated.
+
+    max_missing is the share of silent (sample, neuron) pairs per layer above which the layer's weights are bumped
+    instead of trained; max_dw is the gradient cut.
+    """
+
+    loss: ShiftInvariantMse | CrossEntropy | MeanSquaredError
+    batch: Annotated[int, msgspec.Meta(ge=1)]
+    learning_rate_weights: NotNegative
+    learning_rate_delays: NotNegative = 0.0
+    decay: Annotated[float, msgspec.Meta(gt=0, le=1)] = 0.95
+    decay_epochs: Annotated[int, msgspec.Meta(ge=1)] = 20
+    max_missing: tuple[Share, Share] = (0.3, 0.0)
+    max_dw: Positive = 0.2
+    bump: Positive = 5e-4
+
+
+class Evaluation(NamedTuple):
+    """What a target answered to a data set: accuracy 0..1, decisions (n,) with -1 for none, times (n, n_out)."""
+
+    accuracy: float
+    decisions: NDArray[np.int64]
+    times: Floats
+
+    @property
+    def missing_spikes(self) -> int:
+        """Output spikes that never came, over all samples and outputs."""
+        return int(np.isinf(self.times).sum())
+
+
+class EpochResult(NamedTuple):
+    """Means over one epoch of training."""
+
+    loss: float
+    accuracy: float
+    bumped: float
+    missing: float
+
+
+class Trainer:
+    """Trains a network on a target. Everything that an epoch depends on is in `state`."""
+
+    def __init__(self, config: TrainingConfig, network: Network, target: SpikingTarget, seed: int) -> None:
+        self.config = config
+        self.network = network
+        self.target = target
+        self.epoch = 0
+        self._seed = seed
+        self._adam = Adam(network.parameters)
+        self._bumped_layer = -1
+        self._bump = config.bump
+        self._trial = 0
+        self._confine_weights()
+
+    def train_epoch(self, inputs: Floats, labels: NDArray[np.int64]) -> EpochResult:
+        """One pass over inputs (n, n_in) with labels (n,), shuffled."""
+        order = stream(self._seed, "shuffle", self.epoch).permutation(len(inputs))
+        loss, correct, missing, bumps, batches = 0.0, 0, 0, 0, 0
+        for start in range(0, len(order), self.config.batch):
+            chosen = order[start : start + self.config.batch]
+            step = self._step(inputs[chosen], labels[chosen])
+            loss += step.loss
+            correct += step.correct
+            missing += step.missing
+            bumps += step.bumped
+            batches += 1
+        self.epoch += 1
+        outputs = len(inputs) * self.network.weights[-1].shape[1]
+        return EpochResult(loss / len(inputs), correct / len(inputs), bumps / batches, missing / outputs)
+
+    def evaluate(self, inputs: Floats, labels: NDArray[np.int64]) -> Evaluation:
+        """Write the present parameters, run all inputs, decide."""
+        self.target.write(self.network.layers())
+        times = self.target.run(inputs, self._next_trial())[-1].spikes
+        decisions = self.config.loss.decide(times)
+        return Evaluation(float(np.mean(decisions == labels)), decisions, times)
+
+    def watch(self, inputs: Floats, duration: float) -> SampleRecord:
+        """All events and membranes of one sample (n_in,) with the parameters last written."""
+        return self.target.record(inputs, self._next_trial(), duration)
+
+    def state(self) -> Floats:
+        """All that training goes on from, as one vector."""
+        counters = np.array([self.epoch, self._trial, self._bumped_layer, self._bump], dtype=np.float64)
+        return np.concatenate([counters, *(p.ravel() for p in self.network.parameters), self._adam.state()])
+
+    def load_state(self, state: Floats) -> None:
+        """Go on from a vector that `state` returned."""
+        self.epoch, self._trial, self._bumped_layer = (int(x) for x in state[:3])
+        self._bump = float(state[3])
+        rest = state[4:]
+        for parameter in self.network.parameters:
+            parameter[...] = rest[: parameter.size].reshape(parameter.shape)
+            rest = rest[parameter.size :]
+        self._adam.load_state(rest)
+
+    def _step(self, inputs: Floats, labels: NDArray[np.int64]) -> _Step:
+        layers = self.network.layers()
+        self.target.write(layers)
+        observed = self.target.run(inputs, self._next_trial())
+        times = observed[-1].spikes
+        loss = self.config.loss(times, labels)
+        bumped = self._bump_silent([seen.spikes for seen in observed])
+        if not bumped:
+            gradients = self.network.gradients(observed, layers, loss.gradient, self.config.max_dw)
+            rate = step_decay(self.epoch, self.config.decay, self.config.decay_epochs)
+            rates = [self.config.learning_rate_weights * rate] * len(self.network.weights)
+            rates += [self.config.learning_rate_delays * rate] * len(self.network.delay_parameters)
+            self._adam.step(self.network.parameters, gradients, rates)
+        self._confine_weights()
+        correct = int(np.sum(self.config.loss.decide(times) == labels))
+        return _Step(float(loss.values.sum()), correct, int(np.isinf(times).sum()), bumped)
+
+    def _bump_silent(self, spikes: list[Floats]) -> bool:
+        """Raise all incoming weights of the neurons that were silent, in the first layer with too many of them."""
+        for index, (times, limit) in enumerate(zip(spikes, self.config.max_missing, strict=True)):
+            silent = np.isinf(times)
+            if silent.mean() > limit:
+                self._bump = 2 * self._bump if index == self._bumped_layer else self.config.bump
+                self._bumped_layer = index
+                self.network.weights[index][:, silent.any(axis=0)] += self._bump
+                return True
+        self._bumped_layer = -1
+        return False
+
+    def _confine_weights(self) -> None:
+        limit = self.target.capabilities.weight_max
+        for weights in self.network.weights:
+            np.clip(weights, -limit, limit, out=weights)
+
+    def _next_trial(self) -> int:
+        self._trial += 1
+        return self._trial
+
+
+class _Step(NamedTuple):
+    loss: float
+    correct: int
+    missing: int
+    bumped: bool

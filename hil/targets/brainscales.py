@@ -1,0 +1,195 @@
+"""The emulated BrainScaleS-2 chip as a target: placement, units, rounding, slots.
+
+The host's model units meet the chip here: one tau_s is the chip's synaptic time constant, and a weight of 1 is as
+many weight LSB as make the chip's nominal threshold equal to the model's.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+from collections.abc import Sequence
+from typing import Annotated, Literal
+
+import msgspec
+import numpy as np
+
+from brainscales_emu import ChipConfig, ChipError, place_feedforward, preset
+from brainscales_emu.chip import Chip, Probe
+from brainscales_emu.constants import (
+    CYCLES_PER_US,
+    DELAY_STEP_US,
+    MAX_DELAY_REGISTER,
+    MAX_WEIGHT,
+    MIN_DELAY_REGISTER,
+    N_CIRCUITS,
+)
+from brainscales_emu.delay import register_to_us, us_to_register
+from hil.errors import UserError
+from hil.protocols import Capabilities, Floats, Layer, LayerTimes, Quantity, SampleRecord
+from hil.targets.ideal import MEMBRANE_SAMPLES, sample_record
+
+
+class BrainscalesConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="brainscales", tag_field="kind"):
+    """Which chip: preset and serial number, changes of single values in `chip` and `noise`, and the slot of a sample."""
+
+    preset: Literal["ideal", "calibrated", "uncalibrated", "w66f3"]
+    serial: Annotated[int, msgspec.Meta(ge=0)]
+    slot_us: Annotated[float, msgspec.Meta(gt=0)] = 180.0
+    chip: dict[str, float] = {}
+    noise: dict[str, float] = {}
+
+
+class BrainscalesTarget:
+    """One emulated chip that runs a batch as one long spike train, a slot per sample, first spike per slot.
+
+    Parameters
+    ----------
+    config : BrainscalesConfig
+    threshold : float
+        The model's threshold, which fixes the scale of weights.
+    tau_ratio : int
+        tau_m / tau_s; the chip's membrane time constant is set to it.
+    seed : int
+        Of the trial-to-trial noise.
+
+    Raises
+    ------
+    UserError
+        If a value is out of the chip's range.
+    """
+
+    def __init__(self, config: BrainscalesConfig, threshold: float, tau_ratio: int, seed: int) -> None:
+        chip_config = _chip_config(config, tau_ratio)
+        self.tau_us = chip_config.tau_syn_exc_us
+        self._slot_us = config.slot_us
+        self._slot_ticks = round(config.slot_us * CYCLES_PER_US)
+        if abs(self._slot_ticks - config.slot_us * CYCLES_PER_US) > 1e-6:
+            raise UserError(
+                f"target.slot_us = {config.slot_us} us is no multiple of the time stamp of {1 / CYCLES_PER_US} us; round it"
+            )
+        swing = chip_config.threshold_lsb - chip_config.leak_lsb
+        self._scale = swing / (threshold * chip_config.synaptic_gain * self.tau_us)
+        self._chip = Chip(chip_config, serial=config.serial, seed=seed)
+        shortest_us, longest_us = register_to_us([MIN_DELAY_REGISTER, MAX_DELAY_REGISTER])
+        self.capabilities = Capabilities(
+            weight_max=MAX_WEIGHT / self._scale,
+            weight_step=1.0 / self._scale,
+            delay_kinds=frozenset({"none", "axonal"}),
+            delay_min=shortest_us / self.tau_us,
+            delay_max=longest_us / self.tau_us,
+            delay_step=DELAY_STEP_US / self.tau_us,
+            time_step=1.0 / (CYCLES_PER_US * self.tau_us),
+        )
+
+    def write(self, layers: Sequence[Layer]) -> None:
+        weights = []
+        for index, layer in enumerate(layers):
+            if layer.dendritic is not None or layer.synaptic is not None:
+                raise UserError(
+                    "network.delays: the chip's delay elements are axonal; use none or axonal, or the ideal target"
+                )
+            if not np.isfinite(layer.weights).all():
+                pre, post = np.argwhere(~np.isfinite(layer.weights))[0]
+                raise UserError(
+                    f"weights[{index}][{pre}, {post}] = {layer.weights[pre, post]} is not a number; "
+                    "lower the learning rate or look for a bad sample"
+                )
+            weights.append(np.rint(layer.weights * self._scale).astype(np.int64))
+        try:
+            registers = [None if d is None else us_to_register(d * self.tau_us) for d in (x.axonal for x in layers)]
+            self._placement = place_feedforward(layers[0].weights.shape[0], weights, registers)
+            self._chip.write(self._placement.wiring)
+        except ChipError as error:
+            raise UserError(str(error)) from error
+        self._columns = self._line_columns()
+
+    def run(self, inputs: Floats, trial: int) -> list[LayerTimes]:
+        starts = np.arange(len(inputs)) * self._slot_us
+        times_us = starts[:, None] + inputs * self.tau_us
+        sent = np.isfinite(times_us)
+        labels = np.broadcast_to(np.arange(inputs.shape[1]), inputs.shape)
+        recording = self._chip.run(times_us[sent], labels[sent], len(inputs) * self._slot_us, trial)
+        return self._layer_times(inputs, recording.ticks, recording.circuits)
+
+    def record(self, inputs: Floats, trial: int, duration: float) -> SampleRecord:
+        grid_us = np.linspace(0.0, duration * self.tau_us, MEMBRANE_SAMPLES)
+        neurons = np.concatenate(self._placement.neurons)
+        sent = np.flatnonzero(np.isfinite(inputs))
+        recording = self._chip.run(
+            inputs[sent] * self.tau_us, sent, self._slot_us, trial, Probe(neurons, grid_us)
+        )
+        observed = self._layer_times(inputs[None], recording.ticks, recording.circuits)
+        delayed = [elements is not None for elements in self._placement.delays]
+        return sample_record(inputs, observed, delayed, grid_us / self.tau_us, recording.membrane_lsb)
+
+    def account(self) -> dict[str, float]:
+        account = self._chip.account
+        return {**dataclasses.asdict(account), "chip_seconds": account.real_time_us * 1e-6}
+
+    def fixed_pattern(self) -> list[Quantity]:
+        pattern = self._chip.fixed_pattern
+        return [
+            Quantity(field.name, getattr(pattern, field.name), *_DESCRIPTIONS[field.name])
+            for field in dataclasses.fields(pattern)
+        ]
+
+    def _line_columns(self) -> np.ndarray:
+        """Column of each circuit in the table of first spikes, one past the end if nobody listens."""
+        recorded = [c for c in (*self._placement.neurons, *self._placement.delays) if c is not None]
+        lines = np.concatenate(recorded)
+        columns = np.full(N_CIRCUITS, len(lines))
+        columns[lines] = np.arange(len(lines))
+        return columns
+
+    def _layer_times(self, inputs: Floats, ticks: np.ndarray, circuits: np.ndarray) -> list[LayerTimes]:
+        """First spike of each circuit in each slot, in tau_s since the slot's start."""
+        n_lines = int(self._columns.max())
+        slots = ticks // self._slot_ticks
+        within = (ticks - slots * self._slot_ticks) * (1.0 / (CYCLES_PER_US * self.tau_us))
+        inside = slots < len(inputs)
+        first = np.full((len(inputs), n_lines + 1), np.inf)
+        np.minimum.at(first, (slots[inside], self._columns[circuits[inside]]), within[inside])
+        observed, times = [], inputs
+        for neurons, delays in zip(self._placement.neurons, self._placement.delays, strict=True):
+            arrivals = times if delays is None else np.ascontiguousarray(first[:, self._columns[delays]])
+            times = np.ascontiguousarray(first[:, self._columns[neurons]])
+            observed.append(LayerTimes(arrivals, times))
+        return observed
+
+
+_PER_CIRCUIT = ("circuit",)
+_DESCRIPTIONS = {
+    "tau_mem_us": (_PER_CIRCUIT, "us", "membrane time constant"),
+    "tau_syn_exc_us": (_PER_CIRCUIT, "us", "excitatory synaptic time constant"),
+    "tau_syn_inh_us": (_PER_CIRCUIT, "us", "inhibitory synaptic time constant"),
+    "leak_lsb": (_PER_CIRCUIT, "1", "leak potential (CADC LSB)"),
+    "reset_lsb": (_PER_CIRCUIT, "1", "reset potential (CADC LSB)"),
+    "threshold_lsb": (_PER_CIRCUIT, "1", "threshold potential (CADC LSB)"),
+    "gain_exc": (_PER_CIRCUIT, "1", "excitatory synaptic gain"),
+    "gain_inh": (_PER_CIRCUIT, "1", "inhibitory synaptic gain"),
+    "driver_gain": (("row",), "1", "gain of the synapse driver"),
+    "synapse_gain": (("row", "column"), "1", "gain of the synapse"),
+    "delay_gain": (("element",), "1", "gain of the delay element"),
+    "delay_offset_us": (("element",), "us", "offset of the delay element"),
+}
+
+
+def _chip_config(config: BrainscalesConfig, tau_ratio: int) -> ChipConfig:
+    base = preset(config.preset)
+    base = dataclasses.replace(base, tau_mem_us=tau_ratio * base.tau_syn_exc_us)
+    try:
+        noise = dataclasses.replace(base.noise, **_known("target.noise", config.noise, base.noise))
+        return dataclasses.replace(base, noise=noise, **_known("target.chip", config.chip, base, skip=("noise", "link")))
+    except ChipError as error:
+        raise UserError(str(error)) from error
+
+
+def _known(path: str, changes: dict[str, float], base: object, skip: tuple[str, ...] = ()) -> dict[str, float]:
+    names = [field.name for field in dataclasses.fields(base) if field.name not in skip]  # type: ignore[arg-type]
+    for name in changes:
+        if name not in names:
+            near = difflib.get_close_matches(name, names, n=1)
+            hint = f", did you mean {near[0]!r}?" if near else ""
+            raise UserError(f"unknown key {path}.{name}{hint}; known here: {', '.join(names)}")
+    return changes

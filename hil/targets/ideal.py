@@ -1,0 +1,92 @@
+"""The ideal target: closed-form spike times, float parameters, no noise, delays of every kind."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import msgspec
+import numpy as np
+
+from hil.delgrad.kernels import spike_times
+from hil.delgrad.spike_time import membrane
+from hil.protocols import Capabilities, Floats, Layer, LayerTimes, Quantity, SampleRecord
+
+MEMBRANE_SAMPLES = 600
+
+
+class IdealConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="ideal", tag_field="kind"):
+    """The ideal target has nothing to set."""
+
+
+class IdealTarget:
+    """Exact first spikes of current-based LIF neurons with exponential synapses, at most one each.
+
+    Parameters
+    ----------
+    threshold : float
+        Distance of the threshold from the leak potential, model units.
+    tau_ratio : int
+        tau_m / tau_s, 1 or 2.
+    """
+
+    capabilities = Capabilities(
+        weight_max=math.inf,
+        weight_step=0.0,
+        delay_kinds=frozenset({"none", "axonal", "dendritic", "synaptic"}),
+        delay_min=0.0,
+        delay_max=math.inf,
+        delay_step=0.0,
+        time_step=0.0,
+    )
+    tau_us = None
+
+    def __init__(self, threshold: float, tau_ratio: int) -> None:
+        self._threshold = threshold
+        self._tau_ratio = tau_ratio
+        self._layers: Sequence[Layer] = ()
+        self._samples = 0
+
+    def write(self, layers: Sequence[Layer]) -> None:
+        self._layers = layers
+
+    def run(self, inputs: Floats, trial: int) -> list[LayerTimes]:
+        self._samples += len(inputs)
+        observed, times = [], inputs
+        for layer in self._layers:
+            arrivals = times if layer.axonal is None else times + layer.axonal
+            times = spike_times(arrivals, layer.weights, self._threshold, self._tau_ratio, layer.later_delays)
+            observed.append(LayerTimes(arrivals, times))
+        return observed
+
+    def record(self, inputs: Floats, trial: int, duration: float) -> SampleRecord:
+        grid = np.linspace(0.0, duration, MEMBRANE_SAMPLES)
+        observed = self.run(inputs[None], trial)
+        traces = []
+        for layer, seen in zip(self._layers, observed, strict=True):
+            delays = 0.0 if layer.later_delays is None else layer.later_delays
+            arrivals = np.broadcast_to(seen.arrivals[0][:, np.newaxis] + delays, layer.weights.shape)
+            traces += [membrane(grid, t, w, self._tau_ratio) for t, w in zip(arrivals.T, layer.weights.T, strict=True)]
+        delayed = [layer.axonal is not None for layer in self._layers]
+        return sample_record(inputs, observed, delayed, grid, np.array(traces))
+
+    def account(self) -> dict[str, float]:
+        return {"samples": self._samples, "chip_seconds": 0.0}
+
+    def fixed_pattern(self) -> list[Quantity]:
+        return []
+
+
+def sample_record(
+    inputs: Floats, observed: Sequence[LayerTimes], delayed: Sequence[bool], grid: Floats, traces: Floats
+) -> SampleRecord:
+    """Put the events of one sample (a batch of one) in the order of time; see SampleRecord for the numbering."""
+    layers = [inputs, *(seen.spikes[0] for seen in observed)]
+    first = np.cumsum([0] + [len(times) for times in layers])
+    groups = [(times, first[k], k) for k, times in enumerate(layers)]
+    groups += [(seen.arrivals[0], first[k], len(layers) + k) for k, seen in enumerate(observed) if delayed[k]]
+    times = np.concatenate([group for group, _, _ in groups])
+    neurons = np.concatenate([start + np.arange(len(group)) for group, start, _ in groups])
+    kinds = np.concatenate([np.full(len(group), kind) for group, _, kind in groups])
+    order = np.argsort(times, kind="stable")[: int(np.isfinite(times).sum())]
+    return SampleRecord(times[order], neurons[order], kinds[order], grid, traces)

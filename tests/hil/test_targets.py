@@ -1,0 +1,166 @@
+"""Both targets behind one protocol: what is written, what comes back, and in which units."""
+
+import re
+
+import numpy as np
+import pytest
+
+from hil.datasets import yin_yang
+from hil.errors import UserError
+from hil.protocols import Layer
+from hil.targets.brainscales import BrainscalesConfig, BrainscalesTarget
+from hil.targets.ideal import IdealTarget
+
+THRESHOLD = 2.6
+TICK = 1.0 / (125 * 6.0)  # 8 ns in units of tau = 6 us
+
+
+def chip(preset="ideal", serial=1, seed=1, tau_ratio=1, **changes):
+    return BrainscalesTarget(BrainscalesConfig(preset=preset, serial=serial, **changes), THRESHOLD, tau_ratio, seed)
+
+
+@pytest.fixture
+def network():
+    """Weights on the chip's grid and delays on its register grid, strong enough that most neurons spike."""
+    rng = np.random.default_rng(3)
+    weights = [np.rint(30 * rng.normal(0.4, 0.5, shape).clip(-2.1, 2.1)) / 30 for shape in ((20, 30), (30, 3))]
+    delays = [(np.rint((12 + 9 * rng.random(n)) * 8) / 8) / 6 for n in (20, 30)]
+    return [Layer(w, axonal=d) for w, d in zip(weights, delays, strict=True)]
+
+
+@pytest.fixture(scope="module")
+def inputs():
+    return yin_yang.encode(yin_yang.load("train").samples[:50], 0.15, 2.0, copies=5)
+
+
+@pytest.mark.parametrize("tau_ratio", [1, 2])
+def test_perfect_chip_equals_the_closed_form_to_one_time_stamp(network, inputs, tau_ratio):
+    """The event-driven engine and DelGrad's closed form are independent solutions of the same neuron."""
+    target, ideal = chip(tau_ratio=tau_ratio), IdealTarget(THRESHOLD, tau_ratio)
+    target.write(network)
+    ideal.write(network)
+    (hidden, output), (hidden_ideal, output_ideal) = target.run(inputs, 1), ideal.run(inputs, 1)
+    assert np.isfinite(output_ideal.spikes).mean() > 0.2
+    for seen, wanted in (
+        (hidden.arrivals, hidden_ideal.arrivals),
+        (hidden.spikes, hidden_ideal.spikes),
+        (output.arrivals, output_ideal.arrivals),
+        (output.spikes, output_ideal.spikes),
+    ):
+        assert np.array_equal(np.isinf(seen), np.isinf(wanted))
+        fired = np.isfinite(wanted)
+        late = wanted[fired] - seen[fired]
+        assert late.min() > -1e-6 * TICK and late.max() < (1 + 1e-5) * TICK  # rounded down to 8 ns
+
+
+def test_recorded_times_are_on_the_grid(network, inputs):
+    target = chip("w66f3")
+    target.write(network)
+    for seen in target.run(inputs, 1):
+        ticks = seen.spikes[np.isfinite(seen.spikes)] / TICK
+        assert ticks.size and np.allclose(ticks, np.rint(ticks), atol=1e-6)
+
+
+def test_weights_are_rounded_to_six_bits(inputs):
+    """A change of less than half a step is invisible, a change of one step is not."""
+    target = chip()
+    weights = [np.full((20, 30), 10 / 30), np.full((30, 3), 10 / 30)]
+
+    def outputs(change):
+        target.write([Layer(weights[0] + change), Layer(weights[1])])
+        return target.run(inputs, 1)[0].spikes
+
+    assert np.array_equal(outputs(0.0), outputs(0.49 / 30))
+    assert not np.array_equal(outputs(0.0), outputs(1.0 / 30))
+
+
+def test_same_trial_same_bits_other_trial_other_bits(network, inputs):
+    target, again = chip("w66f3"), chip("w66f3")
+    target.write(network)
+    again.write(network)
+    first = target.run(inputs, 5)[1].spikes
+    assert np.array_equal(first, again.run(inputs, 5)[1].spikes)
+    assert not np.array_equal(first, target.run(inputs, 6)[1].spikes)
+
+
+def test_only_the_first_spike_of_a_slot_counts():
+    """One strong input drives the neuron again and again; without refractory time it spikes several times."""
+    target = chip(chip={"refractory_us": 0.1})
+    target.write([Layer(np.full((20, 1), 2.1)), Layer(np.full((1, 1), 2.1))])
+    inputs = np.tile(np.linspace(0.1, 3.0, 20), (3, 1))
+    spikes = target.run(inputs, 1)[0].spikes
+    assert target.account()["recorded_events"] > 3
+    assert spikes.shape == (3, 1)
+    assert np.allclose(spikes, spikes[0], atol=1.01 * TICK)
+    ideal = IdealTarget(THRESHOLD, 1)
+    ideal.write([Layer(np.full((20, 1), 2.1)), Layer(np.full((1, 1), 2.1))])
+    assert np.allclose(spikes, ideal.run(inputs, 1)[0].spikes, atol=1.01 * TICK)
+
+
+def test_account_counts_chip_time_and_events(network, inputs):
+    target = chip()
+    target.write(network)
+    target.run(inputs, 1)
+    account = target.account()
+    assert account["chip_seconds"] == pytest.approx(50 * 180e-6)
+    assert account["input_events"] == inputs.size
+
+
+@pytest.mark.parametrize("target", [chip(), IdealTarget(THRESHOLD, 1)], ids=["chip", "ideal"])
+def test_record_shows_the_events_of_run_and_threshold_at_spikes(network, inputs, target):
+    target.write(network)
+    seen = target.record(inputs[0], 1, 9.0)
+    hidden, output = target.run(inputs[:1], 1)
+    expected = {0: inputs[0], 1: hidden.spikes[0], 2: output.spikes[0], 3: hidden.arrivals[0], 4: output.arrivals[0]}
+    first = {0: 0, 1: 20, 2: 50, 3: 0, 4: 20}
+    for kind, times in expected.items():
+        chosen = seen.event_kinds == kind
+        by_neuron = np.full(times.shape, np.inf)
+        by_neuron[seen.event_neurons[chosen] - first[kind]] = seen.event_times[chosen]
+        assert np.array_equal(by_neuron, times)
+    assert np.all(np.diff(seen.event_times) >= 0)
+    assert seen.membrane.shape == (33, seen.membrane_times.size)
+    assert np.isfinite(seen.membrane).all()
+
+
+def test_fixed_pattern_is_described_and_belongs_to_the_serial():
+    patterns = [{q.name: q for q in chip("w66f3", serial=s).fixed_pattern()} for s in (1, 1, 2)]
+    assert all(np.array_equal(patterns[0][n].values, patterns[1][n].values) for n in patterns[0])
+    assert not np.array_equal(patterns[0]["threshold_lsb"].values, patterns[2]["threshold_lsb"].values)
+    assert all(q.units and q.long_name and len(q.dims) == q.values.ndim for q in patterns[0].values())
+
+
+def test_a_network_that_does_not_fit_is_refused_with_the_rule():
+    target = chip()
+    with pytest.raises(UserError, match="the network needs 258 synapse rows, the chip half has 256"):
+        target.write([Layer(np.zeros((99, 30))), Layer(np.zeros((30, 3)))])
+
+
+@pytest.mark.parametrize(
+    ("layer", "message"),
+    [
+        (Layer(np.full((20, 30), np.nan)), "weights[0][0, 0] = nan is not a number; lower the learning rate"),
+        (Layer(np.zeros((20, 30)), synaptic=np.zeros((20, 30))), "the chip's delay elements are axonal"),
+        (Layer(np.zeros((20, 30)), dendritic=np.zeros(30)), "use none or axonal, or the ideal target"),
+        (Layer(np.zeros((20, 30)), axonal=np.full(20, 1.0)), "6 us is below the shortest delay 8.25 us"),
+        (Layer(np.zeros((20, 30)), axonal=np.full(20, 6.0)), "36 us is above the longest delay 33.25 us"),
+        (Layer(np.full((20, 30), 2.2)), "= 66 is outside -63..63 LSB"),
+    ],
+)
+def test_what_the_chip_cannot_do_is_one_clear_error(layer, message):
+    with pytest.raises(UserError, match=re.escape(message)):
+        chip().write([layer, Layer(np.zeros((30, 3)))])
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"noise": {"delay_jiter_us": 0.1}}, "unknown key target.noise.delay_jiter_us, did you mean 'delay_jitter_us'?"),
+        ({"chip": {"refractory": 3.0}}, "unknown key target.chip.refractory, did you mean 'refractory_us'?"),
+        ({"noise": {"weight_std": -0.1}}, "weight_std = -0.1"),
+        ({"slot_us": 180.001}, "target.slot_us = 180.001 us is no multiple of the time stamp of 0.008 us; round it"),
+    ],
+)
+def test_bad_chip_settings_are_named(changes, message):
+    with pytest.raises(UserError, match=re.escape(message)):
+        chip(**changes)

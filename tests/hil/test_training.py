@@ -1,0 +1,157 @@
+"""The loop: gradients of whole networks, the recipe's rules, and what must not depend on anything else."""
+
+import numpy as np
+import pytest
+
+from hil.commands.delgrad import Run, load
+from hil.delgrad.network import Network, NetworkConfig
+from hil.delgrad.training import ShiftInvariantMse, Trainer, TrainingConfig
+from hil.protocols import Layer
+from hil.targets.ideal import IdealTarget
+
+KINDS = ["none", "axonal", "dendritic", "synaptic"]
+
+
+def small_network(kind, copies=1, seed=0):
+    config = NetworkConfig(
+        hidden=6, delays=kind, tau_ratio=2, threshold=1.0, weight_mean=(1.5, 1.5), weight_std=(0.8, 0.8), delay_std=0.5
+    )
+    return Network(config, 4 * copies, 3, copies, np.random.default_rng(seed))
+
+
+def sample_inputs(n, copies=1):
+    rng = np.random.default_rng(1)
+    return np.repeat(0.15 + 1.85 * rng.random((n, 4)), copies, axis=1), rng.integers(0, 3, n)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("copies", [1, 3])
+def test_gradients_of_the_whole_network_agree_with_central_differences(kind, copies):
+    network, loss = small_network(kind, copies), ShiftInvariantMse(margin=0.2)
+    target = IdealTarget(1.0, 2)
+    inputs, labels = sample_inputs(8, copies)
+
+    def total():
+        target.write(network.layers())
+        return loss(target.run(inputs, 0)[-1].spikes, labels).values.mean()
+
+    target.write(network.layers())
+    observed = target.run(inputs, 0)
+    answer = loss(observed[-1].spikes, labels)
+    assert answer.values.max() < 100  # all outputs spike
+    exact = network.gradients(observed, network.layers(), answer.gradient, np.inf)
+    assert [g.shape for g in exact] == [p.shape for p in network.parameters]
+    step = 1e-6
+    for parameter, gradient in zip(network.parameters, exact, strict=True):
+        for index in np.ndindex(parameter.shape):
+            kept = parameter[index]
+            parameter[index] = kept + step
+            up = total()
+            parameter[index] = kept - step
+            down = total()
+            parameter[index] = kept
+            assert gradient[index] == pytest.approx((up - down) / (2 * step), rel=1e-5, abs=1e-7)
+
+
+@pytest.mark.parametrize(
+    ("kind", "hidden", "count"),
+    [("none", 30, 210), ("axonal", 30, 244), ("dendritic", 30, 243), ("synaptic", 30, 420), ("synaptic", 5, 70)],
+)
+def test_parameter_counts_are_the_published_ones(kind, hidden, count):
+    config = load(f"yin_yang_{kind if kind != 'none' else 'weights'}", [f"network.hidden={hidden}"])
+    assert sum(p.size for p in Run(config).network.parameters) == count
+
+
+def test_copies_of_an_input_share_their_delay():
+    run = Run(load("chip_yin_yang_axonal", ["target.preset=ideal"]))
+    assert [d.size for d in run.network.delay_parameters] == [4, 30]
+    sent = run.network.layers()[0].axonal
+    assert sent.shape == (20,) and all(np.ptp(group) == 0 for group in sent.reshape(4, 5))
+
+
+class SilentTarget(IdealTarget):
+    """An ideal target whose layer `silent` answers that its first neuron never spiked."""
+
+    silent: int | None = 0
+
+    def run(self, inputs, trial):
+        observed = super().run(inputs, trial)
+        if self.silent is not None:
+            observed[self.silent].spikes[:, 0] = np.inf
+        return observed
+
+
+def trainer(max_missing=(0.0, 0.0)):
+    network, target = small_network("none"), SilentTarget(1.0, 2)
+    config = TrainingConfig(
+        loss=ShiftInvariantMse(margin=0.2), batch=8, learning_rate_weights=0.01, max_missing=max_missing
+    )
+    return Trainer(config, network, target, seed=1), network, target
+
+
+def test_silent_neurons_are_bumped_twice_as_much_each_time_and_nothing_else_moves():
+    loop, network, target = trainer()
+    inputs, labels = sample_inputs(8)
+    before = [w.copy() for w in network.weights]
+    for bumps in (1, 2, 3):
+        loop.train_epoch(inputs, labels)
+        expected = before[0].copy()
+        expected[:, 0] += 5e-4 * (2**bumps - 1)
+        assert np.allclose(network.weights[0], expected, atol=1e-15)
+        assert np.array_equal(network.weights[1], before[1])
+    target.silent = 1  # another layer: the bump starts anew
+    loop.train_epoch(inputs, labels)
+    assert np.allclose(network.weights[1][:, 0], before[1][:, 0] + 5e-4, atol=1e-15)
+    target.silent = None
+    loop.train_epoch(inputs, labels)  # a gradient step
+    assert not np.allclose(network.weights[1][:, 1], before[1][:, 1])
+    target.silent = 0
+    kept = network.weights[0].copy()
+    loop.train_epoch(inputs, labels)
+    assert np.allclose(network.weights[0][:, 0], kept[:, 0] + 5e-4, atol=1e-15)
+
+
+def test_below_the_limit_nothing_is_bumped():
+    loop, network, _ = trainer(max_missing=(0.2, 0.0))  # one of six hidden neurons is silent
+    inputs, labels = sample_inputs(8)
+    result = loop.train_epoch(inputs, labels)
+    assert result.bumped == 0.0
+
+
+def test_weights_stay_within_the_targets_range():
+    loop, network, target = trainer()
+    target.silent = None
+    target.capabilities = target.capabilities._replace(weight_max=1.6)
+    loop.train_epoch(*sample_inputs(8))
+    assert max(np.abs(w).max() for w in network.weights) == 1.6
+
+
+def test_state_carries_everything_an_epoch_depends_on():
+    overrides = ["network.hidden=5", "target.serial=3"]
+    straight, restored = (Run(load("chip_yin_yang_axonal", overrides)) for _ in range(2))
+    for run in (straight, restored):
+        run.inputs = {name: x[:200] for name, x in run.inputs.items()}
+        run.data = {name: type(d)(d.samples[:200], d.labels[:200]) for name, d in run.data.items()}
+    straight.train_epoch()
+    state = straight.state()
+    straight.train_epoch()
+    restored.load_state(state)
+    restored.train_epoch()
+    assert np.array_equal(straight.state(), restored.state())
+    assert not np.array_equal(straight.state(), state)
+
+
+@pytest.mark.parametrize("kind", ["cross_entropy", "mse"])
+def test_other_losses_train_too(kind):
+    margins = {"cross_entropy": [], "mse": ["training.loss.t_correct=1.2", "training.loss.t_wrong=2.0"]}[kind]
+    text = ["training.loss.kind=" + kind, *margins]
+    config = load("yin_yang_synaptic", ['training.loss={kind="cross_entropy"}', *text])
+    run = Run(config)
+    accuracies = [run.train_epoch()[1].accuracy for _ in range(8)]
+    assert accuracies[-1] > 0.75
+
+
+def test_layers_name_their_delays():
+    layer = Layer(np.zeros((2, 3)), dendritic=np.arange(3.0))
+    assert layer.later_delays.shape == (1, 3)
+    assert Layer(np.zeros((2, 3)), axonal=np.zeros(2)).later_delays is None

@@ -1,0 +1,67 @@
+"""The built wheel: setup.cfg ignores misspelt keys in silence, so what it says is checked where it ends up."""
+
+import shutil
+import subprocess
+import sys
+import zipfile
+from email.parser import Parser
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("wheel")
+    # A copy, because setuptools leaves build/ behind and would take stale files from it.
+    skip = shutil.ignore_patterns(".*", "build", "runs", "*.egg-info", "__pycache__")
+    source = shutil.copytree(ROOT, folder / "source", ignore=skip)
+    command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", "-w", folder, source]
+    subprocess.run(command, check=True, capture_output=True)
+    (built,) = folder.glob("*.whl")
+    return built
+
+
+@pytest.fixture(scope="module")
+def metadata(wheel):
+    with zipfile.ZipFile(wheel) as archive:
+        (name,) = (n for n in archive.namelist() if n.endswith(".dist-info/METADATA"))
+        return Parser().parsestr(archive.read(name).decode())
+
+
+def test_metadata_arrived(metadata):
+    import hil
+
+    assert metadata["Name"] == "neurohil"
+    assert metadata["Version"] == hil.__version__
+    assert metadata["Requires-Python"] == ">=3.11"
+    assert "Apache-2.0" in (metadata["License"] or metadata["License-Expression"])
+    assert metadata["Description-Content-Type"] == "text/markdown"
+    required = {line.split(">")[0].strip() for line in metadata.get_all("Requires-Dist") if "extra ==" not in line}
+    assert required == {"numpy", "numba", "simpy", "h5py", "scipy", "msgspec", "tomli-w", "tqdm", "matplotlib"}
+    assert "dev" in metadata.get_all("Provides-Extra")
+
+
+def test_only_the_packages_are_inside(wheel):
+    with zipfile.ZipFile(wheel) as archive:
+        names = archive.namelist()
+        (entry_points,) = (n for n in names if n.endswith("entry_points.txt"))
+        assert "neurohil = hil.cli:main" in archive.read(entry_points).decode()
+    tops = {name.split("/")[0] for name in names if ".dist-info/" not in name}
+    assert tops == {"brainscales_emu", "hil"}
+    assert any(name.endswith(".dist-info/LICENSE") or name.endswith("licenses/LICENSE") for name in names)
+    assert {"hil/py.typed", "brainscales_emu/py.typed", "hil/experiments/chip_yin_yang_axonal.toml"} <= set(names)
+
+
+def test_installed_elsewhere_it_runs(wheel, tmp_path):
+    target = tmp_path / "site"
+    command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", target, wheel]
+    subprocess.run(command, check=True, capture_output=True)
+    code = "import hil, sys; assert hil.__file__.startswith(sys.argv[1]), hil.__file__; from hil.cli import main; main(['delgrad', '--list'])"
+    result = subprocess.run(
+        [sys.executable, "-c", code, str(target)], cwd=tmp_path, env={"PYTHONPATH": str(target)},
+        check=True, capture_output=True, text=True,
+    )  # fmt: skip
+    assert "chip_yin_yang_axonal" in result.stdout
