@@ -27,7 +27,7 @@ def epoch_of(experiment: str) -> Callable[[], object]:
 
 
 def torch_epoch() -> Callable[[], object]:
-    """The same network and recipe in PyTorch: all causal sets at once, autograd, Adam. tau_m = 2 tau_s, weights only."""
+    """The same network and recipe in PyTorch: all causal sets at once, autograd, Adam; weights only."""
     import torch
 
     torch.set_num_threads(1)

@@ -78,9 +78,9 @@ def _delgrad(options: argparse.Namespace) -> None:
     if options.resume:
         delgrad.resume(options.resume, options.json)
         return
-    overrides = [f"{name}={getattr(options, name)}" for name in ("seed", "epochs") if getattr(options, name) is not None]
+    overrides = [
+        f"{name}={getattr(options, name)}" for name in ("seed", "epochs") if getattr(options, name) is not None
+    ]
     if options.serial is not None:
         overrides.append(f"target.serial={options.serial}")
     delgrad.start(options.experiment, [*options.set, *overrides], options.out, options.json)
-
-

@@ -117,7 +117,8 @@ def _explain(message: str, raw: dict[str, Any], kind: type) -> str:
     if not path:
         return reason
     reason = reason.replace("`", "")
-    return f"{path} = {_value_at(raw, path)!r} is not allowed: {reason[0].lower()}{reason[1:]}; change it in the experiment or with --set"
+    reason = reason[0].lower() + reason[1:]
+    return f"{path} = {_value_at(raw, path)!r} is not allowed: {reason}; change it in the experiment or with --set"
 
 
 def _steps(path: str) -> list[str | int]:

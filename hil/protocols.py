@@ -92,8 +92,11 @@ class SpikingTarget(Protocol):
     """
 
     capabilities: Capabilities
-    tau_us: float | None
-    """Duration of one tau_s in microseconds, or None if the target knows no physical time."""
+
+    @property
+    def tau_us(self) -> float | None:
+        """Duration of one tau_s in microseconds, or None if the target knows no physical time."""
+        ...
 
     def write(self, layers: Sequence[Layer]) -> None:
         """Quantise, place and program the parameters."""

@@ -18,7 +18,18 @@ def wheel(tmp_path_factory):
     # A copy, because setuptools leaves build/ behind and would take stale files from it.
     skip = shutil.ignore_patterns(".*", "build", "runs", "*.egg-info", "__pycache__")
     source = shutil.copytree(ROOT, folder / "source", ignore=skip)
-    command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", "-w", folder, source]
+    command = [
+        sys.executable,
+        "-m",
+        "pip",
+        "wheel",
+        "--quiet",
+        "--no-deps",
+        "--no-build-isolation",
+        "-w",
+        folder,
+        source,
+    ]
     subprocess.run(command, check=True, capture_output=True)
     (built,) = folder.glob("*.whl")
     return built
@@ -59,7 +70,8 @@ def test_installed_elsewhere_it_runs(wheel, tmp_path):
     target = tmp_path / "site"
     command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", target, wheel]
     subprocess.run(command, check=True, capture_output=True)
-    code = "import hil, sys; assert hil.__file__.startswith(sys.argv[1]), hil.__file__; from hil.cli import main; main(['delgrad', '--list'])"
+    code = "import hil, sys; assert hil.__file__.startswith(sys.argv[1]), hil.__file__\n"
+    code += "from hil.cli import main; main(['delgrad', '--list'])"
     result = subprocess.run(
         [sys.executable, "-c", code, str(target)], cwd=tmp_path, env={"PYTHONPATH": str(target)},
         check=True, capture_output=True, text=True,

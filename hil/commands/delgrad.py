@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import signal
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import FrameType
 from typing import Annotated, Any
 
 import msgspec
@@ -70,7 +71,7 @@ def resume(part: str, as_json: bool) -> None:
     """Go on with an interrupted run, to the same bits as if it had never stopped."""
     interrupted = Path(part)
     with Trace(interrupted) as trace:
-        if trace.complete:
+        if trace.complete and interrupted.suffix != ".part":
             raise UserError(f"{part} is complete; start a new run instead")
         config = parse(trace.config, DelGradConfig)
         state = trace.state() if trace.epochs else None
@@ -156,8 +157,8 @@ class Run:
         """The interrupted trace of this run, ready to go on."""
         return TraceWriter.resume(part, self.layout(), self.config.experiment, to_toml(self.config), self.state().size)
 
-    def train(self, writer: TraceWriter) -> None:
-        """Train to the last epoch, a row of the trace per epoch."""
+    def train(self, writer: TraceWriter, stop: Callable[[], bool]) -> None:
+        """Train to the last epoch, a row of the trace per epoch, or until `stop` says so after one."""
         progress = tqdm(
             total=self.config.epochs, initial=self.trainer.epoch, unit="epoch", disable=None, dynamic_ncols=True
         )
@@ -167,6 +168,8 @@ class Run:
                 writer.append_epoch(self._epoch_values(trained, validated), self.state())
                 progress.set_postfix_str(f"loss {trained.loss:.3f}, validation {validated.accuracy:.1%}")
                 progress.update()
+                if stop():
+                    return
 
     def conclude(self, writer: TraceWriter) -> dict[str, Any]:
         """Test once, watch one sample of each class, map the plane, close the trace; returns the results."""
@@ -234,19 +237,34 @@ class Run:
         return values
 
 
+class _StopRequest:
+    """Remembers the first SIGINT or SIGTERM, so that the epoch in progress can end; the second one acts at once."""
+
+    def __init__(self) -> None:
+        self._asked = False
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, self._ask)
+
+    def _ask(self, number: int, frame: FrameType | None) -> None:
+        self._asked = True
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+    def __call__(self) -> bool:
+        return self._asked
+
+
 def _finish(run: Run, writer: TraceWriter, path: Path, as_json: bool) -> None:
     """Train, conclude, draw, report. An interruption leaves a trace that `resume` goes on with."""
     began = time.perf_counter()
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        with writer:
-            run.train(writer)
-            results = run.conclude(writer)
-    except KeyboardInterrupt:
-        raise KeyboardInterrupt(
-            f"stopped after {run.trainer.epoch} of {run.config.epochs} epochs; "
-            f"go on with: neurohil delgrad --resume {path}.part"
-        ) from None
+    with writer:
+        run.train(writer, _StopRequest())
+        if run.trainer.epoch < run.config.epochs:
+            raise KeyboardInterrupt(
+                f"stopped after {run.trainer.epoch} of {run.config.epochs} epochs; "
+                f"go on with: neurohil delgrad --resume {path}.part"
+            )
+        results = run.conclude(writer)
     picture = path.with_suffix(".png")
     draw_delgrad(path, picture)
     seconds = time.perf_counter() - began

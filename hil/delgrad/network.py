@@ -7,6 +7,7 @@ observed into gradients of its own parameters (`gradients`).
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Annotated, Literal
 
 import msgspec
@@ -62,7 +63,7 @@ class Network:
         self.config = config
         self._copies = (copies, 1)
         sizes = (n_in, config.hidden, n_out)
-        shapes = list(zip(sizes[:-1], sizes[1:], strict=True))
+        shapes = list(pairwise(sizes))
         self.weights = [
             rng.normal(mean, std, shape)
             for mean, std, shape in zip(config.weight_mean, config.weight_std, shapes, strict=True)

@@ -21,7 +21,9 @@ from hil.seeds import stream
 Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
 
 
-class ShiftInvariantMse(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="shift_invariant_mse", tag_field="kind"):
+class ShiftInvariantMse(
+    msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="shift_invariant_mse", tag_field="kind"
+):
     """Wrong outputs shall spike `margin` tau_s after the right one."""
 
     margin: Positive

@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 from collections.abc import Sequence
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 import numpy as np
@@ -31,7 +31,7 @@ from hil.targets.ideal import MEMBRANE_SAMPLES, sample_record
 
 
 class BrainscalesConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="brainscales", tag_field="kind"):
-    """Which chip: preset and serial number, changes of single values in `chip` and `noise`, and the slot of a sample."""
+    """Which chip: preset and serial number, changes of single values in `chip` and `noise`; the slot of a sample."""
 
     preset: Literal["ideal", "calibrated", "uncalibrated", "w66f3"]
     serial: Annotated[int, msgspec.Meta(ge=0)]
@@ -66,7 +66,8 @@ class BrainscalesTarget:
         self._slot_ticks = round(config.slot_us * CYCLES_PER_US)
         if abs(self._slot_ticks - config.slot_us * CYCLES_PER_US) > 1e-6:
             raise UserError(
-                f"target.slot_us = {config.slot_us} us is no multiple of the time stamp of {1 / CYCLES_PER_US} us; round it"
+                f"target.slot_us = {config.slot_us} us is no multiple of the time stamp of {1 / CYCLES_PER_US} us; "
+                "round it"
             )
         swing = chip_config.threshold_lsb - chip_config.leak_lsb
         self._scale = swing / (threshold * chip_config.synaptic_gain * self.tau_us)
@@ -116,11 +117,10 @@ class BrainscalesTarget:
         grid_us = np.linspace(0.0, duration * self.tau_us, MEMBRANE_SAMPLES)
         neurons = np.concatenate(self._placement.neurons)
         sent = np.flatnonzero(np.isfinite(inputs))
-        recording = self._chip.run(
-            inputs[sent] * self.tau_us, sent, self._slot_us, trial, Probe(neurons, grid_us)
-        )
+        recording = self._chip.run(inputs[sent] * self.tau_us, sent, self._slot_us, trial, Probe(neurons, grid_us))
         observed = self._layer_times(inputs[None], recording.ticks, recording.circuits)
         delayed = [elements is not None for elements in self._placement.delays]
+        assert recording.membrane_lsb is not None  # because a probe was given
         return sample_record(inputs, observed, delayed, grid_us / self.tau_us, recording.membrane_lsb)
 
     def account(self) -> dict[str, float]:
@@ -180,7 +180,9 @@ def _chip_config(config: BrainscalesConfig, tau_ratio: int) -> ChipConfig:
     base = dataclasses.replace(base, tau_mem_us=tau_ratio * base.tau_syn_exc_us)
     try:
         noise = dataclasses.replace(base.noise, **_known("target.noise", config.noise, base.noise))
-        return dataclasses.replace(base, noise=noise, **_known("target.chip", config.chip, base, skip=("noise", "link")))
+        return dataclasses.replace(
+            base, noise=noise, **_known("target.chip", config.chip, base, skip=("noise", "link"))
+        )
     except ChipError as error:
         raise UserError(str(error)) from error
 

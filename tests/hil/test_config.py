@@ -59,11 +59,11 @@ def test_unknown_experiment_names_the_nearest():
 
 
 def test_missing_file_and_broken_toml(tmp_path):
-    with pytest.raises(UserError, match="cannot read experiment file .*none.toml: No such file"):
+    with pytest.raises(UserError, match=r"cannot read experiment file .*none.toml: No such file"):
         experiment_text(str(tmp_path / "none.toml"))
     broken = tmp_path / "broken.toml"
-    broken.write_text("seed = ")
-    with pytest.raises(UserError, match="the experiment is not valid TOML: .*line 1"):
+    broken.write_text("seed = = 1\nepochs = 3\n")
+    with pytest.raises(UserError, match=r"the experiment is not valid TOML: .*line 1"):
         load(str(broken))
 
 

@@ -155,7 +155,10 @@ def test_what_the_chip_cannot_do_is_one_clear_error(layer, message):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"noise": {"delay_jiter_us": 0.1}}, "unknown key target.noise.delay_jiter_us, did you mean 'delay_jitter_us'?"),
+        (
+            {"noise": {"delay_jiter_us": 0.1}},
+            "unknown key target.noise.delay_jiter_us, did you mean 'delay_jitter_us'?",
+        ),
         ({"chip": {"refractory": 3.0}}, "unknown key target.chip.refractory, did you mean 'refractory_us'?"),
         ({"noise": {"weight_std": -0.1}}, "weight_std = -0.1"),
         ({"slot_us": 180.001}, "target.slot_us = 180.001 us is no multiple of the time stamp of 0.008 us; round it"),

@@ -112,7 +112,7 @@ def test_silent_neurons_are_bumped_twice_as_much_each_time_and_nothing_else_move
 
 
 def test_below_the_limit_nothing_is_bumped():
-    loop, network, _ = trainer(max_missing=(0.2, 0.0))  # one of six hidden neurons is silent
+    loop, _, _ = trainer(max_missing=(0.2, 0.0))  # one of six hidden neurons is silent
     inputs, labels = sample_inputs(8)
     result = loop.train_epoch(inputs, labels)
     assert result.bumped == 0.0
@@ -143,7 +143,7 @@ def test_state_carries_everything_an_epoch_depends_on():
 
 @pytest.mark.parametrize("kind", ["cross_entropy", "mse"])
 def test_other_losses_train_too(kind):
-    margins = {"cross_entropy": [], "mse": ["training.loss.t_correct=1.2", "training.loss.t_wrong=2.0"]}[kind]
+    margins = {"cross_entropy": [], "mse": ["training.loss.t_correct=2.2", "training.loss.t_wrong=2.6"]}[kind]
     text = ["training.loss.kind=" + kind, *margins]
     config = load("yin_yang_synaptic", ['training.loss={kind="cross_entropy"}', *text])
     run = Run(config)

@@ -1,0 +1,203 @@
+"""Pictures of a finished run, drawn from its trace alone."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hil.trace.reader import Trace
+from hil.trace.schema import CLASSES, RUN, TraceError
+
+# Paul Tol's colour-blind safe schemes: "high-contrast" for the classes, "muted" for layers.
+_CLASS_COLOURS = ("#004488", "#DDAA33", "#BB5566")
+_LAYER_COLOURS = ("#44AA99", "#332288", "#882255", "#999933")
+_SILENT_COLOUR = "#222222"
+_INK, _FAINT, _GRID = "#222222", "#888888", "#DDDDDD"
+
+_STYLE: Any = {
+    "font.size": 9,
+    "axes.titlesize": 10,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "axes.labelsize": 9,
+    "axes.edgecolor": _FAINT,
+    "axes.labelcolor": _INK,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "xtick.color": _INK,
+    "ytick.color": _INK,
+    "xtick.labelsize": 8,
+    "ytick.labelsize": 8,
+    "legend.fontsize": 8,
+    "legend.frameon": False,
+    "text.color": _INK,
+}
+
+
+def draw_delgrad(trace_path: str | Path, png_path: str | Path) -> None:
+    """Draw a finished DelGrad run: decisions in the plane, learning curve, spikes of a sample, and delays.
+
+    Parameters
+    ----------
+    trace_path : str or path
+        Complete trace with the layout of `delgrad_layout`.
+    png_path : str or path
+        Picture to write, 1600 x 1200 pixels.
+
+    Raises
+    ------
+    TraceError
+        If the trace can't be read or its run has not come to its end.
+    """
+    import matplotlib
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    with Trace(trace_path) as trace, matplotlib.rc_context(_STYLE):
+        if not trace.complete:
+            raise TraceError(
+                f"{trace.path} holds {trace.epochs} epochs of a run that has not come to its end; "
+                "finish the run, then draw it"
+            )
+        figure = Figure(figsize=(8, 6), dpi=200)
+        FigureCanvasAgg(figure)
+        panels = figure.subplots(2, 2)
+        figure.subplots_adjust(left=0.105, right=0.975, top=0.83, bottom=0.08, hspace=0.36, wspace=0.24)
+        _draw_headline(figure, trace)
+        _draw_plane(panels[0, 0], trace)
+        _draw_learning_curve(panels[0, 1], trace)
+        _draw_raster(panels[1, 0], trace)
+        _draw_parameters(panels[1, 1], trace)
+        # Without the software's version in the file, so that equal runs give equal pictures.
+        figure.savefig(png_path, metadata={"Software": None})
+
+
+def _draw_headline(figure: Any, trace: Trace) -> None:
+    accuracy = 100 * float(trace[f"{RUN}/results/test_accuracy"])
+    config = tomllib.loads(trace.config)
+    figure.text(0.03, 0.95, trace.title, size=14, weight="bold")
+    figure.text(0.975, 0.95, f"{accuracy:.1f} % test accuracy", size=14, weight="bold", ha="right")
+    figure.text(0.03, 0.92, config.get("summary", ""), size=8, color=_FAINT)
+    figure.text(0.03, 0.895, _origin(config), size=8, color=_FAINT)
+
+
+def _origin(config: dict[str, Any]) -> str:
+    """Target and seed, as far as the config tells them."""
+    target = config.get("target", {})
+    words = [str(target[key]) for key in ("kind", "preset") if key in target]
+    words += [f"serial {target['serial']}"] if "serial" in target else []
+    words += [f"seed {config['seed']}"] if "seed" in config else []
+    return ", ".join(words)
+
+
+def _label(trace: Trace, path: str) -> str:
+    long_name = str(trace.attributes(path)["long_name"])
+    return long_name.replace("(us)", "(\N{MICRO SIGN}s)").replace("(tau_s)", r"($\tau_\mathrm{s}$)")
+
+
+def _draw_plane(axes: Any, trace: Trace) -> None:
+    from matplotlib.colors import ListedColormap, to_rgb
+    from matplotlib.patches import Circle
+
+    decided = trace[f"{RUN}/decision_map/predicted"]
+    x, y = trace[f"{RUN}/decision_map/x"], trace[f"{RUN}/decision_map/y"]
+    tints = [0.75 + 0.25 * np.array(to_rgb(colour)) for colour in (_SILENT_COLOUR, *_CLASS_COLOURS)]
+    half_x, half_y = (x[1] - x[0]) / 2, (y[1] - y[0]) / 2
+    axes.imshow(
+        decided,
+        origin="lower",
+        extent=(x[0] - half_x, x[-1] + half_x, y[0] - half_y, y[-1] + half_y),
+        cmap=ListedColormap(tints),
+        vmin=-1.5,
+        vmax=2.5,
+        interpolation="nearest",
+    )
+    label, predicted = trace[f"{RUN}/decisions/label"], trace[f"{RUN}/decisions/predicted"]
+    x, y = trace[f"{RUN}/decisions/x"], trace[f"{RUN}/decisions/y"]
+    for code, (name, colour) in enumerate(zip(CLASSES, _CLASS_COLOURS, strict=True)):
+        chosen = label == code
+        axes.scatter(x[chosen], y[chosen], s=6, color=colour, linewidths=0, label=name)
+    wrong = predicted != label
+    axes.scatter(
+        x[wrong], y[wrong], s=18, facecolors="none", edgecolors=_INK, linewidths=0.8,
+        label=f"{wrong.sum()} of {wrong.size}\nwrong",
+    )  # fmt: skip
+    axes.add_patch(Circle((0.5, 0.5), 0.5, fill=False, edgecolor=_FAINT, linewidth=0.8))
+    axes.set(title="Test samples on decisions", xlabel="x", ylabel="y", aspect="equal", xlim=(0, 1), ylim=(0, 1))
+    axes.set(xticks=[0, 0.5, 1], yticks=[0, 0.5, 1], anchor="W")
+    axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), handletextpad=0.2, borderaxespad=0.2)
+
+
+def _draw_learning_curve(axes: Any, trace: Trace) -> None:
+    epoch = trace[f"{RUN}/accuracy/epoch"]
+    train = 100 * trace[f"{RUN}/accuracy/train_accuracy"]
+    validation = 100 * trace[f"{RUN}/accuracy/validation_accuracy"]
+    test = 100 * float(trace[f"{RUN}/results/test_accuracy"])
+    marker = "." if epoch.size < 20 else ""
+    axes.plot(epoch, train, color=_LAYER_COLOURS[0], marker=marker, linewidth=1, label="training")
+    axes.plot(epoch, validation, color=_LAYER_COLOURS[1], marker=marker, linewidth=1.2, label="validation")
+    axes.axhline(test, color=_LAYER_COLOURS[2], linewidth=0.8, linestyle=(0, (4, 2)), label=f"test {test:.1f} %")
+    axes.set(title="Learning curve", xlabel="epoch", ylabel="accuracy (%)", ylim=(None, 100))
+    axes.margins(x=0.01)
+    axes.grid(axis="y", color=_GRID, linewidth=0.6)
+    axes.legend(loc="lower right")
+
+
+def _draw_raster(axes: Any, trace: Trace) -> None:
+    """A band per layer; hollow where the spikes of a layer come out of its delays."""
+    sample = f"{RUN}/samples/0/raster"
+    time, neuron, code = (trace[f"{sample}/{name}"] for name in ("time", "neuron", "layer"))
+    weights = _newest(trace, "weights")
+    sizes = [weights[0].shape[0], *(w.shape[1] for w in weights)]
+    names = str(trace.attributes(f"{sample}/layer")["flag_meanings"]).split()[: len(sizes)]
+    first = 0
+    for layer, size in enumerate(sizes):
+        for delayed in (False, True):
+            chosen = code == layer + delayed * len(sizes)
+            of_layer = neuron[chosen] - first
+            colours: Any = _FAINT if layer == 0 else _LAYER_COLOURS[1]
+            if layer == len(sizes) - 1:
+                colours = [_CLASS_COLOURS[k] for k in of_layer]
+            faces = "none" if delayed else colours
+            height = layer + (of_layer + 1) / (size + 1)
+            axes.scatter(time[chosen], height, s=14, facecolors=faces, edgecolors=colours, linewidths=0.8)
+        first += size
+    axes.set(
+        title="One test sample" + (" (hollow: delayed)" if np.any(code >= len(sizes)) else ""),
+        xlabel=_label(trace, f"{sample}/time"),
+        ylim=(0, len(sizes)),
+        yticks=np.arange(len(sizes)) + 0.5,
+        yticklabels=[name.replace("_", " ") for name in names],
+    )
+    axes.set_xlim(left=0)
+    axes.hlines(np.arange(1, len(sizes)), *axes.get_xlim(), color=_GRID, linewidth=0.6, zorder=0)
+    axes.tick_params(axis="y", length=0)
+
+
+def _draw_parameters(axes: Any, trace: Trace) -> None:
+    """Histogram of the delays, or of the weights where no delay is trained."""
+    kind = "delays" if _newest(trace, "delays") else "weights"
+    layers = [values.ravel() for values in _newest(trace, kind)]
+    labels = [f"into layer {k + 1} ({values.size})" for k, values in enumerate(layers)]
+    colours = [_LAYER_COLOURS[k % len(_LAYER_COLOURS)] for k in range(len(layers))]
+    axes.hist(layers, bins=20, stacked=True, color=colours, label=labels, edgecolor="white", linewidth=0.6)
+    axes.set(
+        title=f"Learned {kind}",
+        xlabel=_label(trace, f"{RUN}/{kind}_0/{kind}"),
+        ylabel=f"number of {kind}",
+    )
+    axes.yaxis.get_major_locator().set_params(integer=True)
+    axes.margins(y=0.3)
+    axes.legend()
+
+
+def _newest(trace: Trace, kind: str) -> list[NDArray]:
+    """Weights (pre, post) or delays (line,) of each layer after the last epoch."""
+    layers: list[NDArray] = []
+    while (path := f"{RUN}/{kind}_{len(layers)}/{kind}") in trace.paths:
+        layers.append(trace[path][-1] if kind == "weights" else trace[path][:, -1])
+    return layers

@@ -1,0 +1,169 @@
+"""Reading a trace: finished, still running, or left behind by a killed run."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hil.trace.schema import EPOCH, RUN, SCHEMA, SCHEMA_VERSION, TraceError
+
+# HDF5 file format specification, superblock version 3: byte 8 is its version, byte 11 the consistency
+# flags, whose bit 2 says that a writer had the file open for single-writer/multiple-reader access.
+_SWMR_FLAG = 4
+
+
+class Trace:
+    """A trace, opened for reading.
+
+    Parameters
+    ----------
+    path : str or path
+        File that `TraceWriter` wrote or is writing (``.part``). Of a run that is going on or was killed, the
+        epochs that were finished when it was opened are seen.
+
+    Attributes
+    ----------
+    title, config : str
+        What the run was, and its whole configuration (TOML text).
+    complete : bool
+        Whether the run came to its end.
+    epochs : int
+        Number of finished epochs.
+    versions : dict
+        Versions of the software that wrote the file, by name.
+    paths : tuple of str
+        All datasets.
+
+    Raises
+    ------
+    TraceError
+        If the file is missing, damaged, no trace, or of a schema version that can't be read.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        self._file = _open(self.path)
+        try:
+            with self._reading():
+                self._check_schema()
+                entry = self._file[RUN]
+                self.title: str = entry["title"].asstr()[()]
+                self.config: str = entry["config"].asstr()[()]
+                self.complete = bool(entry["complete"][()])
+                self.versions: dict[str, str] = {name: text.asstr()[()] for name, text in entry["versions"].items()}
+                # Before any growing dataset is opened: what is read later can only be longer.
+                self.epochs: int = entry[EPOCH].shape[0]
+                self.paths = tuple(_datasets(self._file))
+        except TraceError:
+            self.close()
+            raise
+
+    def __getitem__(self, path: str) -> NDArray:
+        """Content of the dataset at `path`, cut to the finished epochs; final ones are empty, NaN or -1 before
+        the end of the run."""
+        dataset = self._dataset(path)
+        with self._reading():
+            finished = tuple(
+                slice(self.epochs) if dimension.label == EPOCH else slice(None) for dimension in dataset.dims
+            )
+            return np.asarray(dataset[finished])
+
+    def attributes(self, path: str) -> dict[str, Any]:
+        """Attributes of the dataset at `path`, among them ``units`` and ``long_name`` (str)."""
+        dataset = self._dataset(path)
+        with self._reading():
+            return dict(dataset.attrs)
+
+    def state(self) -> NDArray:
+        """Training state after the last finished epoch: what a run needs to go on from there (1-D, float64).
+
+        A run that is going on overwrites it two epochs later; read it when the run has stopped.
+        """
+        if self.epochs == 0:
+            raise TraceError(f"{self.path} holds no finished epoch, hence no state; start the run anew")
+        with self._reading():
+            return np.asarray(self._file[RUN]["state"][self.epochs % 2])
+
+    def close(self) -> None:
+        self._file.close()
+
+    def __enter__(self) -> Trace:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def _check_schema(self) -> None:
+        schema = self._file.attrs.get("schema")
+        if schema != SCHEMA:
+            found = "has no schema name" if schema is None else f"has the schema name {schema!r}"
+            raise TraceError(
+                f"{self.path} is an HDF5 file of other make (its root {found}, not {SCHEMA!r}); "
+                "pass a trace that neurohil wrote"
+            )
+        version = str(self._file.attrs.get("schema_version"))
+        if version.split(".")[0] != SCHEMA_VERSION.split(".")[0]:
+            raise TraceError(
+                f"{self.path} has trace schema version {version}, but this neurohil reads version "
+                f"{SCHEMA_VERSION}; read it with the neurohil that wrote it"
+            )
+
+    def _dataset(self, path: str) -> Any:
+        if path not in self.paths:
+            near = difflib.get_close_matches(path, self.paths, n=1, cutoff=0.0)
+            raise TraceError(f"{self.path} has no dataset {path}; the nearest name is {near[0]}")
+        with self._reading():
+            return self._file[path]
+
+    @contextmanager
+    def _reading(self) -> Iterator[None]:
+        try:
+            yield
+        except TraceError:
+            raise
+        except (OSError, KeyError, RuntimeError, ValueError, TypeError, AttributeError) as error:
+            raise TraceError(_damaged(self.path, error)) from error
+
+
+def _open(path: Path) -> Any:
+    import h5py
+
+    part = Path(f"{path}.part")
+    if not path.exists():
+        hint = f"an unfinished run is in {part}" if part.exists() else "check the name"
+        raise TraceError(f"{path} does not exist; {hint}")
+    try:
+        with path.open("rb") as file:
+            head = file.read(12)
+    except OSError as error:
+        raise TraceError(f"{path} can't be read ({error.strerror}); pass a trace that neurohil wrote") from error
+    if not h5py.is_hdf5(path):
+        found = f"it begins with {head[:8]!r}" if head else "it is empty"
+        raise TraceError(f"{path} is not an HDF5 file ({found}); pass a trace that neurohil wrote")
+    running_or_killed = len(head) == 12 and head[8] == 3 and bool(head[11] & _SWMR_FLAG)
+    try:
+        return h5py.File(path, "r", swmr=running_or_killed)
+    except (OSError, ValueError) as error:
+        raise TraceError(_damaged(path, error)) from error
+
+
+def _damaged(path: Path, error: Exception) -> str:
+    reason = " ".join(str(error).split())
+    return f"{path} is damaged or was never completely created ({reason}); delete it and run again"
+
+
+def _datasets(group: Any, prefix: str = "") -> Iterator[str]:
+    # visititems shows an object with several links, such as the epoch axis, only once.
+    import h5py
+
+    for name, child in group.items():
+        if isinstance(child, h5py.Group):
+            yield from _datasets(child, f"{prefix}{name}/")
+        else:
+            yield f"{prefix}{name}"

@@ -1,0 +1,461 @@
+"""Writing a trace while the run goes on, such that a kill at any moment loses at most the epoch in progress.
+
+The file grows under HDF5's single-writer/multiple-reader (SWMR) rules: everything is created first, then
+arrays are only extended and flushed, so that what is on disk is consistent at every moment. An epoch counts
+as finished when the shared epoch axis has its entry, which is written last.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import importlib.metadata
+import math
+import os
+import platform
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hil import __version__
+from hil.trace.reader import Trace
+from hil.trace.schema import EPOCH, EPOCH_AXIS, RUN, SCHEMA, SCHEMA_VERSION, Array, Layout, Plot, TraceError
+
+# Growing rows are collected in plain chunks, which are rewritten in place. A compressed chunk would change its
+# size with every epoch, move, and leave its old place unused for good.
+_GROWING_CHUNK_BYTES = 16384
+_COMPRESSED = {"compression": "gzip", "compression_opts": 1, "shuffle": True, "fletcher32": True}
+# No object header, rewritten at each epoch, may straddle two pages: when a process is killed, the kernel may cut
+# a write short between pages.
+_WITHIN_PAGE = {"alignment_threshold": 64, "alignment_interval": 1024}
+# Content, by kind of type, of an array that is not written yet.
+_NOT_YET = {"f": np.nan, "i": -1, "u": 0}
+# Far more than an epoch or the end of a run takes. HDF5 can't even close a file once a write has failed, so it
+# must not meet a full disk.
+_RESERVE_MB = 64
+_HOW_TO_GO_ON = "continue with `neurohil delgrad --resume {0}`, or delete that file and run again"
+
+
+class TraceWriter:
+    """The trace of one run, written to ``<path>.part`` until `finish` gives it its name.
+
+    Equal runs give equal bytes. While the run goes on, the file can be watched with `Trace`, or with any viewer
+    that opens HDF5 files for SWMR reading.
+
+    Parameters
+    ----------
+    path : str or path
+        Name of the finished trace. A trace of that name stays untouched until this run has finished.
+    layout : Layout
+        What the trace holds.
+    title : str
+        What the run is, for people.
+    config : str
+        The whole configuration, as TOML text.
+    state_size : int
+        Length of the state vector that `append_epoch` gets.
+
+    Attributes
+    ----------
+    epochs : int
+        Number of finished epochs.
+
+    Raises
+    ------
+    TraceError
+        If ``<path>.part`` exists, or can't be created.
+    """
+
+    def __init__(self, path: str | Path, layout: Layout, title: str, config: str, state_size: int) -> None:
+        self.path = Path(path)
+        self.epochs = 0
+        self._part = Path(f"{path}.part")
+        self._layout = layout
+        self._state_size = state_size
+        self._growing = layout.growing()
+        self._final = layout.final()
+        _refuse_existing(self._part)
+        _refuse_full_disk(self._part, "run again")
+        self._file = _create(self._part, layout, title, config, state_size)
+        self._run = self._file[RUN]
+        self._datasets = {name: self._file[name] for name in [*self._growing, *self._final]}
+        self._lock = _lock(self._part)
+
+    @classmethod
+    def resume(cls, part_path: str | Path, layout: Layout, title: str, config: str, state_size: int) -> TraceWriter:
+        """Go on with an interrupted run.
+
+        The finished epochs are written again, by the same calls, into a new file that then takes the place of
+        the old one. So the finished trace has the same bytes as that of a run that was never interrupted.
+
+        Parameters
+        ----------
+        part_path : str or path
+            The ``.part`` file that the interrupted run left. Read its `config` and `state` with `Trace` first.
+        layout, title, config, state_size
+            As the run was begun with.
+
+        Returns
+        -------
+        TraceWriter
+            Ready for the epoch after the last finished one.
+
+        Raises
+        ------
+        TraceError
+            If the file is in use, is no trace, or was begun otherwise or with other software versions.
+        """
+        part = Path(part_path)
+        if part.suffix != ".part":
+            raise TraceError(f"{part} is no interrupted run; give a file whose name ends in .part")
+        _refuse_in_use(part)
+        _refuse_full_disk(part, "resume again")
+        copy = Path(f"{part}.part")
+        copy.unlink(missing_ok=True)
+        with Trace(part) as old:
+            _refuse_other_run(old, layout, title, config, state_size)
+            writer = cls(part, layout, title, config, state_size)
+            try:
+                writer._replay(old)
+            except BaseException:
+                writer.close()
+                copy.unlink()
+                raise
+        os.replace(copy, part)
+        writer.path, writer._part = part.with_suffix(""), part
+        return writer
+
+    def _replay(self, old: Trace) -> None:
+        rows = {name: np.moveaxis(old[name], array.dims.index(EPOCH), 0) for name, array in self._growing.items()}
+        states = old[f"{RUN}/state"]
+        for epoch in range(old.epochs):
+            # Of all states the file keeps the two newest, and those are what the last two rounds write.
+            self.append_epoch({name: row[epoch] for name, row in rows.items()}, states[(epoch + 1) % 2])
+
+    def append_epoch(self, values: Mapping[str, Any], state: NDArray[np.float64]) -> None:
+        """Write one epoch. Once this has returned, the epoch is finished and survives a kill.
+
+        Parameters
+        ----------
+        values : mapping
+            For each path of ``layout.growing()`` an array, or number, shaped like it without the epoch.
+        state : array (state_size,), float64
+            All that the run needs to go on after this epoch.
+
+        Raises
+        ------
+        TraceError
+            If a path is missing or unknown, a shape or type is wrong, the writer is closed, or the disk
+            refuses.
+        """
+        rows = _checked(values, self._growing)
+        state = np.asarray(state)
+        if state.dtype != np.float64 or state.shape != (self._state_size,):
+            raise TraceError(
+                f"state has type {state.dtype} and shape {state.shape}; give float64 of shape ({self._state_size},)"
+            )
+        finished = self.epochs + 1
+        with self._writing():
+            self._run["state"][finished % 2] = state
+            for name, row in rows.items():
+                dataset, along = self._datasets[name], self._growing[name].dims.index(EPOCH)
+                dataset.resize(finished, axis=along)
+                dataset[(slice(None),) * along + (self.epochs,)] = row
+            self._file.flush()
+            axis = self._run[EPOCH]
+            axis.resize(finished, axis=0)
+            axis[self.epochs] = finished
+            self._file.flush()
+        self.epochs = finished
+
+    def finish(self, values: Mapping[str, Any]) -> None:
+        """Write what is known at the end of the run, close the file, and give it its name.
+
+        Parameters
+        ----------
+        values : mapping
+            For each path of ``layout.final()`` an array, or number.
+
+        Raises
+        ------
+        TraceError
+            As `append_epoch`; also if arrays of one plot differ in the length of the same dimension.
+        """
+        arrays = _checked(values, self._final)
+        for plot in self._layout.plots:
+            _refuse_uneven(plot, arrays)
+        with self._writing():
+            for name, array in arrays.items():
+                dataset = self._datasets[name]
+                if dataset.shape != array.shape:
+                    dataset.resize(array.shape)
+                dataset[...] = array
+            self._run["complete"][...] = 1
+            self._file.flush()
+            self._file.close()
+            os.replace(self._part, self.path)
+        self.close()
+
+    def close(self) -> None:
+        """Close the file. An unfinished run keeps its ``.part`` file, from which it can be resumed."""
+        if self._file:
+            self._file.close()
+        if self._lock >= 0:
+            os.close(self._lock)
+            self._lock = -1
+
+    def __enter__(self) -> TraceWriter:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        if not self._file:
+            raise TraceError(f"the trace {self.path} is closed for writing; {_HOW_TO_GO_ON.format(self._part)}")
+        _refuse_full_disk(self._part, _HOW_TO_GO_ON.format(self._part))
+        try:
+            yield
+        except (OSError, RuntimeError) as error:
+            _UNWRITABLE.append((self._file, self._datasets))
+            self._file = None
+            self.close()
+            raise TraceError(
+                f"{self._part} can't be written ({_reason(error)}), its {self.epochs} finished epochs are kept; "
+                f"mend that, then {_HOW_TO_GO_ON.format(self._part)}"
+            ) from error
+
+
+# Files that HDF5 failed to write (quota, I/O error). To close them would crash the process.
+_UNWRITABLE: list[Any] = []
+
+
+def _create(part: Path, layout: Layout, title: str, config: str, state_size: int) -> Any:
+    import h5py
+
+    try:
+        file = h5py.File(part, "x", libver="v110", track_order=True, **_WITHIN_PAGE)
+    except OSError as error:
+        raise TraceError(f"{part} can't be created ({_reason(error)}); choose another file") from error
+    try:
+        _fill(file, layout, title, config, state_size)
+        file.swmr_mode = True
+    except BaseException:
+        file.close()
+        part.unlink()
+        raise
+    return file
+
+
+def _fill(file: Any, layout: Layout, title: str, config: str, state_size: int) -> None:
+    """Everything that the file will ever hold, in the order in which viewers shall list it."""
+    file.attrs["NX_class"] = "NXroot"
+    file.attrs["default"] = RUN
+    file.attrs["creator"] = "neurohil"
+    file.attrs["schema"] = SCHEMA
+    file.attrs["schema_version"] = SCHEMA_VERSION
+    run = _create_group(file, RUN, "NXentry")
+    run.attrs["default"] = layout.plots[0].path.removeprefix(f"{RUN}/")
+    run["title"] = title
+    run["config"] = config
+    _create_dataset(run, Array("complete", (), (), "uint8", "1", "whether the run came to its end"))
+    versions = _create_group(run, "versions", "NXcollection")
+    for name, version in _versions().items():
+        versions[name] = version
+    results = _create_group(run, "results", "NXcollection")
+    for array in layout.results:
+        _create_dataset(results, array)
+    _create_dataset(run, EPOCH_AXIS)
+    for plot in layout.plots:
+        _create_plot(run, plot)
+    label = "training state after the two newest epochs (slot = number of epochs modulo 2)"
+    _create_dataset(run, Array("state", ("slot", "element"), (2, state_size), "float64", "1", label))
+
+
+def _create_group(parent: Any, name: str, nx_class: str) -> Any:
+    group = parent.create_group(name, track_order=True)
+    group.attrs["NX_class"] = nx_class
+    return group
+
+
+def _create_plot(run: Any, plot: Plot) -> None:
+    parent = run
+    steps = plot.path.removeprefix(f"{RUN}/").split("/")
+    for folder, child in pairwise(steps):
+        if folder not in parent:
+            _create_group(parent, folder, "NXcollection").attrs["default"] = child
+        parent = parent[folder]
+    group = _create_group(parent, steps[-1], "NXdata")
+    group.attrs["signal"] = plot.signal.name
+    group.attrs["axes"] = [axis.name for axis in plot.axes]
+    if plot.auxiliary:
+        group.attrs["auxiliary_signals"] = [array.name for array in plot.auxiliary]
+    group["title"] = plot.title
+    for array in plot.arrays:
+        if array is EPOCH_AXIS:
+            group[EPOCH] = run[EPOCH]
+        else:
+            _create_dataset(group, array)
+    if plot.interpretation:
+        group[plot.signal.name].attrs["interpretation"] = plot.interpretation
+
+
+def _create_dataset(group: Any, array: Array) -> None:
+    options: dict[str, Any] = {"dtype": array.dtype}
+    if array.values is not None:
+        options["data"] = array.values
+        if array.values.nbytes > _GROWING_CHUNK_BYTES:
+            options |= {"chunks": True, **_COMPRESSED}
+    elif None in array.shape:
+        options["shape"] = tuple(size or 0 for size in array.shape)
+        options["maxshape"] = array.shape
+        options["chunks"] = _chunks(array)
+        options |= {} if array.grows else _COMPRESSED
+    else:
+        options["data"] = np.full(array.shape, _NOT_YET[np.dtype(array.dtype).kind])
+    dataset = group.create_dataset(array.name, **options)
+    dataset.attrs["units"] = array.units
+    dataset.attrs["long_name"] = array.long_name
+    if array.flag_meanings:
+        dataset.attrs["flag_values"] = np.arange(len(array.flag_meanings))
+        dataset.attrs["flag_meanings"] = " ".join(array.flag_meanings)
+    for dimension, label in zip(dataset.dims, array.dims, strict=True):
+        dimension.label = label
+
+
+def _chunks(array: Array) -> tuple[int, ...]:
+    """Some epochs if it grows; else 1024 along one unknown dimension, 64 along each of several."""
+    if array.grows:
+        row_bytes = math.prod(size or 1 for size in array.shape) * np.dtype(array.dtype).itemsize
+        unknown = max(1, min(1024, _GROWING_CHUNK_BYTES // row_bytes))
+    else:
+        unknown = 1024 if array.shape.count(None) == 1 else 64
+    return tuple(size or unknown for size in array.shape)
+
+
+def _lock(part: Path) -> int:
+    """Shared lock that ends with the process: it tells a living writer from a killed one."""
+    descriptor = os.open(part, os.O_RDONLY)
+    fcntl.flock(descriptor, fcntl.LOCK_SH)
+    return descriptor
+
+
+def _refuse_in_use(part: Path) -> None:
+    if not part.exists():
+        return
+    descriptor = os.open(part, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise TraceError(
+            f"{part} is in use by another process, a run or a viewer; wait for its end or stop it"
+        ) from error
+    finally:
+        os.close(descriptor)
+
+
+def _refuse_full_disk(part: Path, remedy: str) -> None:
+    if not part.parent.is_dir():
+        raise TraceError(f"the folder {part.parent} does not exist; create it or choose another")
+    disk = os.statvfs(part.parent)
+    free_mb = disk.f_bavail * disk.f_frsize // 10**6
+    if free_mb < _RESERVE_MB:
+        raise TraceError(
+            f"{part.parent} has {free_mb} MB left, and a trace is written with {_RESERVE_MB} MB in reserve; "
+            f"make room, then {remedy}"
+        )
+
+
+def _refuse_existing(part: Path) -> None:
+    if not part.exists():
+        return
+    _refuse_in_use(part)
+    try:
+        with Trace(part) as old:
+            epochs = old.epochs
+    except TraceError as error:
+        raise TraceError(f"{part} is in the way and holds no readable epoch; delete it and run again") from error
+    raise TraceError(f"{part} holds {epochs} finished epochs of an interrupted run; {_HOW_TO_GO_ON.format(part)}")
+
+
+def _refuse_other_run(old: Trace, layout: Layout, title: str, config: str, state_size: int) -> None:
+    now = _versions()
+    for name, version in old.versions.items():
+        if now.get(name) != version:
+            raise TraceError(
+                f"{old.path} was begun with {name} {version}, but this is {name} {now.get(name)}, which may give "
+                f"other numbers; install {name} {version}, or delete the file and run again"
+            )
+    different = [
+        what for what, then, wanted in (("title", old.title, title), ("config", old.config, config)) if then != wanted
+    ]
+    shapes = {name: array.shape for name, array in layout.arrays()} | {f"{RUN}/state": (2, state_size)}
+    different += [name for name, shape in shapes.items() if not _could_be(old, name, shape)]
+    if not different:
+        different += [
+            name
+            for name, array in layout.static().items()
+            if not np.array_equal(old[name], array.values)  # type: ignore[arg-type]
+        ]
+    if different:
+        raise TraceError(
+            f"{old.path} was begun with another {different[0]}; resume it with what it was begun with, "
+            "or delete it and run again"
+        )
+
+
+def _could_be(old: Trace, path: str, shape: tuple[int | None, ...]) -> bool:
+    if path not in old.paths:
+        return False
+    found = old[path].shape
+    return len(found) == len(shape) and all(size in (None, n) for n, size in zip(found, shape, strict=True))
+
+
+def _checked(values: Mapping[str, Any], wanted: Mapping[str, Array]) -> dict[str, NDArray]:
+    for name in values:
+        if name not in wanted:
+            raise TraceError(f"{name} has no place here; the paths are {', '.join(wanted)}")
+    return {name: _checked_array(name, values, array) for name, array in wanted.items()}
+
+
+def _checked_array(name: str, values: Mapping[str, Any], wanted: Array) -> NDArray:
+    if name not in values:
+        raise TraceError(f"{name} is missing; give an array for each path of the layout")
+    array = np.asarray(values[name])
+    if not np.can_cast(array.dtype, wanted.dtype, "same_kind"):
+        raise TraceError(f"{name} has type {array.dtype}; give {wanted.dtype}")
+    shape = tuple(size for size, dim in zip(wanted.shape, wanted.dims, strict=True) if dim != EPOCH)
+    if array.ndim != len(shape) or any(size not in (None, n) for n, size in zip(array.shape, shape, strict=True)):
+        raise TraceError(f"{name} has shape {array.shape}; give {tuple('any' if s is None else s for s in shape)}")
+    return array
+
+
+def _refuse_uneven(plot: Plot, arrays: Mapping[str, NDArray]) -> None:
+    sizes: dict[str, tuple[int, str]] = {}
+    for array in plot.arrays:
+        name = f"{plot.path}/{array.name}"
+        if name in arrays:
+            for dim, size in zip(array.dims, arrays[name].shape, strict=True):
+                first, where = sizes.setdefault(dim, (size, name))
+                if size != first:
+                    raise TraceError(
+                        f"{name} has {size} entries along {dim}, but {where} has {first}; give equally many"
+                    )
+
+
+def _versions() -> dict[str, str]:
+    packages = {name: importlib.metadata.version(name) for name in ("numpy", "numba", "h5py")}
+    return {"python": platform.python_version(), **packages, "neurohil": __version__}
+
+
+def _reason(error: Exception) -> str:
+    """What the system said, without HDF5's account of addresses and sizes."""
+    text = " ".join(str(error).split())
+    said = re.search(r"error message = '([^']*)'", text)
+    return said[1] if said else text

@@ -1,0 +1,92 @@
+"""The picture of a run: of the promised size, from the trace alone, and about its data."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import synthetic_run as run
+from matplotlib.colors import to_rgb
+from matplotlib.image import imread
+
+from hil.trace import TraceError, TraceWriter, draw_delgrad
+from hil.trace.plots import _CLASS_COLOURS
+
+
+def pixels(picture: np.ndarray, colour: str) -> int:
+    return int(np.sum(np.all(np.abs(picture[..., :3] - to_rgb(colour)) < 3e-3, axis=-1)))
+
+
+def write_without_class(path: Path, case: run.Case, missing: int | None) -> None:
+    """A run in which one class neither occurs nor is decided for."""
+    plan, values = run.layout(case), run.final_values(case)
+    for name in ("run/decisions/predicted", "run/decisions/label", "run/decision_map/predicted"):
+        values[name] = np.where(values[name] == missing, (missing or 0) - 1, values[name])
+    with TraceWriter(path, plan, case.name, run.CONFIG, run.STATE_SIZE) as trace:
+        for epoch in range(3):
+            trace.append_epoch(run.epoch_values(plan, epoch), run.state(epoch))
+        trace.finish(values)
+
+
+@pytest.mark.parametrize("case", [run.CHIP, run.IDEAL, run.SYNAPTIC, run.DEEP], ids=lambda case: case.name)
+def test_size_and_sameness(tmp_path, case):
+    path, first, second = tmp_path / "run.h5", tmp_path / "first.png", tmp_path / "second.png"
+    run.write(path, case, 30)
+    draw_delgrad(path, first)
+    draw_delgrad(path, second)
+    assert imread(first).shape[:2] == (1200, 1600)
+    assert first.read_bytes() == second.read_bytes()
+
+
+@pytest.mark.parametrize("missing", [None, 2])
+def test_classes_and_decisions_are_drawn_in_their_colours(tmp_path, missing):
+    path, png = tmp_path / "run.h5", tmp_path / "run.png"
+    write_without_class(path, run.IDEAL, missing)
+    draw_delgrad(path, png)
+    picture = imread(png)
+    plane = picture[200:600, 150:560]
+    for code, colour in enumerate(_CLASS_COLOURS):
+        tint = 0.75 + 0.25 * np.array(to_rgb(colour))
+        drawn = code != missing
+        assert (pixels(plane, colour) > 20) == drawn
+        assert (pixels(plane, tint) > 500) == drawn
+
+
+def test_one_epoch_without_any_spike_can_be_drawn(tmp_path):
+    path, png = tmp_path / "run.h5", tmp_path / "run.png"
+    plan, values = run.layout(run.CHIP), run.final_values(run.CHIP)
+    for name in ("time", "neuron", "layer"):
+        values[f"run/samples/0/raster/{name}"] = values[f"run/samples/0/raster/{name}"][:0]
+    values["run/decisions/predicted"] = np.full(200, -1)
+    values["run/decision_map/predicted"] = np.full((61, 61), -1)
+    with TraceWriter(path, plan, "silent", "", run.STATE_SIZE) as trace:
+        trace.append_epoch(run.epoch_values(plan, 0), run.state(0))
+        trace.finish(values)
+    draw_delgrad(path, png)
+    assert imread(png).shape[:2] == (1200, 1600)
+
+
+def test_a_run_that_has_not_ended_is_not_drawn(tmp_path):
+    part = tmp_path / "run.h5.part"
+    with TraceWriter(tmp_path / "run.h5", run.layout(run.IDEAL), "x", "", 3):
+        pass
+    text = f"{part} holds 0 epochs of a run that has not come to its end; finish the run, then draw it"
+    with pytest.raises(TraceError, match=f"^{re.escape(text)}$"):
+        draw_delgrad(part, tmp_path / "run.png")
+
+
+def test_drawing_leaves_no_state_behind(tmp_path):
+    path = tmp_path / "run.h5"
+    run.write(path, run.IDEAL, 2)
+    script = f"""
+import matplotlib
+from matplotlib import _pylab_helpers
+from hil.trace import draw_delgrad
+before = dict(matplotlib.rcParams)
+draw_delgrad({str(path)!r}, {str(tmp_path / "run.png")!r})
+print(dict(matplotlib.rcParams) == before, len(_pylab_helpers.Gcf.figs))
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=Path.cwd())
+    assert done.stdout.strip() == "True 0", done.stderr

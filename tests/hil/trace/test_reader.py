@@ -1,0 +1,194 @@
+"""Reading what is a trace, and refusing what is none, with one line that helps."""
+
+import random
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+import synthetic_run as run
+
+from hil.errors import UserError
+from hil.trace import Trace, TraceError, TraceWriter
+
+
+def refuses(text: str):
+    return pytest.raises(TraceError, match=f"^{re.escape(text)}$")
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    path = tmp_path_factory.mktemp("trace") / "run.h5"
+    run.write(path, run.CHIP, 4)
+    return path
+
+
+def test_missing(tmp_path):
+    path = tmp_path / "run.h5"
+    with refuses(f"{path} does not exist; check the name"):
+        Trace(path)
+    with TraceWriter(path, run.layout(run.IDEAL), "x", "", 3):
+        pass
+    with refuses(f"{path} does not exist; an unfinished run is in {path}.part"):
+        Trace(path)
+
+
+def test_folder(tmp_path):
+    with refuses(f"{tmp_path} can't be read (Is a directory); pass a trace that neurohil wrote"):
+        Trace(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("content", "found"), [(b"", "it is empty"), (b"time,neuron\n1,2\n", r"it begins with b'time,neu'")]
+)
+def test_no_hdf5(tmp_path, content, found):
+    path = tmp_path / "run.h5"
+    path.write_bytes(content)
+    with refuses(f"{path} is not an HDF5 file ({found}); pass a trace that neurohil wrote"):
+        Trace(path)
+
+
+@pytest.mark.parametrize("libver", ["earliest", "v110"])
+def test_hdf5_of_other_make(tmp_path, libver):
+    path = tmp_path / "other.h5"
+    with h5py.File(path, "w", libver=libver) as file:
+        file["run/title"] = "something else"
+    with refuses(
+        f"{path} is an HDF5 file of other make (its root has no schema name, not 'neurohil-trace'); "
+        "pass a trace that neurohil wrote"
+    ):
+        Trace(path)
+    with h5py.File(path, "a") as file:
+        file.attrs["schema"] = "nwb"
+    with refuses(
+        f"{path} is an HDF5 file of other make (its root has the schema name 'nwb', not 'neurohil-trace'); "
+        "pass a trace that neurohil wrote"
+    ):
+        Trace(path)
+
+
+@pytest.mark.parametrize(("version", "readable"), [("1.0", True), ("1.7", True), ("2.0", False), ("0.9", False)])
+def test_only_the_major_version_must_agree(tmp_path, finished, version, readable):
+    path = tmp_path / "run.h5"
+    path.write_bytes(finished.read_bytes())
+    with h5py.File(path, "a") as file:
+        file.attrs["schema_version"] = version
+    if readable:
+        with Trace(path) as trace:
+            assert trace.epochs == 4
+    else:
+        with refuses(
+            f"{path} has trace schema version {version}, but this neurohil reads version 1.0; "
+            "read it with the neurohil that wrote it"
+        ):
+            Trace(path)
+
+
+def test_truncated_anywhere(tmp_path, finished):
+    content = finished.read_bytes()
+    path = tmp_path / "run.h5"
+    rng = random.Random(1)
+    for size in [9, 47, 48, 100, len(content) - 1, *(rng.randrange(12, len(content)) for _ in range(40))]:
+        path.write_bytes(content[:size])
+        with pytest.raises(TraceError) as caught:
+            Trace(path)
+        text = str(caught.value)
+        assert re.fullmatch(re.escape(str(path)) + r" is (damaged|not an HDF5 file).*; (delete|pass) .*", text), text
+
+
+def test_damaged_anywhere_is_an_error_of_ours_or_harmless(tmp_path, finished):
+    content = bytearray(finished.read_bytes())
+    path = tmp_path / "run.h5"
+    rng = random.Random(2)
+    refused = 0
+    for _ in range(60):
+        damaged = content.copy()
+        at = rng.randrange(60_000)
+        damaged[at : at + 64] = rng.randbytes(64)
+        path.write_bytes(damaged)
+        try:
+            with Trace(path) as trace:
+                for name in trace.paths:
+                    _ = trace[name], trace.attributes(name)
+        except TraceError as error:
+            refused += 1
+            assert "\n" not in str(error)
+            assert str(error).startswith(f"{path} ")
+    assert refused > 10
+
+
+def test_unknown_dataset(finished):
+    with (
+        Trace(finished) as trace,
+        refuses(
+            f"{finished} has no dataset run/acuracy/validation; the nearest name is run/accuracy/validation_accuracy"
+        ),
+    ):
+        _ = trace["run/acuracy/validation"]
+
+
+def test_attributes(finished):
+    with Trace(finished) as trace:
+        about = trace.attributes("run/delays_0/delays")
+        assert (about["units"], about["long_name"]) == ("us", "delay (us)")
+        assert trace.attributes("run/decisions/label")["flag_meanings"] == "yin yang dot"
+
+
+def test_no_state_before_the_first_epoch(tmp_path):
+    part = tmp_path / "run.h5.part"
+    with TraceWriter(tmp_path / "run.h5", run.layout(run.IDEAL), "x", "", 3):
+        pass
+    with Trace(part) as trace:
+        assert (trace.epochs, trace.complete) == (0, False)
+        with refuses(f"{part} holds no finished epoch, hence no state; start the run anew"):
+            trace.state()
+
+
+def test_what_is_not_written_yet_is_recognisable(tmp_path):
+    with TraceWriter(tmp_path / "run.h5", run.layout(run.IDEAL), "x", "", 3):
+        pass
+    with Trace(tmp_path / "run.h5.part") as trace:
+        assert np.isnan(trace["run/results/test_accuracy"])
+        assert np.all(trace["run/decisions/predicted"] == -1)
+        assert trace["run/samples/0/raster/time"].size == 0
+        assert trace["run/accuracy/validation_accuracy"].size == 0
+
+
+def test_text_of_any_kind(tmp_path):
+    config = 'summary = "τ_s, 😀 and ünïcode"\n' * 3000
+    for title, text in (("", ""), ("Yin-Yang", config)):
+        path = tmp_path / "run.h5"
+        with TraceWriter(path, run.layout(run.IDEAL), title, text, 3):
+            pass
+        with Trace(f"{path}.part") as trace:
+            assert (trace.title, trace.config) == (title, text)
+        Path(f"{path}.part").unlink()
+
+
+def test_errors_are_those_that_the_command_line_explains():
+    assert issubclass(TraceError, UserError)
+    assert issubclass(TraceError, ValueError)
+
+
+def test_finished_file_opens_plainly_everywhere(finished):
+    assert finished.read_bytes()[8] <= 3, "superblock version"
+    with h5py.File(finished, "r") as file:
+        assert file["run/accuracy/validation_accuracy"].shape == (4,)
+        filters = set()
+
+        def collect(_, node):
+            if isinstance(node, h5py.Dataset):
+                plist = node.id.get_create_plist()
+                filters.update(plist.get_filter(i)[0] for i in range(plist.get_nfilters()))
+
+        file.visititems(collect)
+        assert filters == {h5py.h5z.FILTER_DEFLATE, h5py.h5z.FILTER_SHUFFLE, h5py.h5z.FILTER_FLETCHER32}
+
+
+def test_importing_traces_loads_nothing_heavy():
+    script = "import sys, hil.trace; print({'h5py', 'numba', 'matplotlib', 'scipy', 'simpy'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=Path.cwd())
+    assert done.stdout.strip() == "set()"
