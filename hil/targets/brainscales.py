@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 import numpy as np
 
-from brainscales_emu import ChipConfig, ChipError, place_feedforward, preset
+from brainscales_emu import ChipConfig, ChipError, NoiseConfig, place_feedforward, preset
 from brainscales_emu.chip import Chip, Probe
 from brainscales_emu.constants import (
     CYCLES_PER_US,
@@ -180,15 +180,14 @@ def _chip_config(config: BrainscalesConfig, tau_ratio: int) -> ChipConfig:
     base = dataclasses.replace(base, tau_mem_us=tau_ratio * base.tau_syn_exc_us)
     try:
         noise = dataclasses.replace(base.noise, **_known("target.noise", config.noise, base.noise))
-        return dataclasses.replace(
-            base, noise=noise, **_known("target.chip", config.chip, base, skip=("noise", "link"))
-        )
+        changes: dict[str, Any] = _known("target.chip", config.chip, base)
+        return dataclasses.replace(base, noise=noise, **changes)
     except ChipError as error:
         raise UserError(str(error)) from error
 
 
-def _known(path: str, changes: dict[str, float], base: object, skip: tuple[str, ...] = ()) -> dict[str, float]:
-    names = [field.name for field in dataclasses.fields(base) if field.name not in skip]  # type: ignore[arg-type]
+def _known(path: str, changes: dict[str, float], base: ChipConfig | NoiseConfig) -> dict[str, float]:
+    names = [field.name for field in dataclasses.fields(base) if type(getattr(base, field.name)) is float]
     for name in changes:
         if name not in names:
             near = difflib.get_close_matches(name, names, n=1)

@@ -1,0 +1,44 @@
+"""Errors that name the field, the value, the allowed range with its unit, and the remedy."""
+
+from __future__ import annotations
+
+import math
+from numbers import Integral, Real
+
+
+class ChipError(ValueError):
+    """A value that the emulated chip can't accept."""
+
+
+class PlacementError(ChipError):
+    """A network that breaks a rule of the chip's routing."""
+
+
+def check_number(
+    name: str, value: object, low: float, high: float, unit: str, remedy: str, whole: bool = False
+) -> None:
+    """Raise ChipError unless `value` is a real (or whole) number within low..high, both included.
+
+    Parameters
+    ----------
+    name : str
+        Field as the user knows it, e.g. ``chip.tau_mem_us``.
+    value : object
+        What was given; booleans, NaN and anything that isn't a number are refused.
+    low, high : float
+        Allowed range in `unit`.
+    unit : str
+        Unit of the value, empty for a pure number.
+    remedy : str
+        What the user can do about it.
+    whole : bool
+        Only integers are allowed.
+    """
+    kind = Integral if whole else Real
+    suffix = f" {unit}" if unit else ""
+    allowed = f"{low:g}..{high:g}{suffix}"
+    if isinstance(value, bool) or not isinstance(value, kind):
+        noun = "an integer" if whole else "a number"
+        raise ChipError(f"{name} = {value!r} is not {noun}; allowed are {allowed}; {remedy}")
+    if math.isnan(value) or not low <= value <= high:  # type: ignore[arg-type,operator]
+        raise ChipError(f"{name} = {value}{suffix} is outside {allowed}; {remedy}")

@@ -1,0 +1,113 @@
+"""Named random streams, and the fixed pattern that makes one chip differ from the next."""
+
+from __future__ import annotations
+
+import zlib
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .config import ChipConfig
+from .constants import N_CIRCUITS, N_COLUMNS, N_DELAY_ELEMENTS, N_ROWS
+from .errors import check_number
+
+FloatArray = NDArray[np.float64]
+
+
+def stream(seed: int, name: str, *index: int) -> np.random.Generator:
+    """Random generator that belongs to a seed, a name and indices, and to nothing else.
+
+    Parameters
+    ----------
+    seed : int
+        Not negative.
+    name : str
+        What the numbers are for.
+    *index : int
+        E.g. the number of a trial.
+
+    Returns
+    -------
+    numpy.random.Generator
+        PCG64, seeded by ``SeedSequence(seed, spawn_key=(crc32(name), *index))``.
+    """
+    sequence = np.random.SeedSequence(seed, spawn_key=(zlib.crc32(name.encode()), *index))
+    return np.random.Generator(np.random.PCG64(sequence))
+
+
+@dataclass(frozen=True)
+class FixedPattern:
+    """What one particular chip has become in fabrication: arrays of float64.
+
+    Attributes
+    ----------
+    tau_mem_us, tau_syn_exc_us, tau_syn_inh_us, leak_lsb, reset_lsb, threshold_lsb : (512,)
+        Per neuron circuit.
+    gain_exc, gain_inh : (512,)
+        Relative gain of the two synaptic inputs of each circuit.
+    driver_gain : (256,)
+        Relative drive of each synapse row.
+    synapse_gain : (256, 256)
+        Relative strength of each synapse [row, column].
+    delay_gain, delay_offset_us : (128,)
+        An element delays by nominal delay * gain + offset.
+    """
+
+    tau_mem_us: FloatArray
+    tau_syn_exc_us: FloatArray
+    tau_syn_inh_us: FloatArray
+    leak_lsb: FloatArray
+    reset_lsb: FloatArray
+    threshold_lsb: FloatArray
+    gain_exc: FloatArray
+    gain_inh: FloatArray
+    driver_gain: FloatArray
+    synapse_gain: FloatArray
+    delay_gain: FloatArray
+    delay_offset_us: FloatArray
+
+
+def draw_fixed_pattern(config: ChipConfig, serial: int) -> FixedPattern:
+    """Fixed pattern of the chip with this serial number.
+
+    Every quantity has its own stream, so that changing one spread leaves all other draws as they were. Positive
+    quantities are lognormal with the configured mean and relative standard deviation, potentials and offsets are
+    normal.
+
+    Parameters
+    ----------
+    config : ChipConfig
+    serial : int
+        0..2**63 - 1.
+
+    Returns
+    -------
+    FixedPattern
+    """
+    check_number("chip.serial", serial, 0, 2**63 - 1, "", "give a serial number", whole=True)
+    noise = config.noise
+
+    def normal(name: str, std: float, shape: tuple[int, ...]) -> FloatArray:
+        return std * stream(serial, f"fixed_pattern.{name}").standard_normal(shape)
+
+    def relative(name: str, std: float, shape: tuple[int, ...]) -> FloatArray:
+        variance = np.log1p(std**2)  # of the logarithm, so that mean 1 and std are those of the quantity
+        return np.exp(normal(name, np.sqrt(variance), shape) - variance / 2)
+
+    circuits, rows, elements = (N_CIRCUITS,), (N_ROWS,), (N_DELAY_ELEMENTS,)
+    threshold = config.threshold_lsb + noise.threshold_mean_lsb
+    return FixedPattern(
+        tau_mem_us=config.tau_mem_us * relative("tau_mem", noise.tau_mem_std, circuits),
+        tau_syn_exc_us=config.tau_syn_exc_us * relative("tau_syn_exc", noise.tau_syn_std, circuits),
+        tau_syn_inh_us=config.tau_syn_inh_us * relative("tau_syn_inh", noise.tau_syn_std, circuits),
+        leak_lsb=config.leak_lsb + normal("leak", noise.leak_std_lsb, circuits),
+        reset_lsb=config.reset_lsb + normal("reset", noise.reset_std_lsb, circuits),
+        threshold_lsb=threshold + normal("threshold", noise.threshold_std_lsb, circuits),
+        gain_exc=relative("gain_exc", noise.neuron_gain_std, circuits),
+        gain_inh=relative("gain_inh", noise.neuron_gain_std, circuits),
+        driver_gain=relative("driver_gain", noise.driver_gain_std, rows),
+        synapse_gain=relative("synapse_gain", noise.weight_std, (N_ROWS, N_COLUMNS)),
+        delay_gain=relative("delay_gain", noise.delay_gain_std, elements),
+        delay_offset_us=normal("delay_offset", noise.delay_offset_std_us, elements),
+    )

@@ -1,0 +1,265 @@
+"""The compiled event queue against its readable twin, and what must not change a run."""
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from brainscales_emu import ChipConfig, NoiseConfig, Wiring, kernels, place_feedforward, preset
+from brainscales_emu.chip import Chip, Probe, build_inputs, build_network
+from brainscales_emu.constants import EXTERNAL, FIRST_DELAY_OUTPUT, N_COLUMNS
+from brainscales_emu.mismatch import draw_fixed_pattern, stream
+from brainscales_emu.neuron import Membrane, first_crossing, simulate_reference
+
+ALL_NOISE = NoiseConfig(
+    tau_mem_std=0.2,
+    tau_syn_std=0.2,
+    leak_std_lsb=4.0,
+    reset_std_lsb=4.0,
+    threshold_std_lsb=4.0,
+    neuron_gain_std=0.2,
+    driver_gain_std=0.1,
+    weight_std=0.1,
+    delay_gain_std=0.02,
+    delay_offset_std_us=0.2,
+    threshold_noise_std_lsb=1.0,
+    delay_jitter_us=0.06,
+)
+
+
+def random_wiring(rng):
+    """Recurrent network in which any source may reach any neuron and any delay element."""
+    n_inputs, n_neurons, n_elements, n_rows = 5, 4, 3, 12
+    circuits = np.sort(rng.choice(N_COLUMNS, n_neurons, replace=False))
+    sources = np.concatenate([circuits, FIRST_DELAY_OUTPUT + 2 * np.arange(n_elements), EXTERNAL + np.arange(n_inputs)])
+    row_weight = np.zeros((n_rows, N_COLUMNS), dtype=np.int64)
+    row_weight[:, circuits] = rng.integers(0, 64, (n_rows, n_neurons)) * (rng.random((n_rows, n_neurons)) < 0.7)
+    return Wiring(
+        n_inputs=n_inputs,
+        row_source=rng.choice(sources, n_rows),
+        row_sign=rng.choice([1, 1, 1, -1], n_rows),
+        row_weight=row_weight,
+        delay_source=rng.choice(sources, n_elements),
+        delay_register=rng.integers(50, 251, n_elements),
+        circuits=circuits,
+    )
+
+
+def random_run(seed):
+    rng = np.random.default_rng(seed)
+    taus = rng.choice([6.0, 6.0, 6.0 * (1 + 1e-9), 4.0, 9.0], 3)
+    config = ChipConfig(
+        tau_mem_us=taus[0],
+        tau_syn_exc_us=taus[1],
+        tau_syn_inh_us=taus[2],
+        leak_lsb=rng.choice([80.0, 80.0, 60.0, 160.0]),
+        refractory_us=rng.choice([0.5, 5.0, 20.0]),
+        synaptic_gain=0.6,
+        event_latency_us=rng.choice([0.0, 0.08, 3.0]),
+        exact_input_times=True,
+        noise=ALL_NOISE if rng.random() < 0.5 else NoiseConfig(),
+    )
+    wiring = random_wiring(rng)
+    times = np.sort(rng.uniform(0.0, 80.0, rng.integers(0, 25)))
+    times = np.concatenate([times, np.repeat(times[:2], 2)])  # simultaneous events
+    labels = rng.integers(0, wiring.n_inputs, times.size)
+    return config, wiring, times, labels
+
+
+@settings(deadline=None, max_examples=25)
+@given(seed=st.integers(0, 10**6))
+@example(seed=7886)  # a turn so late that nothing is left of the currents
+def test_engine_equals_readable_twin(seed):
+    config, wiring, times, labels = random_run(seed)
+    chip = Chip(config, serial=seed, seed=seed)
+    chip.write(wiring)
+    recording = chip.run(times, labels, 100.0, trial=3)
+    order = np.argsort(times, kind="stable")
+    spikes, lost = simulate_reference(
+        config,
+        draw_fixed_pattern(config, seed),
+        wiring,
+        times[order].tolist(),
+        (EXTERNAL + labels[order]).tolist(),
+        100.0,
+        stream(seed, "trial", 3),
+    )
+    assert recording.lost_events == lost
+    for circuit in {circuit for _, circuit in spikes} | set(recording.circuits.tolist()):
+        expected = [time for time, spiking in spikes if spiking == circuit]
+        found = np.sort(recording.analogue_times_us[recording.circuits == circuit])
+        np.testing.assert_allclose(found, expected, rtol=1e-10, atol=1e-10)
+
+
+def test_random_networks_are_worth_the_comparison():
+    neuron_spikes, delayed, lost = [], [], []
+    for seed in range(40):
+        config, wiring, times, labels = random_run(seed)
+        chip = Chip(config, serial=seed, seed=seed)
+        chip.write(wiring)
+        recording = chip.run(times, labels, 100.0, trial=3)
+        neuron_spikes.append(np.sum(recording.circuits < N_COLUMNS))
+        delayed.append(np.sum(recording.circuits >= N_COLUMNS))
+        lost.append(recording.lost_events)
+    assert np.median(neuron_spikes) >= 5
+    assert np.median(delayed) >= 3
+    assert np.median(lost) >= 1
+
+
+def run_in_windows(config, wiring, times, labels, ends, capacity):
+    network = build_network(config, draw_fixed_pattern(config, 5), wiring)
+    inputs = build_inputs(times, EXTERNAL + labels)
+    sampling = kernels.Sampling(np.arange(0), np.zeros(0), np.empty((0, 0)))
+    rng = stream(5, "trial", 0)
+    state = kernels.new_state(network, capacity)
+    kernels.start(network, state, rng)
+    for end in ends:
+        while kernels.advance(end, network, inputs, sampling, state, rng) == kernels.RECORD_FULL:
+            state = kernels.enlarged(state)
+    return state.spikes[: state.progress[0]["recorded"]].tobytes(), int(state.progress[0]["lost"])
+
+
+@settings(deadline=None, max_examples=25)
+@given(
+    seed=st.integers(0, 10**6),
+    ends=st.lists(st.floats(0.0, 100.0), max_size=12),
+    capacity=st.sampled_from([1, 3, 4096]),
+)
+def test_windows_and_record_size_do_not_change_a_bit(seed, ends, capacity):
+    run = random_run(seed)
+    whole = run_in_windows(*run, [100.0], 4096)
+    assert run_in_windows(*run, [*sorted(ends), 100.0], capacity) == whole
+
+
+def delay_free_chip(n_inputs, weights, config=None):
+    chip = Chip(config or preset("ideal"), serial=1, seed=1)
+    placement = place_feedforward(n_inputs, [np.asarray(weights)], [None])
+    chip.write(placement.wiring)
+    return chip, placement
+
+
+def test_crossing_between_two_inputs_is_not_missed():
+    # Four strong excitatory events, inhibition at 8 us: over the threshold only in between.
+    chip, _ = delay_free_chip(5, [[63], [63], [63], [63], [-63]])
+    times = [0.0, 0.0, 0.0, 0.0, 8.0]
+    peak = 4 * 63 / 30 / math.e  # model units; threshold 2.6
+    assert peak > 2.6
+    (spike,) = chip.run(times, range(5), 60.0, 0).analogue_times_us
+    s = spike / 6.0
+    assert 4 * 63 / 30 * s * math.exp(-s) == pytest.approx(2.6, rel=1e-12)
+    assert chip.run(times[1:], [1, 2, 3, 4], 60.0, 0).ticks.size == 0
+
+
+def test_crossing_under_weak_but_fast_inhibition():
+    # The slope grows first, and yet the membrane hardly bends: crossing close to the lower bound that is scheduled.
+    config = ChipConfig(
+        tau_mem_us=60.0, tau_syn_exc_us=30.0, tau_syn_inh_us=0.3, event_latency_us=0.0, exact_input_times=True
+    )
+    chip, _ = delay_free_chip(5, [[63], [63], [63], [63], [-3]], config)
+    i_exc, i_inh = 4 * 63 * config.synaptic_gain, 3 * config.synaptic_gain
+    assert i_inh / 0.3 > i_exc / 30.0
+    expected = first_crossing(Membrane(0.0, i_exc, i_inh, 60.0, 30.0, 0.3), 70.0)
+    assert expected < 1.1 * 70.0 / i_exc
+    spikes = chip.run(np.zeros(5), range(5), 10.0, 0).analogue_times_us
+    assert spikes == pytest.approx([expected], rel=1e-12)
+
+
+def test_model_units_of_delgrad():
+    # 30 LSB are weight 1 for the kernel (t / tau) exp(-t / tau): the peak is w / e at tau.
+    chip, placement = delay_free_chip(1, [[60]])
+    membrane = chip.run([0.0], [0], 50.0, 0, Probe(placement.neurons[0], [6.0, 12.0])).membrane_lsb
+    lsb_per_unit = 70.0 / 2.6
+    expected = [80 + lsb_per_unit * 2 / math.e, 80 + lsb_per_unit * 2 * 2 * math.exp(-2)]
+    np.testing.assert_allclose(membrane, [expected], rtol=1e-13)
+
+
+def test_probe_is_exact_and_does_not_change_the_run():
+    _, wiring, times, labels = random_run(11)
+    config = ChipConfig(noise=ALL_NOISE, refractory_us=5.0, synaptic_gain=0.6)
+    chip = Chip(config, serial=2, seed=3)
+    chip.write(wiring)
+    without = chip.run(times, labels, 100.0, 0)
+    grid = np.random.default_rng(0).permutation(np.linspace(0.0, 100.0, 777))
+    probed = chip.run(times, labels, 100.0, 0, Probe(wiring.circuits, grid))
+    np.testing.assert_array_equal(probed.analogue_times_us, without.analogue_times_us)
+    np.testing.assert_array_equal(probed.circuits, without.circuits)
+    assert without.membrane_lsb is None
+    assert probed.membrane_lsb.shape == (4, 777)
+
+    assert np.isin(wiring.circuits, probed.circuits).any()
+    pattern = chip.fixed_pattern
+    for row, circuit in enumerate(wiring.circuits):
+        for spike in probed.analogue_times_us[probed.circuits == circuit]:
+            held = (grid >= spike) & (grid < spike + 5.0)
+            np.testing.assert_allclose(probed.membrane_lsb[row, held], pattern.reset_lsb[circuit], rtol=1e-13)
+
+
+def test_probe_follows_the_closed_form_between_events():
+    config = ChipConfig(noise=ALL_NOISE, event_latency_us=0.0, exact_input_times=True)
+    chip, placement = delay_free_chip(2, [[40], [-25]], config)
+    times = np.linspace(3.0, 50.0, 20)
+    membrane = chip.run([1.0, 3.0], [0, 1], 50.0, 0, Probe(placement.neurons[0], times)).membrane_lsb[0]
+    pattern = chip.fixed_pattern
+    gain = config.synaptic_gain * pattern.driver_gain * pattern.synapse_gain[:, 0]
+    taus = pattern.tau_mem_us[0], pattern.tau_syn_exc_us[0], pattern.tau_syn_inh_us[0]
+    state = Membrane(0.0, 40 * gain[0] * pattern.gain_exc[0], 0.0, *taus).after(2.0)
+    state.i_inh = 25 * gain[3] * pattern.gain_inh[0]
+    expected = [pattern.leak_lsb[0] + state.after(time - 3.0).u for time in times]
+    np.testing.assert_allclose(membrane, expected, rtol=1e-12)
+
+
+def test_pacemaker_period_and_a_record_that_grows():
+    config = ChipConfig(leak_lsb=250.0, reset_lsb=80.0, threshold_lsb=81.0, refractory_us=0.1)
+    chip, placement = delay_free_chip(1, np.zeros((1, 4), dtype=int), config)
+    recording = chip.run([], [], 200.0, 0)
+    period = 0.1 + 6.0 * math.log(170.0 / 169.0)
+    assert recording.ticks.size > 4096
+    for circuit in placement.neurons[0]:
+        spikes = recording.analogue_times_us[recording.circuits == circuit]
+        # membranes start at reset, without a refractory time before
+        np.testing.assert_allclose(spikes, period - 0.1 + period * np.arange(spikes.size), rtol=1e-9)
+        assert spikes.size == math.floor((200.0 + 0.1) / period)
+
+
+def test_events_are_delivered_after_the_latency():
+    config = ChipConfig(exact_input_times=True, event_latency_us=0.08)
+    chip = Chip(config, serial=1, seed=1)
+    weights = [np.full((5, 1), 63), np.array([[63, 1]])]
+    placement = place_feedforward(5, weights, [None, None])
+    chip.write(placement.wiring)
+    probe = Probe([placement.neurons[1][0]], np.linspace(0.0, 20.0, 4001))
+    recording = chip.run(np.zeros(5), np.arange(5), 20.0, 0, probe)
+    first = recording.analogue_times_us[0]
+    first_rise = probe.times_us[np.argmax(recording.membrane_lsb[0] > 80.0 + 1e-9)]
+    assert first + 0.08 < first_rise <= first + 0.08 + 0.006
+
+
+def test_recording_is_on_the_grid_and_in_order():
+    _, wiring, times, labels = random_run(3)
+    chip = Chip(ChipConfig(noise=ALL_NOISE, refractory_us=1.0, synaptic_gain=0.6), serial=1, seed=1)
+    chip.write(wiring)
+    recording = chip.run(times, labels, 100.0, 0)
+    assert recording.ticks.dtype == recording.circuits.dtype == np.int64
+    early = recording.analogue_times_us * 125 - recording.ticks
+    assert recording.ticks.size > 20
+    assert np.all((early > -1e-5) & (early < 1.0))
+    key = recording.ticks * 512 + recording.circuits
+    assert np.all(np.diff(key) >= 0)
+
+
+def test_input_times_are_played_on_the_grid_unless_exact():
+    times, weights = np.full(5, 1.0 + 0.0079), np.full((5, 1), 63)
+    real, _ = delay_free_chip(5, weights, ChipConfig())
+    exact, _ = delay_free_chip(5, weights)
+    on_grid = exact.run(np.full(5, 1.0), range(5), 20.0, 0).analogue_times_us
+    assert real.run(times, range(5), 20.0, 0).analogue_times_us == pytest.approx(on_grid, abs=1e-12)
+    assert exact.run(times, range(5), 20.0, 0).analogue_times_us == pytest.approx(on_grid + 0.0079, abs=1e-12)
+
+
+def test_events_at_the_very_end_count():
+    chip, _ = delay_free_chip(1, [[0]])
+    chip.write(place_feedforward(1, [np.array([[0]])], [[50]]).wiring)
+    assert chip.run([0.0], [0], 8.25, 0).ticks.tolist() == [8250 // 8]
+    assert chip.run([0.0], [0], 8.249, 0).ticks.size == 0

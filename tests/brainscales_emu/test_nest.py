@@ -1,0 +1,79 @@
+"""Spike times of NEST's precise models and of a 40-digit solver, read with 1 ms as 1 us and 0 mV as 100 LSB."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from brainscales_emu import ChipConfig, place_feedforward
+from brainscales_emu.chip import Chip
+from brainscales_emu.constants import EXTERNAL
+from brainscales_emu.mismatch import draw_fixed_pattern, stream
+from brainscales_emu.neuron import simulate_reference
+
+ORACLE = json.loads((Path(__file__).parents[1] / "oracles" / "nest.json").read_text())
+REST_LSB = 100.0
+
+
+def chip_config(case):
+    p = case["params"]
+    return ChipConfig(
+        tau_mem_us=p["tau_m"],
+        tau_syn_exc_us=p["tau_syn_ex"],
+        tau_syn_inh_us=p["tau_syn_in"],
+        leak_lsb=REST_LSB + p["E_L"] + p["I_e"] * p["tau_m"] / p["C_m"],
+        reset_lsb=REST_LSB + p["V_reset"],
+        threshold_lsb=REST_LSB + p["V_th"],
+        refractory_us=p["t_ref"],
+        synaptic_gain=case["weight_pA_per_lsb"] / p["C_m"],
+        event_latency_us=0.0,
+        exact_input_times=True,
+    )
+
+
+def input_events(case):
+    times = np.concatenate(case["input_times_ms"]) + ORACLE["delay_ms"]
+    labels = np.repeat(np.arange(ORACLE["n_in"]), [len(train) for train in case["input_times_ms"]])
+    return times, labels
+
+
+def spikes_of_chip(case, config, wiring):
+    chip = Chip(config, serial=1, seed=1)
+    chip.write(wiring)
+    recording = chip.run(*input_events(case), ORACLE["t_sim_ms"], trial=0)
+    return recording.analogue_times_us, recording.circuits
+
+
+def spikes_of_reference(case, config, wiring):
+    times, labels = input_events(case)
+    order = np.argsort(times, kind="stable")
+    spikes, _ = simulate_reference(
+        config,
+        draw_fixed_pattern(config, 1),
+        wiring,
+        times[order].tolist(),
+        (EXTERNAL + labels[order]).tolist(),
+        ORACLE["t_sim_ms"],
+        stream(1, "trial", 0),
+    )
+    return np.array([time for time, _ in spikes]), np.array([circuit for _, circuit in spikes])
+
+
+@pytest.mark.parametrize("simulate", [spikes_of_chip, spikes_of_reference])
+@pytest.mark.parametrize("name", ORACLE["cases"])
+def test_every_spike_of_nest(name, simulate):
+    case = ORACLE["cases"][name]
+    wiring = place_feedforward(ORACLE["n_in"], [np.array(case["weights_lsb"])], [None]).wiring
+    times, circuits = simulate(case, chip_config(case), wiring)
+    for neuron in range(ORACLE["n_out"]):
+        found = times[circuits == neuron]
+        digits_40 = np.array([float(time) for time in case["spikes_ms_mpmath"][neuron]])
+        assert len(found) == len(digits_40)
+        np.testing.assert_allclose(found, digits_40, rtol=1e-12)
+        np.testing.assert_allclose(found, case["spikes_ms"][neuron], rtol=1e-9)
+
+
+def test_oracle_is_complete():
+    assert len(ORACLE["cases"]) == 7
+    assert sum(len(train) for case in ORACLE["cases"].values() for train in case["spikes_ms"]) == 345

@@ -1,0 +1,156 @@
+"""Phases of an execution, what they take, and what Chip refuses."""
+
+import numpy as np
+import pytest
+
+from brainscales_emu import ChipConfig, ChipError, LinkConfig, PlacementError, place_feedforward
+from brainscales_emu.chip import Account, Chip, Probe
+from brainscales_emu.system import Phase, execute, to_cycles
+
+LINK = LinkConfig(bandwidth_mbit_s=1000.0, latency_us=10.0, word_bits=64, words_per_event=2, settle_us=20_000.0)
+
+
+def small_chip():
+    chip = Chip(ChipConfig(link=LINK), serial=1, seed=1)
+    chip.write(place_feedforward(1, [np.array([[0]])], [[50]]).wiring)
+    return chip
+
+
+def test_hand_computed_timeline():
+    chip = small_chip()
+    chip.run([0.0, 20.0, 40.0], [0, 0, 0], 100.004, 0)
+    # 2 rows of 256 synapses of 16 bits are 2 * 64 words of 64 bits, and a word of settings each; 1 word for the delay
+    # element; 24 * 512 analogue cells. A word takes 64 ns at 1 Gbit/s, every transfer flies for 10 us.
+    words = 2 * (64 + 1) + 1 + 24 * 512
+    configure = words * 64 + 10_000
+    settle = configure + 20_000_000
+    upload = settle + 3 * 2 * 64 + 10_000
+    real_time = upload + 12_501 * 8  # 100.004 us end in cycle 12501
+    read_back = real_time + 3 * 2 * 64 + 10_000
+    assert chip.timeline == (
+        Phase("configure", 0, configure),
+        Phase("settle", configure, settle),
+        Phase("upload", settle, upload),
+        Phase("real-time", upload, real_time),
+        Phase("read-back", real_time, read_back),
+    )
+    assert chip.account == Account(
+        runs=1,
+        real_time_us=100.004,
+        configuration_ns=settle,
+        upload_ns=3 * 2 * 64 + 10_000,
+        readback_ns=3 * 2 * 64 + 10_000,
+        words_written=words + 6,
+        input_events=3,
+        recorded_events=3,
+        lost_events=0,
+    )
+
+
+def test_only_what_was_written_is_sent():
+    chip = small_chip()
+    chip.run([0.0], [0], 100.0, 0)
+    chip.run([0.0], [0], 100.0, 1)
+    assert [phase.name for phase in chip.timeline] == ["upload", "real-time", "read-back"]
+    chip.write(place_feedforward(1, [np.array([[1]])], [None]).wiring)
+    before = chip.account
+    chip.run([], [], 100.0, 2)
+    # digital memory alone doesn't need to settle
+    assert [phase.name for phase in chip.timeline] == ["configure", "upload", "real-time", "read-back"]
+    assert chip.account.words_written - before.words_written == 130
+    assert chip.account.runs == 3
+    assert chip.account.real_time_us == 300.0
+
+
+def test_the_engine_runs_once_in_the_real_time_section():
+    calls = []
+    phases = execute(LINK, 5, False, 1, 8.0, lambda: calls.append(1) or 4)
+    assert calls == [1]
+    assert all(isinstance(value, int) for phase in phases for value in (phase.start_ns, phase.end_ns))
+    assert phases[-1].end_ns - phases[-1].start_ns == 4 * 2 * 64 + 10_000
+
+
+def test_slow_link_and_odd_bandwidth_round_up():
+    (_, real_time, _) = execute(LinkConfig(bandwidth_mbit_s=3.0, latency_us=0.0), 0, False, 1, 1.0, lambda: 0)
+    assert real_time.start_ns == 21_334  # 64 bits at 3 Mbit/s take 21333.3 ns
+
+
+def test_cycles():
+    times = np.array([0.0, 0.0079, 0.008, 0.024, 8.25, 33.25])
+    np.testing.assert_array_equal(to_cycles(times), [0, 0, 1, 3, 1031, 4156])
+    on_grid = np.arange(100_000)
+    np.testing.assert_array_equal(to_cycles(on_grid / 125), on_grid)
+    np.testing.assert_array_equal(to_cycles(on_grid * 0.008), on_grid)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (
+            lambda chip: chip.run([1.0, -2.0], [0, 0], 10.0, 0),
+            "chip.times_us[1] = -2.0 us is outside 0..10 us; lengthen the run or leave the event out",
+        ),
+        (
+            lambda chip: chip.run([np.inf], [0], 10.0, 0),
+            "chip.times_us[0] = inf us is outside 0..10 us; lengthen the run or leave the event out",
+        ),
+        (
+            lambda chip: chip.run([np.nan], [0], 10.0, 0),
+            "chip.times_us[0] = nan us is outside 0..10 us; lengthen the run or leave the event out",
+        ),
+        (
+            lambda chip: chip.run([1.0], [1], 10.0, 0),
+            "chip.labels[0] = 1 is no input label 0..0; place the network with more inputs",
+        ),
+        (lambda chip: chip.run([1.0], [0.0], 10.0, 0), "chip.labels are of type float64; give integers"),
+        (
+            lambda chip: chip.run([1.0], [0, 0], 10.0, 0),
+            "chip.times_us has shape (1,) and chip.labels (2,); give two vectors of one length",
+        ),
+        (
+            lambda chip: chip.run([], [], 0.0, 0),
+            "chip.duration_us = 0.0 us is outside 0.001..1e+09 us; give the length of the run",
+        ),
+        (
+            lambda chip: chip.run([], [], 1.0, -1),
+            "chip.trial = -1 is outside 0..9.22337e+18; give the number of the trial",
+        ),
+        (
+            lambda chip: chip.run([], [], 1.0, 0, Probe([7], [0.5])),
+            "probe.circuits holds 7, which is no network circuit that is switched on; "
+            "take circuits from placement.neurons",
+        ),
+        (
+            lambda chip: chip.run([], [], 1.0, 0, Probe([0], [1.5])),
+            "probe.times_us must be a vector of times within 0..1 us; drop the others",
+        ),
+        (
+            lambda chip: chip.write(None),
+            "Chip.write got NoneType, not a Wiring; pass placement.wiring",
+        ),
+        (
+            lambda chip: Chip(ChipConfig(), serial=-1, seed=0),
+            "chip.serial = -1 is outside 0..9.22337e+18; give a serial number",
+        ),
+        (
+            lambda chip: Chip(ChipConfig(), serial=1, seed=0.5),
+            "chip.seed = 0.5 is not an integer; allowed are 0..9.22337e+18; give a seed",
+        ),
+        (
+            lambda chip: Chip(ChipConfig(), serial=1, seed=0).run([], [], 1.0, 0),
+            "Chip.run was called before a network was written; call Chip.write(wiring) first",
+        ),
+    ],
+)
+def test_errors(call, message):
+    with pytest.raises(ChipError) as error:
+        call(small_chip())
+    assert str(error.value) == message
+    assert not isinstance(error.value, PlacementError)
+
+
+def test_an_error_leaves_the_account_alone():
+    chip = small_chip()
+    with pytest.raises(ChipError):
+        chip.run([-1.0], [0], 10.0, 0)
+    assert chip.account == Account()
