@@ -10,7 +10,7 @@ BIN    := $(VENV)/bin
 ##@ Start here
 .PHONY: help
 help: ## List the targets
-	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z0-9-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: install
 install: $(VENV)/.installed ## Create .venv and install the project with its development tools
@@ -47,6 +47,23 @@ lint: install ## Check style and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+##@ Measure (the tables of docs/results.md)
+.PHONY: accuracy
+accuracy: install ## Test accuracy of all experiments over 5 seeds (half an hour on 2 cores)
+	$(BIN)/python -m benchmarks.accuracy
+
+.PHONY: transfer
+transfer: install ## Move trained networks to another chip, train again there (10 minutes)
+	$(BIN)/python -m benchmarks.transfer
+
+.PHONY: w66f3
+w66f3: install ## Hold the preset w66f3 against the measurements on the real chip (10 minutes)
+	$(BIN)/python -m benchmarks.w66f3
+
+.PHONY: speed
+speed: install ## Seconds per training epoch
+	$(BIN)/python -m benchmarks.speed
 
 ##@ Housekeeping
 .PHONY: clean

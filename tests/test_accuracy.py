@@ -1,0 +1,37 @@
+"""The accuracies that users quote, against published numbers. Minutes each: `make test-slow`.
+
+Software bars: the released DelGrad runs (weights 96.7, axonal 97.5, synaptic 98.2, synaptic with 5 hidden neurons
+95.4 %, one seed each). Chip bars: the released runs on BrainScaleS-2 (weights 84.9, axonal 92.6 %).
+"""
+
+import numpy as np
+import pytest
+
+from benchmarks.accuracy import SMALL, SMALL_RATES, train
+
+pytestmark = pytest.mark.slow
+
+
+def median_accuracy(experiment, seeds=5):
+    return float(np.median([100 * train((experiment, seed))["test_accuracy"] for seed in range(1, seeds + 1)]))
+
+
+@pytest.mark.parametrize(
+    ("experiment", "at_least"),
+    [
+        ("yin_yang_weights", 96.0),
+        ("yin_yang_axonal", 97.0),
+        ("yin_yang_dendritic", 96.5),
+        ("yin_yang_synaptic", 98.0),
+        (f"{SMALL} {SMALL_RATES}", 95.0),
+    ],
+)
+def test_ideal_neurons(experiment, at_least):
+    assert median_accuracy(experiment) >= at_least
+
+
+def test_emulated_chip():
+    weights, axonal = median_accuracy("chip_yin_yang_weights"), median_accuracy("chip_yin_yang_axonal")
+    assert 82.0 <= weights <= 88.0
+    assert axonal >= 92.0
+    assert axonal - weights >= 5.0
