@@ -46,7 +46,7 @@ def torch_epoch() -> Callable[[], object]:
         possible = (root > 0) & (a_1 > 0)
         root = torch.where(possible, root, torch.ones_like(root)).sqrt()
         ratio = 2 * a_1 / (a_2 + root)
-        possible &= ratio > 0
+        possible = possible & (ratio > 0)
         spike = 2 * torch.log(torch.where(possible, ratio, torch.ones_like(ratio)))
         after = torch.cat([ordered[:, 1:], torch.full_like(ordered[:, :1], torch.inf)], 1)[..., None]
         valid = possible & (spike >= ordered[..., None]) & (spike <= after) & torch.isfinite(ordered)[..., None]

@@ -171,8 +171,8 @@ class Run:
                 if stop():
                     return
 
-    def conclude(self, writer: TraceWriter) -> dict[str, Any]:
-        """Test once, watch one sample of each class, map the plane, close the trace; returns the results."""
+    def results(self) -> tuple[dict[str, Any], Evaluation]:
+        """What the finished network is worth on data that it was not trained on: one evaluation of each set."""
         validated, tested = self.evaluate("validation"), self.evaluate("test")
         results = {
             "test_accuracy": tested.accuracy,
@@ -180,6 +180,11 @@ class Run:
             "missing_spikes": tested.missing_spikes,
             "chip_seconds": self.chip_seconds(),
         }
+        return results, tested
+
+    def conclude(self, writer: TraceWriter) -> dict[str, Any]:
+        """Test once, watch one sample of each class, map the plane, close the trace; returns the results."""
+        results, tested = self.results()
         scale = self.target.tau_us or 1.0
         test = self.data["test"]
         values: dict[str, Any] = {f"run/results/{name}": value for name, value in results.items()}
