@@ -1,8 +1,11 @@
 """The examples run as they stand, and print what they say."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
+
+import pytest
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 
@@ -23,9 +26,7 @@ def test_one_neuron(tmp_path):
     assert picture.stat().st_size > 10_000
 
 
+@pytest.mark.compiled
 def test_train_in_the_loop():
-    lines = run("train_in_the_loop.py", 8).splitlines()
-    home, moved = (
-        float(line.split()[-4].rstrip("%") if "test" in line else line.split()[-1].rstrip("%")) for line in lines
-    )
+    home, moved = (float(share) for share in re.findall(r"([0-9.]+)%", run("train_in_the_loop.py", 8)))
     assert home > moved

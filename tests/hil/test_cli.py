@@ -38,6 +38,7 @@ def test_list_names_the_experiments_with_a_line_each():
     assert all(len(line.split()) > 4 for line in lines)
 
 
+@pytest.mark.compiled
 def test_json_is_the_last_line_and_trace_and_picture_are_there(tmp_path):
     out = tmp_path / "run.h5"
     options = ["--seed", 4, "--serial", 9, "--out", out, "--json"]
@@ -106,6 +107,7 @@ def start_and_stop(out: Path, how: signal.Signals, epochs: int) -> subprocess.Co
     return subprocess.CompletedProcess(command, process.returncode, stdout, stderr)
 
 
+@pytest.mark.compiled
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM], ids=lambda s: s.name)
 def test_a_stopped_run_resumes_to_the_same_bits(how, tmp_path):
     stopped, straight = tmp_path / "stopped.h5", tmp_path / "straight.h5"
@@ -125,6 +127,7 @@ def test_a_stopped_run_resumes_to_the_same_bits(how, tmp_path):
     assert not Path(f"{stopped}.part").exists()
 
 
+@pytest.mark.compiled
 @pytest.mark.parametrize("experiment", ["yin_yang_synaptic", "chip_yin_yang_axonal"])
 def test_one_or_two_threads_twice_identical_bytes(experiment, tmp_path):
     contents = set()

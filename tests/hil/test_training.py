@@ -126,6 +126,7 @@ def test_weights_stay_within_the_targets_range():
     assert max(np.abs(w).max() for w in network.weights) == 1.6
 
 
+@pytest.mark.compiled
 def test_state_carries_everything_an_epoch_depends_on():
     overrides = ["network.hidden=5", "target.serial=3"]
     straight, restored = (Run(load("chip_yin_yang_axonal", overrides)) for _ in range(2))
@@ -141,6 +142,7 @@ def test_state_carries_everything_an_epoch_depends_on():
     assert not np.array_equal(straight.state(), state)
 
 
+@pytest.mark.compiled
 @pytest.mark.parametrize("kind", ["cross_entropy", "mse"])
 def test_other_losses_train_too(kind):
     margins = {"cross_entropy": [], "mse": ["training.loss.t_correct=2.2", "training.loss.t_wrong=2.6"]}[kind]

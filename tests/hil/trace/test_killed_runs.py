@@ -46,10 +46,13 @@ def test_every_finished_epoch_survives_sigkill_and_the_end_is_the_same(tmp_path)
     run.write(reference, run.CHIP, EPOCHS)
     rng = random.Random(1)
     killed, finished, most = 0, 0, 0
-    while killed < KILLS or not part.exists():
+    patience = 0.15
+    while killed < KILLS or most <= 10 or not part.exists():
         process = start(path)
-        # Long enough to create the file, or to write the finished epochs again, and then some.
-        time.sleep(rng.uniform(0.0, 0.15 + 0.006 * finished))
+        # Long enough to create the file, or to write the finished epochs again, and then some; longer each time,
+        # because a busy machine gets less far.
+        time.sleep(rng.uniform(0.0, patience + 0.006 * finished))
+        patience = min(1.05 * patience, 5.0)
         process.kill()
         reported = process.communicate()[0].split()
         killed += process.returncode == -signal.SIGKILL
@@ -72,7 +75,6 @@ def test_every_finished_epoch_survives_sigkill_and_the_end_is_the_same(tmp_path)
             assert written == 0
             part.unlink(missing_ok=True)
         most = max(most, finished)
-    assert most > 10
     run.resume(part, run.CHIP, EPOCHS)
     assert path.read_bytes() == reference.read_bytes()
     assert sorted(tmp_path.iterdir()) == [path, reference]

@@ -1,0 +1,14 @@
+"""Marks that the whole suite shares."""
+
+import os
+
+import pytest
+
+
+def pytest_collection_modifyitems(items):
+    """Whole training runs take hours without the compiler; the kernels themselves are tested there all the same."""
+    if os.environ.get("NUMBA_DISABLE_JIT") == "1":
+        skip = pytest.mark.skip(reason="a whole training run needs the compiled kernels")
+        for item in items:
+            if item.get_closest_marker("compiled"):
+                item.add_marker(skip)
