@@ -9,7 +9,7 @@ import tomllib
 from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar, get_args, get_origin
 
 import msgspec
 
@@ -116,6 +116,8 @@ def _explain(message: str, raw: dict[str, Any], kind: type) -> str:
         return f"missing key {f'{path}.{missing[1]}'.lstrip('.')}; add it to the experiment"
     if not path:
         return reason
+    if choices := _choices_at(kind, raw, path):
+        reason = f"expected one of {', '.join(choices)}"
     reason = reason.replace("`", "")
     reason = reason[0].lower() + reason[1:]
     return f"{path} = {_value_at(raw, path)!r} is not allowed: {reason}; change it in the experiment or with --set"
@@ -131,16 +133,37 @@ def _value_at(raw: Any, path: str) -> Any:
     return raw
 
 
-def _fields_at(kind: Any, raw: Any, path: str) -> list[str]:
-    for step in _steps(path):
+def _type_at(kind: Any, raw: Any, steps: Sequence[str | int]) -> Any:
+    """Type of the value that the steps lead to; of several structs the one whose tag the config names."""
+    for step in steps:
         kind = {field.name: field.type for field in msgspec.structs.fields(kind)}[str(step)]
         raw = raw[step]
-        choices = [choice for choice in getattr(kind, "__args__", ()) if hasattr(choice, "__struct_config__")]
-        if choices:
-            kind = next(c for c in choices if c.__struct_config__.tag == raw.get(c.__struct_config__.tag_field))
+        named = [s for s in _structs(kind) if s.__struct_config__.tag == raw.get(s.__struct_config__.tag_field)]
+        kind = named[0] if named else kind
+    return kind
+
+
+def _structs(kind: Any) -> list[Any]:
+    return [choice for choice in get_args(kind) if hasattr(choice, "__struct_config__")]
+
+
+def _fields_at(kind: Any, raw: Any, path: str) -> list[str]:
+    kind = _type_at(kind, raw, _steps(path))
     fields = [field.encode_name for field in msgspec.structs.fields(kind)]
     tag = kind.__struct_config__.tag_field
     return [tag, *fields] if tag else fields
+
+
+def _choices_at(kind: Any, raw: Any, path: str) -> list[str]:
+    """The values that a choice or a struct's tag can have; empty for anything else."""
+    *parents, leaf = _steps(path)
+    parent = _type_at(kind, raw, parents)
+    if structs := _structs(parent):
+        return [str(struct.__struct_config__.tag) for struct in structs]
+    types = {field.name: field.type for field in msgspec.structs.fields(parent)} if not get_origin(parent) else {}
+    return (
+        [str(value) for value in get_args(types.get(str(leaf)))] if get_origin(types.get(str(leaf))) is Literal else []
+    )
 
 
 def _nearest(name: str, known: Any) -> str:

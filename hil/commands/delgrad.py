@@ -62,8 +62,8 @@ def start(experiment: str, overrides: Sequence[str], out: str | None, as_json: b
     """Run a new experiment; trace to `out` (default runs/EXPERIMENT-seedN.h5), picture beside it."""
     config = load(experiment, overrides)
     path = Path(out) if out else Path("runs") / f"{config.experiment}-seed{config.seed}.h5"
-    path.parent.mkdir(parents=True, exist_ok=True)
     run = Run(config)
+    path.parent.mkdir(parents=True, exist_ok=True)
     _finish(run, run.open_trace(path), path, as_json)
 
 
@@ -163,6 +163,7 @@ class Run:
             total=self.config.epochs, initial=self.trainer.epoch, unit="epoch", disable=None, dynamic_ncols=True
         )
         with progress:
+            progress.set_postfix_str("the first run compiles the kernels")
             while self.trainer.epoch < self.config.epochs:
                 trained, validated = self.train_epoch()
                 writer.append_epoch(self._epoch_values(trained, validated), self.state())
@@ -262,14 +263,20 @@ class _StopRequest:
 def _finish(run: Run, writer: TraceWriter, path: Path, as_json: bool) -> None:
     """Train, conclude, draw, report. An interruption leaves a trace that `resume` goes on with."""
     began = time.perf_counter()
-    with writer:
-        run.train(writer, _StopRequest())
-        if run.trainer.epoch < run.config.epochs:
-            raise KeyboardInterrupt(
-                f"stopped after {run.trainer.epoch} of {run.config.epochs} epochs; "
-                f"go on with: neurohil delgrad --resume {path}.part"
-            )
-        results = run.conclude(writer)
+    part = Path(f"{path}.part")
+    try:
+        with writer:
+            run.train(writer, _StopRequest())
+            if run.trainer.epoch < run.config.epochs:
+                raise KeyboardInterrupt(
+                    f"stopped after {run.trainer.epoch} of {run.config.epochs} epochs; "
+                    f"go on with: neurohil delgrad --resume {part}"
+                )
+            results = run.conclude(writer)
+    except UserError:
+        if writer.epochs == 0:  # nothing that could be lost
+            part.unlink(missing_ok=True)
+        raise
     picture = path.with_suffix(".png")
     draw_delgrad(path, picture)
     seconds = time.perf_counter() - began

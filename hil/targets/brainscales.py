@@ -70,6 +70,12 @@ class BrainscalesTarget:
                 "round it"
             )
         swing = chip_config.threshold_lsb - chip_config.leak_lsb
+        if not (swing > 0.0 and chip_config.synaptic_gain > 0.0):
+            raise UserError(
+                f"target.chip.threshold_lsb must be above target.chip.leak_lsb, and target.chip.synaptic_gain above 0, "
+                f"got {chip_config.threshold_lsb} LSB, {chip_config.leak_lsb} LSB and {chip_config.synaptic_gain}; "
+                "otherwise no weight can make a neuron spike"
+            )
         self._scale = swing / (threshold * chip_config.synaptic_gain * self.tau_us)
         self._chip = Chip(chip_config, serial=config.serial, seed=seed)
         shortest_us, longest_us = register_to_us([MIN_DELAY_REGISTER, MAX_DELAY_REGISTER])
@@ -106,6 +112,12 @@ class BrainscalesTarget:
         self._columns = self._line_columns()
 
     def run(self, inputs: Floats, trial: int) -> list[LayerTimes]:
+        sent_us = inputs[np.isfinite(inputs)] * self.tau_us
+        if sent_us.size and not (sent_us.min() >= 0.0 and sent_us.max() < self._slot_us):
+            raise UserError(
+                f"input spikes at {sent_us.min():g}..{sent_us.max():g} us don't fit into the slot "
+                f"0..{self._slot_us:g} us of a sample; change data.t_early and data.t_late, or raise target.slot_us"
+            )
         starts = np.arange(len(inputs)) * self._slot_us
         times_us = starts[:, None] + inputs * self.tau_us
         sent = np.isfinite(times_us)

@@ -130,6 +130,16 @@ def test_fixed_pattern_is_described_and_belongs_to_the_serial():
     assert all(q.units and q.long_name and len(q.dims) == q.values.ndim for q in patterns[0].values())
 
 
+@pytest.mark.parametrize("time", [-0.1, 30.0])
+def test_inputs_outside_their_slot_are_refused(network, inputs, time):
+    target = chip()
+    target.write(network)
+    inputs = inputs.copy()
+    inputs[3, 2] = time
+    with pytest.raises(UserError, match=r"don't fit into the slot 0..180 us of a sample; change data.t_early"):
+        target.run(inputs, 1)
+
+
 def test_a_network_that_does_not_fit_is_refused_with_the_rule():
     target = chip()
     with pytest.raises(UserError, match="the network needs 258 synapse rows, the chip half has 256"):
@@ -160,7 +170,9 @@ def test_what_the_chip_cannot_do_is_one_clear_error(layer, message):
             "unknown key target.noise.delay_jiter_us, did you mean 'delay_jitter_us'?",
         ),
         ({"chip": {"refractory": 3.0}}, "unknown key target.chip.refractory, did you mean 'refractory_us'?"),
-        ({"noise": {"weight_std": -0.1}}, "weight_std = -0.1"),
+        ({"noise": {"weight_std": -0.1}}, "chip.noise.weight_std = -0.1 is outside 0..1; give a relative standard"),
+        ({"chip": {"synaptic_gain": 0.0}}, "otherwise no weight can make a neuron spike"),
+        ({"chip": {"leak_lsb": 160.0}}, "target.chip.threshold_lsb must be above target.chip.leak_lsb"),
         ({"slot_us": 180.001}, "target.slot_us = 180.001 us is no multiple of the time stamp of 0.008 us; round it"),
     ],
 )
