@@ -16,9 +16,10 @@ help: ## List the targets
 install: $(VENV)/.installed ## Create .venv and install the project with its development tools
 
 $(VENV)/.installed: setup.cfg pyproject.toml
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --editable '.[dev]'
-	touch $@
+	@echo "Setting up $(VENV), once: about 700 MB of packages on disk"
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@
 
 .PHONY: delgrad
 delgrad: install ## Train weights and delays in the loop with the emulated chip (SEED=, OUT=); goes on if interrupted
