@@ -23,9 +23,10 @@ from hil.protocols import Floats, SpikingTarget
 from hil.seeds import stream
 from hil.targets.brainscales import BrainscalesConfig, BrainscalesTarget
 from hil.targets.ideal import IdealConfig, IdealTarget
-from hil.trace.plots import draw_delgrad
+from hil.trace.layouts.delgrad import delgrad_layout
+from hil.trace.plots.delgrad import draw_delgrad
 from hil.trace.reader import Trace
-from hil.trace.schema import Layout, delgrad_layout
+from hil.trace.schema import Layout
 from hil.trace.writer import TraceWriter
 
 CLASSES = 3

@@ -38,7 +38,6 @@ _NOT_YET = {"f": np.nan, "i": -1, "u": 0}
 # Far more than an epoch or the end of a run takes. HDF5 can't even close a file once a write has failed, so it
 # must not meet a full disk.
 _RESERVE_MB = 64
-_HOW_TO_GO_ON = "continue with `neurohil delgrad --resume {0}`, or delete that file and run again"
 
 
 class TraceWriter:
@@ -79,7 +78,7 @@ class TraceWriter:
         self._state_size = state_size
         self._growing = layout.growing()
         self._final = layout.final()
-        _refuse_existing(self._part)
+        _refuse_existing(self._part, layout)
         _refuse_full_disk(self._part, "run again")
         self._file = _create(self._part, layout, title, config, state_size)
         self._run = self._file[RUN]
@@ -218,8 +217,8 @@ class TraceWriter:
     @contextmanager
     def _writing(self) -> Iterator[None]:
         if not self._file:
-            raise TraceError(f"the trace {self.path} is closed for writing; {_HOW_TO_GO_ON.format(self._part)}")
-        _refuse_full_disk(self._part, _HOW_TO_GO_ON.format(self._part))
+            raise TraceError(f"the trace {self.path} is closed for writing; {_how_to_go_on(self._layout, self._part)}")
+        _refuse_full_disk(self._part, _how_to_go_on(self._layout, self._part))
         try:
             yield
         except (OSError, RuntimeError) as error:
@@ -228,7 +227,7 @@ class TraceWriter:
             self.close()
             raise TraceError(
                 f"{self._part} can't be written ({_reason(error)}), its {self.epochs} finished epochs are kept; "
-                f"mend that, then {_HOW_TO_GO_ON.format(self._part)}"
+                f"mend that, then {_how_to_go_on(self._layout, self._part)}"
             ) from error
 
 
@@ -372,7 +371,7 @@ def _refuse_full_disk(part: Path, remedy: str) -> None:
         )
 
 
-def _refuse_existing(part: Path) -> None:
+def _refuse_existing(part: Path, layout: Layout) -> None:
     if not part.exists():
         return
     _refuse_in_use(part)
@@ -381,7 +380,11 @@ def _refuse_existing(part: Path) -> None:
             epochs = old.epochs
     except TraceError as error:
         raise TraceError(f"{part} is in the way and holds no readable epoch; delete it and run again") from error
-    raise TraceError(f"{part} holds {epochs} finished epochs of an interrupted run; {_HOW_TO_GO_ON.format(part)}")
+    raise TraceError(f"{part} holds {epochs} finished epochs of an interrupted run; {_how_to_go_on(layout, part)}")
+
+
+def _how_to_go_on(layout: Layout, part: Path) -> str:
+    return f"continue with `neurohil {layout.command} --resume {part}`, or delete that file and run again"
 
 
 def _refuse_other_run(old: Trace, layout: Layout, title: str, config: str, state_size: int) -> None:

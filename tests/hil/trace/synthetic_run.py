@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from hil.protocols import Quantity
-from hil.trace.schema import EPOCH, Layout, delgrad_layout
+from hil.trace.layouts.delgrad import delgrad_layout
+from hil.trace.schema import EPOCH, Layout
 from hil.trace.writer import TraceWriter
 
 STATE_SIZE = 700

@@ -12,7 +12,7 @@ from matplotlib.colors import to_rgb
 from matplotlib.image import imread
 
 from hil.trace import TraceError, TraceWriter, draw_delgrad
-from hil.trace.plots import _CLASS_COLOURS
+from hil.trace.plots.style import CLASS_COLOURS
 
 
 def pixels(picture: np.ndarray, colour: str) -> int:
@@ -47,7 +47,7 @@ def test_classes_and_decisions_are_drawn_in_their_colours(tmp_path, missing):
     draw_delgrad(path, png)
     picture = imread(png)
     plane = picture[200:600, 150:560]
-    for code, colour in enumerate(_CLASS_COLOURS):
+    for code, colour in enumerate(CLASS_COLOURS):
         tint = 0.75 + 0.25 * np.array(to_rgb(colour))
         drawn = code != missing
         assert (pixels(plane, colour) > 20) == drawn

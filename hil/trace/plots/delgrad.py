@@ -1,4 +1,4 @@
-"""Pictures of a finished run, drawn from its trace alone."""
+"""Picture of a finished DelGrad run, drawn from its trace alone."""
 
 from __future__ import annotations
 
@@ -9,33 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hil.trace.layouts.delgrad import CLASSES
+from hil.trace.plots.style import CLASS_COLOURS, COLOURS, FAINT, GRID, INK, SILENT_COLOUR, STYLE, new_figure, save
 from hil.trace.reader import Trace
-from hil.trace.schema import CLASSES, RUN, TraceError
-
-# Paul Tol's colour-blind safe schemes: "high-contrast" for the classes, "muted" for layers.
-_CLASS_COLOURS = ("#004488", "#DDAA33", "#BB5566")
-_LAYER_COLOURS = ("#44AA99", "#332288", "#882255", "#999933")
-_SILENT_COLOUR = "#222222"
-_INK, _FAINT, _GRID = "#222222", "#888888", "#DDDDDD"
-
-_STYLE: Any = {
-    "font.size": 9,
-    "axes.titlesize": 10,
-    "axes.titleweight": "bold",
-    "axes.titlelocation": "left",
-    "axes.labelsize": 9,
-    "axes.edgecolor": _FAINT,
-    "axes.labelcolor": _INK,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "xtick.color": _INK,
-    "ytick.color": _INK,
-    "xtick.labelsize": 8,
-    "ytick.labelsize": 8,
-    "legend.fontsize": 8,
-    "legend.frameon": False,
-    "text.color": _INK,
-}
+from hil.trace.schema import RUN, TraceError
 
 
 def draw_delgrad(trace_path: str | Path, png_path: str | Path) -> None:
@@ -54,17 +31,14 @@ def draw_delgrad(trace_path: str | Path, png_path: str | Path) -> None:
         If the trace can't be read or its run has not come to its end.
     """
     import matplotlib
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
 
-    with Trace(trace_path) as trace, matplotlib.rc_context(_STYLE):
+    with Trace(trace_path) as trace, matplotlib.rc_context(STYLE):
         if not trace.complete:
             raise TraceError(
                 f"{trace.path} holds {trace.epochs} epochs of a run that has not come to its end; "
                 "finish the run, then draw it"
             )
-        figure = Figure(figsize=(8, 6), dpi=200)
-        FigureCanvasAgg(figure)
+        figure = new_figure(8, 6)
         panels = figure.subplots(2, 2)
         figure.subplots_adjust(left=0.105, right=0.975, top=0.83, bottom=0.08, hspace=0.36, wspace=0.24)
         _draw_headline(figure, trace)
@@ -72,8 +46,7 @@ def draw_delgrad(trace_path: str | Path, png_path: str | Path) -> None:
         _draw_learning_curve(panels[0, 1], trace)
         _draw_raster(panels[1, 0], trace)
         _draw_parameters(panels[1, 1], trace)
-        # Without the software's version in the file, so that equal runs give equal pictures.
-        figure.savefig(png_path, metadata={"Software": None})
+        save(figure, png_path)
 
 
 def _draw_headline(figure: Any, trace: Trace) -> None:
@@ -81,8 +54,8 @@ def _draw_headline(figure: Any, trace: Trace) -> None:
     config = tomllib.loads(trace.config)
     figure.text(0.03, 0.95, trace.title, size=14, weight="bold")
     figure.text(0.975, 0.95, f"{accuracy:.1f} % test accuracy", size=14, weight="bold", ha="right")
-    figure.text(0.03, 0.92, config.get("summary", ""), size=8, color=_FAINT)
-    figure.text(0.03, 0.895, _origin(config), size=8, color=_FAINT)
+    figure.text(0.03, 0.92, config.get("summary", ""), size=8, color=FAINT)
+    figure.text(0.03, 0.895, _origin(config), size=8, color=FAINT)
 
 
 def _origin(config: dict[str, Any]) -> str:
@@ -105,7 +78,7 @@ def _draw_plane(axes: Any, trace: Trace) -> None:
 
     decided = trace[f"{RUN}/decision_map/predicted"]
     x, y = trace[f"{RUN}/decision_map/x"], trace[f"{RUN}/decision_map/y"]
-    tints = [0.75 + 0.25 * np.array(to_rgb(colour)) for colour in (_SILENT_COLOUR, *_CLASS_COLOURS)]
+    tints = [0.75 + 0.25 * np.array(to_rgb(colour)) for colour in (SILENT_COLOUR, *CLASS_COLOURS)]
     half_x, half_y = (x[1] - x[0]) / 2, (y[1] - y[0]) / 2
     axes.imshow(
         decided,
@@ -118,15 +91,15 @@ def _draw_plane(axes: Any, trace: Trace) -> None:
     )
     label, predicted = trace[f"{RUN}/decisions/label"], trace[f"{RUN}/decisions/predicted"]
     x, y = trace[f"{RUN}/decisions/x"], trace[f"{RUN}/decisions/y"]
-    for code, (name, colour) in enumerate(zip(CLASSES, _CLASS_COLOURS, strict=True)):
+    for code, (name, colour) in enumerate(zip(CLASSES, CLASS_COLOURS, strict=True)):
         chosen = label == code
         axes.scatter(x[chosen], y[chosen], s=6, color=colour, linewidths=0, label=name)
     wrong = predicted != label
     axes.scatter(
-        x[wrong], y[wrong], s=18, facecolors="none", edgecolors=_INK, linewidths=0.8,
+        x[wrong], y[wrong], s=18, facecolors="none", edgecolors=INK, linewidths=0.8,
         label=f"{wrong.sum()} of {wrong.size}\nwrong",
     )  # fmt: skip
-    axes.add_patch(Circle((0.5, 0.5), 0.5, fill=False, edgecolor=_FAINT, linewidth=0.8))
+    axes.add_patch(Circle((0.5, 0.5), 0.5, fill=False, edgecolor=FAINT, linewidth=0.8))
     axes.set(title="Test samples on decisions", xlabel="x", ylabel="y", aspect="equal", xlim=(0, 1), ylim=(0, 1))
     axes.set(xticks=[0, 0.5, 1], yticks=[0, 0.5, 1], anchor="W")
     axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), handletextpad=0.2, borderaxespad=0.2)
@@ -138,12 +111,12 @@ def _draw_learning_curve(axes: Any, trace: Trace) -> None:
     validation = 100 * trace[f"{RUN}/accuracy/validation_accuracy"]
     test = 100 * float(trace[f"{RUN}/results/test_accuracy"])
     marker = "." if epoch.size < 20 else ""
-    axes.plot(epoch, train, color=_LAYER_COLOURS[0], marker=marker, linewidth=1, label="training")
-    axes.plot(epoch, validation, color=_LAYER_COLOURS[1], marker=marker, linewidth=1.2, label="validation")
-    axes.axhline(test, color=_LAYER_COLOURS[2], linewidth=0.8, linestyle=(0, (4, 2)), label=f"test {test:.1f} %")
+    axes.plot(epoch, train, color=COLOURS[0], marker=marker, linewidth=1, label="training")
+    axes.plot(epoch, validation, color=COLOURS[1], marker=marker, linewidth=1.2, label="validation")
+    axes.axhline(test, color=COLOURS[2], linewidth=0.8, linestyle=(0, (4, 2)), label=f"test {test:.1f} %")
     axes.set(title="Learning curve", xlabel="epoch", ylabel="accuracy (%)", ylim=(None, 100))
     axes.margins(x=0.01)
-    axes.grid(axis="y", color=_GRID, linewidth=0.6)
+    axes.grid(axis="y", color=GRID, linewidth=0.6)
     axes.legend(loc="lower right")
 
 
@@ -159,9 +132,9 @@ def _draw_raster(axes: Any, trace: Trace) -> None:
         for delayed in (False, True):
             chosen = code == layer + delayed * len(sizes)
             of_layer = neuron[chosen] - first
-            colours: Any = _FAINT if layer == 0 else _LAYER_COLOURS[1]
+            colours: Any = FAINT if layer == 0 else COLOURS[1]
             if layer == len(sizes) - 1:
-                colours = [_CLASS_COLOURS[k] for k in of_layer]
+                colours = [CLASS_COLOURS[k] for k in of_layer]
             faces = "none" if delayed else colours
             height = layer + (of_layer + 1) / (size + 1)
             axes.scatter(time[chosen], height, s=14, facecolors=faces, edgecolors=colours, linewidths=0.8)
@@ -174,7 +147,7 @@ def _draw_raster(axes: Any, trace: Trace) -> None:
         yticklabels=[name.replace("_", " ") for name in names],
     )
     axes.set_xlim(left=0)
-    axes.hlines(np.arange(1, len(sizes)), *axes.get_xlim(), color=_GRID, linewidth=0.6, zorder=0)
+    axes.hlines(np.arange(1, len(sizes)), *axes.get_xlim(), color=GRID, linewidth=0.6, zorder=0)
     axes.tick_params(axis="y", length=0)
 
 
@@ -183,7 +156,7 @@ def _draw_parameters(axes: Any, trace: Trace) -> None:
     kind = "delays" if _newest(trace, "delays") else "weights"
     layers = [values.ravel() for values in _newest(trace, kind)]
     labels = [f"into layer {k + 1} ({values.size})" for k, values in enumerate(layers)]
-    colours = [_LAYER_COLOURS[k % len(_LAYER_COLOURS)] for k in range(len(layers))]
+    colours = [COLOURS[k % len(COLOURS)] for k in range(len(layers))]
     axes.hist(layers, bins=20, stacked=True, color=colours, label=labels, edgecolor="white", linewidth=0.6)
     axes.set(
         title=f"Learned {kind}",

@@ -1,0 +1,1 @@
+"""What each kind of run puts into its trace, one file a kind."""

@@ -1,0 +1,1 @@
+"""Pictures drawn from traces, one file a kind of run."""

@@ -1,0 +1,46 @@
+"""How all pictures look: colours, font sizes, and how a figure is saved."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+# Paul Tol's colour-blind safe schemes: "high-contrast" for classes, "muted" for all else.
+CLASS_COLOURS = ("#004488", "#DDAA33", "#BB5566")
+COLOURS = ("#44AA99", "#332288", "#882255", "#999933")
+SILENT_COLOUR = "#222222"
+INK, FAINT, GRID = "#222222", "#888888", "#DDDDDD"
+
+STYLE: Any = {
+    "font.size": 9,
+    "axes.titlesize": 10,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "axes.labelsize": 9,
+    "axes.edgecolor": FAINT,
+    "axes.labelcolor": INK,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "xtick.labelsize": 8,
+    "ytick.labelsize": 8,
+    "legend.fontsize": 8,
+    "legend.frameon": False,
+    "text.color": INK,
+}
+
+
+def new_figure(width: float, height: float) -> Any:
+    """Empty matplotlib figure of so many inches, 200 pixels each."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), dpi=200)
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def save(figure: Any, png_path: str | Path) -> None:
+    """Write the PNG, without the software's version in it, so that equal runs give equal pictures."""
+    figure.savefig(png_path, metadata={"Software": None})
