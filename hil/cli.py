@@ -37,6 +37,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"neurohil {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_delgrad(commands)
+    _add_crossbar(commands)
     return parser
 
 
@@ -62,10 +63,7 @@ def _add_delgrad(commands: argparse._SubParsersAction) -> None:
 
 def _delgrad(options: argparse.Namespace) -> None:
     if options.list:
-        from hil.config import experiment_summaries
-
-        for name, summary in experiment_summaries().items():
-            print(f"{name:<26} {summary}")
+        _list_experiments("delgrad")
         return
     names = ("experiment", "seed", "serial", "epochs", "set", "out")
     given = [name for name in names if getattr(options, name) not in (None, [])]
@@ -84,3 +82,49 @@ def _delgrad(options: argparse.Namespace) -> None:
     if options.serial is not None:
         overrides.append(f"target.serial={options.serial}")
     delgrad.start(options.experiment, [*options.set, *overrides], options.out, options.json)
+
+
+def _add_crossbar(commands: argparse._SubParsersAction) -> None:
+    crossbar = commands.add_parser(
+        "crossbar",
+        help="measure on an emulated memristor array",
+        description="Measure on one emulated memristor array: what is written, what remains of it, what fails.",
+    )
+    crossbar.set_defaults(command=_crossbar)
+    crossbar.add_argument("--list", action="store_true", help="list the experiments and stop")
+    measurements = crossbar.add_subparsers(dest="measurement", metavar="MEASUREMENT")
+    for name, summary in (
+        ("program", "write an array: levels at once, a day later and after wear; pulses, time, energy"),
+        ("characterise", "spread and drift of each level against the device model; verifying with a wait"),
+        ("age", "failed cells over cycles, errors over time"),
+        ("ir-drop", "voltages on the wires, loss over size and wire resistance"),
+    ):
+        measurement = measurements.add_parser(name, help=summary, description=f"{summary[0].upper()}{summary[1:]}.")
+        measurement.add_argument("experiment", nargs="?", help="a name from `crossbar --list`, or a .toml file")
+        measurement.add_argument("--seed", type=int, metavar="N", help="which individual array, and its noise")
+        measurement.add_argument(
+            "--set", action="append", default=[], metavar="KEY=VALUE", help="change a config value"
+        )
+        measurement.add_argument(
+            "--out", metavar="FILE", help=f"trace to write (default runs/EXPERIMENT-{name}-seedN.h5)"
+        )
+        measurement.add_argument("--json", action="store_true", help="print the results as one JSON line at the end")
+
+
+def _crossbar(options: argparse.Namespace) -> None:
+    if options.list:
+        _list_experiments("crossbar")
+        return
+    if options.measurement is None:
+        raise UserError("name a measurement: program, characterise, age or ir-drop (neurohil crossbar --help)")
+    from hil.commands import crossbar
+
+    seed = [] if options.seed is None else [f"target.seed={options.seed}"]
+    crossbar.start(options.measurement, options.experiment, [*options.set, *seed], options.out, options.json)
+
+
+def _list_experiments(kind: str) -> None:
+    from hil.config import experiment_summaries
+
+    for name, summary in experiment_summaries(kind).items():
+        print(f"{name:<26} {summary}")

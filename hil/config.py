@@ -18,15 +18,15 @@ from hil.errors import UserError
 T = TypeVar("T")
 
 
-def experiment_summaries() -> dict[str, str]:
-    """Names of the shipped experiments, each with its one-line summary."""
-    folder = resources.files("hil.experiments")
+def experiment_summaries(kind: str) -> dict[str, str]:
+    """Names of the shipped experiments of a kind (a folder of hil/experiments), each with its one-line summary."""
+    folder = resources.files("hil.experiments") / kind
     files = sorted((f for f in folder.iterdir() if f.name.endswith(".toml")), key=lambda f: f.name)
     return {f.name.removesuffix(".toml"): str(tomllib.loads(f.read_text())["summary"]) for f in files}
 
 
-def experiment_text(name: str) -> str:
-    """TOML text of a shipped experiment, or of a file if `name` ends in .toml.
+def experiment_text(kind: str, name: str) -> str:
+    """TOML text of a shipped experiment of a kind, or of a file if `name` ends in .toml.
 
     Raises
     ------
@@ -38,10 +38,10 @@ def experiment_text(name: str) -> str:
             return Path(name).read_text()
         except OSError as error:
             raise UserError(f"cannot read experiment file {name}: {error.strerror}") from error
-    known = experiment_summaries()
+    known = experiment_summaries(kind)
     if name not in known:
         raise UserError(f"unknown experiment {name!r}{_nearest(name, known)}; known: {', '.join(known)}")
-    return (resources.files("hil.experiments") / f"{name}.toml").read_text()
+    return (resources.files("hil.experiments") / kind / f"{name}.toml").read_text()
 
 
 def parse(text: str, kind: type[T], overrides: Sequence[str] = ()) -> T:

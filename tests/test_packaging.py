@@ -51,7 +51,7 @@ def test_metadata_arrived(metadata):
     assert "Apache-2.0" in (metadata["License"] or metadata["License-Expression"])
     assert metadata["Description-Content-Type"] == "text/markdown"
     required = {line.split(">")[0].strip() for line in metadata.get_all("Requires-Dist") if "extra ==" not in line}
-    assert required == {"numpy", "numba", "simpy", "h5py", "scipy", "msgspec", "tomli-w", "tqdm", "matplotlib"}
+    assert required == {"numpy", "numba", "simpy", "h5py", "scipy", "msgspec", "tomli-w", "tqdm", "matplotlib", "pooch"}
     assert "dev" in metadata.get_all("Provides-Extra")
 
 
@@ -61,9 +61,10 @@ def test_only_the_packages_are_inside(wheel):
         (entry_points,) = (n for n in names if n.endswith("entry_points.txt"))
         assert "neurohil = hil.cli:main" in archive.read(entry_points).decode()
     tops = {name.split("/")[0] for name in names if ".dist-info/" not in name}
-    assert tops == {"brainscales_emu", "hil"}
+    assert tops == {"brainscales_emu", "hil", "memristor"}
     assert any(name.endswith(".dist-info/LICENSE") or name.endswith("licenses/LICENSE") for name in names)
-    assert {"hil/py.typed", "brainscales_emu/py.typed", "hil/experiments/chip_yin_yang_axonal.toml"} <= set(names)
+    assert {f"{package}/py.typed" for package in tops} <= set(names)
+    assert "hil/experiments/delgrad/chip_yin_yang_axonal.toml" in names
 
 
 def test_installed_elsewhere_it_runs(wheel, tmp_path):

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import FrameType
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 import numpy as np
@@ -47,7 +47,8 @@ class DataConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class DelGradConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A whole experiment."""
+    """A whole experiment. `tested_epoch` says which parameters are tested when the last epoch is over: its own, or
+    those of the epoch with the best validation accuracy."""
 
     summary: str
     seed: Annotated[int, msgspec.Meta(ge=0)]
@@ -56,6 +57,7 @@ class DelGradConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     network: NetworkConfig
     training: TrainingConfig
     target: IdealConfig | BrainscalesConfig
+    tested_epoch: Literal["last", "best_validation"] = "last"
     experiment: str = "unnamed"
 
 
@@ -86,7 +88,7 @@ def resume(part: str, as_json: bool) -> None:
 def load(experiment: str, overrides: Sequence[str] = ()) -> DelGradConfig:
     """Validated config of a shipped experiment or a .toml file."""
     name = Path(experiment).name.removesuffix(".toml")
-    return parse(experiment_text(experiment), DelGradConfig, [*overrides, f'experiment="{name}"'])
+    return parse(experiment_text("delgrad", experiment), DelGradConfig, [*overrides, f'experiment="{name}"'])
 
 
 def build_target(config: DelGradConfig) -> SpikingTarget:
@@ -116,11 +118,15 @@ class Run:
         self.target.write(self.network.layers())
         self.trainer = Trainer(config.training, self.network, self.target, config.seed)
         self._chip_seconds_before = 0.0
+        self._best = self._candidate(-1.0)
 
     def train_epoch(self) -> tuple[EpochResult, Evaluation]:
         """One epoch on the training data, then an evaluation on the validation data."""
         trained = self.trainer.train_epoch(self.inputs["train"], self.data["train"].labels)
-        return trained, self.evaluate("validation")
+        validated = self.evaluate("validation")
+        if validated.accuracy > self._best[0]:
+            self._best = self._candidate(validated.accuracy)
+        return trained, validated
 
     def evaluate(self, split: str) -> Evaluation:
         """Accuracy, decisions and output times on a split."""
@@ -132,12 +138,13 @@ class Run:
 
     def state(self) -> Floats:
         """All that the run goes on from."""
-        return np.append(self.trainer.state(), self.chip_seconds())
+        return np.concatenate([[self.chip_seconds()], self._best, self.trainer.state()])
 
     def load_state(self, state: Floats) -> None:
         """Go on from a vector that `state` returned."""
-        self.trainer.load_state(state[:-1])
-        self._chip_seconds_before = float(state[-1])
+        self._chip_seconds_before = float(state[0])
+        self._best, trainer_state = np.split(state[1:], [self._best.size])
+        self.trainer.load_state(trainer_state)
 
     def layout(self) -> Layout:
         """What the trace of this run holds."""
@@ -175,9 +182,14 @@ class Run:
 
     def results(self) -> tuple[dict[str, Any], Evaluation]:
         """What the finished network is worth on data that it was not trained on: one evaluation of each set."""
+        tested_epoch = self.trainer.epoch
+        if self.config.tested_epoch == "best_validation":
+            tested_epoch = int(self._best[1])
+            self.network.load_parameters(self._best[2:])
         validated, tested = self.evaluate("validation"), self.evaluate("test")
         results = {
             "test_accuracy": tested.accuracy,
+            "tested_epoch": tested_epoch,
             "validation_accuracy": validated.accuracy,
             "missing_spikes": tested.missing_spikes,
             "chip_seconds": self.chip_seconds(),
@@ -200,6 +212,10 @@ class Run:
         values |= self._map_values() | self._sample_values(tested, scale)
         writer.finish(values)
         return results
+
+    def _candidate(self, accuracy: float) -> Floats:
+        """Validation accuracy, epoch and parameters, as one vector."""
+        return np.concatenate([[accuracy, self.trainer.epoch], *(p.ravel() for p in self.network.parameters)])
 
     def _map_values(self) -> dict[str, Any]:
         """The class that the network sees at each point of a grid over the square."""
@@ -296,7 +312,7 @@ def _print_table(run: Run, results: dict[str, Any], seconds: float, path: Path, 
         target = f"emulated chip {config.target.preset}, serial {config.target.serial}"
     outputs = CLASSES * len(run.inputs["test"])
     rows = [
-        ("test accuracy", f"{results['test_accuracy']:.1%}"),
+        ("test accuracy", f"{results['test_accuracy']:.1%} (epoch {results['tested_epoch']})"),
         ("validation accuracy", f"{results['validation_accuracy']:.1%}"),
         ("missing output spikes", f"{results['missing_spikes']} of {outputs} in the test"),
         ("wall time", f"{seconds:.1f} s"),

@@ -77,6 +77,12 @@ class Network:
         """All trainable arrays, weights first."""
         return self.weights + self.delay_parameters
 
+    def load_parameters(self, values: Floats) -> None:
+        """Set all trainable arrays, in the order of `parameters`, from one vector."""
+        for parameter in self.parameters:
+            parameter[...] = values[: parameter.size].reshape(parameter.shape)
+            values = values[parameter.size :]
+
     def delays(self) -> list[Floats]:
         """Delays of each layer in tau_s, shaped as `delay_parameters`."""
         return [self.config.delay_shift + self.config.delay_scale * _sigmoid(p) for p in self.delay_parameters]

@@ -153,11 +153,9 @@ class Trainer:
         """Go on from a vector that `state` returned."""
         self.epoch, self._trial, self._bumped_layer = (int(x) for x in state[:3])
         self._bump = float(state[3])
-        rest = state[4:]
-        for parameter in self.network.parameters:
-            parameter[...] = rest[: parameter.size].reshape(parameter.shape)
-            rest = rest[parameter.size :]
-        self._adam.load_state(rest)
+        parameters, adam = np.split(state[4:], [sum(p.size for p in self.network.parameters)])
+        self.network.load_parameters(parameters)
+        self._adam.load_state(adam)
 
     def _step(self, inputs: Floats, labels: NDArray[np.int64]) -> _Step:
         layers = self.network.layers()

@@ -9,7 +9,7 @@ from hil.config import experiment_summaries, experiment_text, parse, to_toml
 from hil.errors import UserError
 
 
-@pytest.mark.parametrize("name", experiment_summaries())
+@pytest.mark.parametrize("name", experiment_summaries("delgrad"))
 def test_shipped_experiments_are_valid_and_survive_a_round_trip(name):
     config = load(name)
     assert config.experiment == name
@@ -19,7 +19,7 @@ def test_shipped_experiments_are_valid_and_survive_a_round_trip(name):
 def test_named_experiments_exist():
     named = {"yin_yang_weights", "yin_yang_axonal", "yin_yang_dendritic", "yin_yang_synaptic"}
     named |= {"chip_yin_yang_weights", "chip_yin_yang_axonal"}
-    assert named <= set(experiment_summaries())
+    assert named <= set(experiment_summaries("delgrad"))
 
 
 def test_overrides_change_values_of_every_type():
@@ -60,12 +60,12 @@ def test_bad_value_gets_one_clear_error(override, message):
 
 def test_unknown_experiment_names_the_nearest():
     with pytest.raises(UserError, match="unknown experiment 'yin_yang_axonl', did you mean 'yin_yang_axonal'"):
-        experiment_text("yin_yang_axonl")
+        experiment_text("delgrad", "yin_yang_axonl")
 
 
 def test_missing_file_and_broken_toml(tmp_path):
     with pytest.raises(UserError, match=r"cannot read experiment file .*none.toml: No such file"):
-        experiment_text(str(tmp_path / "none.toml"))
+        experiment_text("delgrad", str(tmp_path / "none.toml"))
     broken = tmp_path / "broken.toml"
     broken.write_text("seed = = 1\nepochs = 3\n")
     with pytest.raises(UserError, match=r"the experiment is not valid TOML: .*line 1"):
@@ -73,6 +73,7 @@ def test_missing_file_and_broken_toml(tmp_path):
 
 
 def test_missing_key_is_named():
-    text = "\n".join(line for line in experiment_text("yin_yang_weights").splitlines() if "hidden" not in line)
+    shipped = experiment_text("delgrad", "yin_yang_weights").splitlines()
+    text = "\n".join(line for line in shipped if "hidden" not in line)
     with pytest.raises(UserError, match=re.escape("missing key network.hidden; add it to the experiment")):
         parse(text, DelGradConfig)

@@ -9,6 +9,7 @@ from hil.delgrad.training import ShiftInvariantMse, Trainer, TrainingConfig
 from hil.protocols import Layer
 from hil.targets.ideal import IdealTarget
 
+KEPT = ["last", "best_validation"]
 KINDS = ["none", "axonal", "dendritic", "synaptic"]
 
 
@@ -157,3 +158,17 @@ def test_layers_name_their_delays():
     layer = Layer(np.zeros((2, 3)), dendritic=np.arange(3.0))
     assert layer.later_delays.shape == (1, 3)
     assert Layer(np.zeros((2, 3)), axonal=np.zeros(2)).later_delays is None
+
+
+@pytest.mark.compiled
+def test_the_tested_parameters_are_those_of_the_best_validation_epoch_if_asked_for():
+    common = ["epochs=5", "training.learning_rate_weights=0.3"]  # so high that accuracy goes up and down
+    last, best = (Run(load("yin_yang_weights", [*common, f"tested_epoch={which}"])) for which in KEPT)
+    seen = [best.train_epoch()[1].accuracy for _ in range(5)]
+    assert seen == [last.train_epoch()[1].accuracy for _ in range(5)]
+    winner = int(np.argmax(seen))
+    assert winner != 4, "no epoch before the last was the best: choose another seed"
+    results, _ = best.results()
+    assert (results["tested_epoch"], results["validation_accuracy"]) == (winner + 1, seen[winner])
+    results, _ = last.results()
+    assert (results["tested_epoch"], results["validation_accuracy"]) == (5, seen[4])

@@ -66,7 +66,8 @@ def delgrad_layout(
     ]
     results = (
         Array("test_accuracy", (), (), "float64", "1", "test accuracy"),
-        Array("validation_accuracy", (), (), "float64", "1", "validation accuracy after the last epoch"),
+        Array("tested_epoch", (), (), "int64", "1", "epoch whose parameters were tested"),
+        Array("validation_accuracy", (), (), "float64", "1", "validation accuracy of the tested parameters"),
         Array("missing_spikes", (), (), "int64", "1", "number of output spikes missing in the test"),
         Array("chip_seconds", (), (), "float64", "s", "time on the chip (s)"),
     )

@@ -98,6 +98,7 @@ def final_values(case: Case, test_size: int = 200) -> dict[str, Any]:
         "run/test_times/spike_time": rng.normal(40, 5, (case.layers[-1], test_size)),
         "run/results/test_accuracy": np.mean(seen == label),
         "run/results/validation_accuracy": 0.951,
+        "run/results/tested_epoch": 2,
         "run/results/missing_spikes": 0,
         "run/results/chip_seconds": 271.8,
     }
