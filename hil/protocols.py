@@ -1,18 +1,21 @@
 """What training code and targets say to each other. Types only: no physics, no files.
 
-Times are in units of the synaptic time constant tau_s, relative to the start of the sample; `inf` means "no
-spike". Weights and thresholds are in DelGrad's model units (tau_s = 1, C = 1).
+Spiking targets: times are in units of the synaptic time constant tau_s, relative to the start of the sample; `inf`
+means "no spike". Weights and thresholds are in DelGrad's model units (tau_s = 1, C = 1).
+
+Matrix targets: weights are sent as signed levels, level k stands for weight_range * k / max_level.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
+Levels = NDArray[np.int64]
 
 
 class Capabilities(NamedTuple):
@@ -116,4 +119,64 @@ class SpikingTarget(Protocol):
 
     def fixed_pattern(self) -> list[Quantity]:
         """What the trace keeps of the device's individuality. Training code must not look at it."""
+        ...
+
+
+class MatrixCapabilities(NamedTuple):
+    """What a matrix target can take and tell.
+
+    n_levels: signed levels of a weight, 2 max_level + 1; weight_range: weight of the highest level; input_min and
+    input_max: range of an input; reads_back: `read` shows what the weights have become.
+    """
+
+    n_levels: int
+    max_level: int
+    weight_range: float
+    input_min: float
+    input_max: float
+    reads_back: bool
+
+
+class WriteReport(NamedTuple):
+    """What a write took: weights whose level changed, programming pulses, cells that could not be brought to it."""
+
+    changed: int
+    pulses: int
+    failed: int
+
+
+class MatrixTarget(Protocol):
+    """Anything that multiplies inputs by layers of quantised weights: activations in, accumulated codes out.
+
+    `trial` names the trial-to-trial noise: the same trial gives the same bits (a real crossbar would ignore it).
+    """
+
+    capabilities: MatrixCapabilities
+
+    def write(self, layers: Sequence[Levels]) -> WriteReport:
+        """Program the levels (n_in, n_out) of all layers where they have changed."""
+        ...
+
+    def calibrate(self, layer: int, x: Floats) -> None:
+        """Set the range of the layer's converters by typical inputs (batch, n_in)."""
+        ...
+
+    def multiply(self, layer: int, x: Floats, trial: int) -> Floats:
+        """Products (batch, n_out) of inputs (batch, n_in) and the layer, in weight units: codes times their scale."""
+        ...
+
+    def read(self, layer: int, trial: int) -> Floats:
+        """Weights (n_in, n_out) as read back."""
+        ...
+
+    def wait(self, seconds: float) -> None:
+        """Let time pass."""
+        ...
+
+    def account(self) -> dict[str, Any]:
+        """Cumulative counts, modelled time and modelled energy of the target since it was made."""
+        ...
+
+    def maps(self) -> list[Quantity]:
+        """What the trace keeps of the devices, [row, column]. Training code must not look at it."""
         ...

@@ -1,0 +1,217 @@
+"""The emulated memristor crossbar as a target: one array, or many, per layer, driven through their controller."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Annotated, Any, TypeVar
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from hil.errors import UserError
+from hil.protocols import Floats, Levels, MatrixCapabilities, Quantity, WriteReport
+from memristor.controller import Controller, Multiply, Program, Read, Wait
+from memristor.converters import AdcConfig, DacConfig
+from memristor.costs import CostTable
+from memristor.crossbar import Crossbar, CrossbarConfig
+from memristor.device import FaultConfig, RtnConfig, WearConfig
+from memristor.errors import CrossbarError
+from memristor.parasitics import WireConfig
+from memristor.presets import DeviceModel, preset, table_model
+from memristor.random import stream
+from memristor.tile import Recipe
+
+T = TypeVar("T")
+Changes = dict[str, bool | int | float | str]
+
+
+class CrossbarTargetConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="crossbar", tag_field="kind"):
+    """Which arrays: a preset of devices or a table of measured ones; tables change single values of the defaults.
+
+    The keys of a table are the parameters of the class of that name in `memristor`: `device` of DeviceModel, `array` of
+    CrossbarConfig (layout, tile_rows, ...), `mapping` of Mapping, and so on. "none" stands for None. No table `wires`
+    means no wire resistance.
+    """
+
+    seed: Annotated[int, msgspec.Meta(ge=0)] = 1
+    preset: str = "hfox_wan2022"
+    table: str | None = None
+    banks: Annotated[int, msgspec.Meta(ge=1)] = 8
+    device: Changes = {}
+    array: Changes = {}
+    mapping: Changes = {}
+    dac: Changes = {}
+    adc: Changes = {}
+    wires: Changes | None = None
+    recipe: Changes = {}
+    faults: Changes = {}
+    wear: Changes = {}
+    rtn: Changes = {}
+    costs: Changes = {}
+
+
+class CrossbarTarget:
+    """Layers of quantised weights on emulated arrays, with their controller.
+
+    Where the converters' range isn't given, the first inputs of a layer set it.
+
+    Parameters
+    ----------
+    config : CrossbarTargetConfig
+    shapes : sequence of (int, int)
+        Inputs and outputs of each layer.
+    log_pulses : bool
+        Keep every single pulse.
+
+    Attributes
+    ----------
+    controller : memristor.controller.Controller
+        Its timeline and pulse log, and the arrays themselves, for traces. Training code must not look at it.
+
+    Raises
+    ------
+    UserError
+        An unknown key or a value out of range.
+    """
+
+    def __init__(
+        self, config: CrossbarTargetConfig, shapes: Sequence[tuple[int, int]], log_pulses: bool = False
+    ) -> None:
+        with _user_errors():
+            costs = _changed("costs", CostTable(), config.costs)
+            layers = _crossbar_config(config)
+            seeds = [int(stream(config.seed, "layer", k).integers(2**63)) for k in range(len(shapes))]
+            crossbars = [Crossbar(layers, shape, seed) for shape, seed in zip(shapes, seeds, strict=True)]
+            self.controller = Controller(crossbars, costs, config.banks, log_pulses)
+        mapping = crossbars[0].mapping
+        self.capabilities = MatrixCapabilities(
+            n_levels=mapping.n_levels,
+            max_level=mapping.max_level,
+            weight_range=mapping.weight_range,
+            input_min=-1.0 if layers.dac.signed else 0.0,
+            input_max=1.0,
+            reads_back=True,
+        )
+
+    def write(self, layers: Sequence[Levels]) -> WriteReport:
+        if len(layers) != len(self.controller.crossbars):
+            raise UserError(
+                f"{len(layers)} layers of levels for {len(self.controller.crossbars)} layers of arrays; give one each"
+            )
+        with _user_errors():
+            self.controller.submit(*(Program(k, levels) for k, levels in enumerate(layers)))
+            reports = self.controller.run()
+        return WriteReport(
+            changed=sum(report.weights for report in reports),
+            pulses=sum(report.pulses for report in reports),
+            failed=sum(len(report.unverified) for report in reports),
+        )
+
+    def calibrate(self, layer: int, x: Floats) -> None:
+        """As the protocol says; takes no time of the arrays."""
+        with _user_errors():
+            self._crossbar(layer).calibrate(x)
+
+    def multiply(self, layer: int, x: Floats, trial: int) -> Floats:
+        if self._crossbar(layer).range_uA is None:
+            self.calibrate(layer, x)
+        with _user_errors():
+            return self.controller.execute(Multiply(layer, x, trial))
+
+    def read(self, layer: int, trial: int) -> Floats:
+        with _user_errors():
+            return self.controller.execute(Read(layer, trial))
+
+    def wait(self, seconds: float) -> None:
+        with _user_errors():
+            self.controller.execute(Wait(seconds))
+
+    def account(self) -> dict[str, Any]:
+        return dataclasses.asdict(self.controller.account())
+
+    def maps(self) -> list[Quantity]:
+        return [quantity for k, crossbar in enumerate(self.controller.crossbars) for quantity in _maps(k, crossbar)]
+
+    def _crossbar(self, layer: int) -> Crossbar:
+        crossbars = self.controller.crossbars
+        if layer not in range(len(crossbars)):
+            raise UserError(f"layer = {layer!r} is outside 0..{len(crossbars) - 1}; name a layer")
+        return crossbars[layer]
+
+
+def _maps(layer: int, crossbar: Crossbar) -> list[Quantity]:
+    maps: dict[str, NDArray[Any]] = {name: found.values for name, found in crossbar.maps().items()}
+    wear = np.maximum(maps["set_pulses"], maps["reset_pulses"]) / maps["lifetime"]
+    described = (
+        ("conductance", maps["conductance"], "uS", "conductance (uS)"),
+        ("target", maps["target"], "uS", "target conductance (uS)"),
+        ("pulses", maps["set_pulses"] + maps["reset_pulses"], "1", "SET and RESET pulses"),
+        ("wear", wear, "1", "programming cycles over lifetime"),
+        ("stuck", maps["stuck"], "1", "stuck on (1) or off (-1)"),
+        ("failed", ((maps["stuck"] != 0) | (wear > 1.0)).astype(np.int8), "1", "stuck or worn out"),
+    )
+    return [
+        Quantity(f"layer{layer}_{name}", values, ("row", "column"), units, f"{label}, layer {layer}")
+        for name, values, units, label in described
+    ]
+
+
+@contextmanager
+def _user_errors() -> Iterator[None]:
+    try:
+        yield
+    except CrossbarError as error:
+        raise UserError(str(error)) from error
+
+
+_MAPPING = ("levels_per_device", "scheme", "weight_range", "low_uS", "high_uS")
+_ARRAY = ("layout", "tile_rows", "tile_columns", "conversion", "relax_tolerance_uS")
+
+
+def _crossbar_config(config: CrossbarTargetConfig) -> CrossbarConfig:
+    return CrossbarConfig(
+        device=_device(config),
+        dac=_changed("dac", DacConfig(), config.dac),
+        adc=_changed("adc", AdcConfig(), config.adc),
+        wires=None if config.wires is None else _changed("wires", WireConfig(), config.wires),
+        recipe=_changed("recipe", Recipe(), config.recipe),
+        faults=_changed("faults", FaultConfig(), config.faults),
+        wear=_changed("wear", WearConfig(), config.wear),
+        rtn=_changed("rtn", RtnConfig(), config.rtn),
+        **_known("mapping", config.mapping, _MAPPING),
+        **_known("array", config.array, _ARRAY),
+    )
+
+
+def _device(config: CrossbarTargetConfig) -> DeviceModel:
+    names = [field.name for field in dataclasses.fields(DeviceModel) if field.type == "float"]
+    if config.preset == "cmo_hfox":
+        names.append("acceptance_percent")
+    changes = _known("device", config.device, names)
+    if config.table is None:
+        return preset(config.preset, **changes)
+    try:
+        return table_model(config.table, **changes)
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"crossbar.table = {config.table!r} cannot be read: {error}; give a CSV file") from error
+
+
+def _changed(table: str, default: T, changes: Changes) -> T:
+    """The default with some of its values changed."""
+    names = [field.name for field in dataclasses.fields(default)]  # type: ignore[arg-type]
+    return dataclasses.replace(default, **_known(table, changes, names))  # type: ignore[type-var]
+
+
+def _known(table: str, changes: Changes, names: Sequence[str]) -> dict[str, Any]:
+    """Changes with None for "none"; UserError if a key isn't among the names."""
+    for name in changes:
+        if name not in names:
+            near = difflib.get_close_matches(name, names, n=1, cutoff=0.0)[0]
+            raise UserError(
+                f"unknown key crossbar.{table}.{name}, did you mean {near!r}? Known here: {', '.join(names)}"
+            )
+    return {name: None if value == "none" else value for name, value in changes.items()}

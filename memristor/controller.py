@@ -1,0 +1,563 @@
+"""The digital controller of the arrays: a command queue, banks of pulse generators and converters, time and energy.
+
+Discrete events in simpy, in integer nanoseconds of the arrays' own time; a host has no time here. What the devices do
+is computed by `Crossbar`, at the time at which a command starts; this file tells how long it takes, and which bank is
+busy with it.
+
+All times and energies are modelled, from a `CostTable` whose entries are assumed unless they name a source.
+
+Time. The arrays ("tiles") of all layers are dealt to the banks in turn. A bank serves one tile at a time, first come,
+first served; tiles of other banks are served at the same time.
+
+    pulse slot   one row of a tile, all its cells at once: RESET, SET, settling. The slot has both phases, whichever of
+                 them the cells of the row need.
+    conversion   one row of a tile (verify, read) or all rows (multiply): DAC settling, integration, and
+    slot         ceil(columns to convert / converters of a bank) conversions.
+
+A row takes part in a programming or verification round as long as one of its cells does. Where the recipe waits
+before it verifies, the bank serves other tiles in the meantime. A product is one conversion slot per input vector and
+bit plane; columns of a weight that are subtracted after the conversion are converted one by one, and currents that are
+summed over tiles are converted by the bank of the lowest tile.
+
+Energy. Pulses and conversions cost a fixed energy each. The rows' drivers give sum V^2 G t, with the conductances G of
+the devices (the targets, where one row is verified), while the DAC settles and the current is integrated. Losses in
+wires and access transistors would lower the current: they are left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any, NamedTuple
+
+import numpy as np
+import simpy
+from numpy.typing import ArrayLike, NDArray
+
+from .converters import digitise, encode
+from .costs import CostTable
+from .crossbar import Crossbar, CrossbarConfig, TileJob, WriteReport
+from .errors import CrossbarError, check_number
+from .programming import ProgramReport
+from .pulse_log import PulseCall, PulseLog, Recorder, watched
+from .random import stream
+from .tile import Tile
+
+FloatArray = NDArray[np.float64]
+IntArray = NDArray[np.int64]
+
+# Range of a row-by-row read-out over the current of the highest level: room for noise and drift. Assumed.
+READ_HEADROOM = 1.25
+MAX_CLOCK_S = 9e9  # fits into int64 nanoseconds, and into the device models' longest time
+MAX_WAITS_S = 1e9  # of one cell: patience times the recipe's wait
+_NS_PER_S = 1e9
+_PJ_PER_UW_NS = 1e-3
+
+
+# Commands. Arrays in them are not copied: leave them alone until the command has run.
+
+
+@dataclass(frozen=True, eq=False)
+class Program:
+    """Write signed levels (n_inputs, n_outputs) to a layer, as `Crossbar.write`. Result: its `WriteReport`."""
+
+    layer: int
+    levels: ArrayLike
+    only_changed: bool = True
+
+
+@dataclass(frozen=True, eq=False)
+class Multiply:
+    """Product of inputs (batch, n_inputs) and a layer, as `Crossbar.multiply`. Result: (batch, n_outputs).
+
+    `trial` is the number of the read noise: the same trial gives the same bits.
+    """
+
+    layer: int
+    x: ArrayLike
+    trial: int
+
+
+@dataclass(frozen=True, eq=False)
+class Read:
+    """Read the devices of a layer row by row, at the read voltage. Result: weights (n_inputs, n_outputs).
+
+    With the resolution of the ADC, whose range is then `READ_HEADROOM` times the current of the highest level.
+    """
+
+    layer: int
+    trial: int
+
+
+@dataclass(frozen=True, eq=False)
+class Wait:
+    """Once all commands before it are done, let time pass before any other starts. Result: None."""
+
+    seconds: float
+
+
+Command = Program | Multiply | Read | Wait
+
+
+class BankUse(NamedTuple):
+    """A bank at work for a tile, from start to end.
+
+    what: multiply, read, program or verify. Where nothing waits between them, a verification is part of its `program`;
+    cells are then those of the largest round.
+    """
+
+    command: int
+    layer: int
+    tile: tuple[int, int]
+    bank: int
+    what: str
+    start_ns: int
+    end_ns: int
+    cells: int
+    pulses: int
+    conversions: int
+    energy_pJ: float
+
+
+@dataclass(frozen=True)
+class Account:
+    """What all commands so far did. Counts are of the emulated events; times and energies are modelled.
+
+    conversions include verify_reads, which are one conversion per cell and round; clipped are products whose code was
+    beyond the converter's range. Waiting is the time that tiles queued for their bank, summed over the tiles.
+    """
+
+    commands: int
+    weights_changed: int
+    cells_written: int
+    pulses: int
+    verify_reads: int
+    vectors: int
+    conversions: int
+    clipped: int
+    modelled_time_ns: int
+    modelled_busy_ns: tuple[int, ...]
+    modelled_waiting_ns: tuple[int, ...]
+    modelled_pulse_pJ: float
+    modelled_conversion_pJ: float
+    modelled_drive_pJ: float
+
+
+class _Phase(NamedTuple):
+    """What a bank does for a tile without a break, and how long the tile then waits."""
+
+    what: str
+    duration_ns: int
+    cells: int
+    pulses: int = 0
+    conversions: int = 0
+    drive_pJ: float = 0.0
+    wait_ns: int = 0
+    calls: tuple[tuple[int, PulseCall], ...] = ()  # for the log, each with the time since the start of the phase
+
+
+Process = Generator[simpy.Event, Any, None]
+Work = dict[tuple[int, int], list[_Phase]]  # of each tile that a command needs
+
+
+class Controller:
+    """The layers' arrays with a command queue.
+
+    Commands on one layer run in the order in which they were submitted. Commands on different layers overlap as far
+    as the banks allow. The same commands give the same bits.
+
+    Parameters
+    ----------
+    crossbars : sequence of Crossbar
+        The layers. From now on they are to be used through the controller alone, but for `Crossbar.calibrate`.
+    costs : CostTable
+    banks : int
+        Sets of pulse generators and converters.
+    log_pulses : bool
+        Keep every single pulse, see `pulse_log`.
+    log_limit : int
+        Most pulses to keep.
+
+    Attributes
+    ----------
+    timeline : tuple of BankUse
+        Of the last `run`, in order of start.
+
+    Raises
+    ------
+    CrossbarError
+        A bad argument, or a recipe that can't be run.
+    """
+
+    def __init__(
+        self,
+        crossbars: Sequence[Crossbar],
+        costs: CostTable,
+        banks: int,
+        log_pulses: bool = False,
+        log_limit: int = 1_000_000,
+    ) -> None:
+        if not crossbars:
+            raise CrossbarError("controller.crossbars is empty; give one crossbar per layer")
+        check_number("controller.banks", banks, 1, 65_536, "", "give the number of banks", whole=True)
+        check_number("controller.log_limit", log_limit, 0, 1e9, "pulses", "give the length of the log", whole=True)
+        for crossbar in crossbars:
+            _check_recipe(crossbar)
+        self.crossbars, self.costs = tuple(crossbars), costs
+        self.timeline: tuple[BankUse, ...] = ()
+        self._env = simpy.Environment(round(max(crossbar.now_s for crossbar in crossbars) * _NS_PER_S))
+        self._banks = [simpy.Resource(self._env) for _ in range(banks)]
+        tiles = [len(crossbar.tiles) * len(crossbar.tiles[0]) for crossbar in crossbars]
+        self._first_tile = np.cumsum([0, *tiles]).tolist()
+        self._queue: list[Command] = []
+        self._uses: list[BankUse] = []
+        self._started = self._weights = self._cells = self._pulses = self._verify_reads = 0
+        self._vectors = self._conversions = 0
+        self._drive_pJ = 0.0
+        self._busy_ns, self._waiting_ns = [0] * banks, [0] * banks
+        self._kept_row_sums: dict[Tile, tuple[int, FloatArray]] = {}
+        self._log = Recorder(costs, log_limit) if log_pulses else None
+
+    @property
+    def now_ns(self) -> int:
+        """Time since the arrays were made."""
+        return int(self._env.now)
+
+    def submit(self, *commands: Command) -> None:
+        """Queue commands: all of them, or none if one is bad.
+
+        Raises
+        ------
+        CrossbarError
+            No such layer, a level or an input out of range, a converter without a range, a negative wait; arrays,
+            clock and queue are as they were.
+        """
+        for command in commands:
+            self._check(command)
+        ahead_ns = sum(self._waits_ns(command) for command in (*self._queue, *commands))
+        end_s = (self.now_ns + ahead_ns) / _NS_PER_S
+        check_number("controller.time", end_s, 0.0, MAX_CLOCK_S, "s", "the waits are too long; give seconds")
+        self._queue.extend(commands)
+
+    def run(self) -> list[Any]:
+        """Execute all queued commands.
+
+        Returns
+        -------
+        list
+            Their results, in the order in which they were submitted.
+        """
+        commands, self._queue, self._uses = self._queue, [], []
+        results: list[Any] = [None] * len(commands)
+        env = self._env
+        ready: list[list[simpy.Event]] = [[] for _ in self.crossbars]  # what the next command of a layer waits for
+        for index, command in enumerate(commands):
+            if isinstance(command, Wait):
+                before = list(dict.fromkeys(event for events in ready for event in events))
+                ready = [[env.process(self._wait(command, before))]] * len(ready)
+            else:
+                before = ready[command.layer]
+                ready[command.layer] = [env.process(self._execute(index, command, before, results))]
+        env.run(env.all_of([event for events in ready for event in events]))
+        self._started += len(commands)
+        for crossbar in self.crossbars:
+            self._bring(crossbar)
+        self.timeline = tuple(sorted(self._uses, key=lambda use: use.start_ns))
+        return results
+
+    def execute(self, command: Command) -> Any:
+        """Submit a command, run the queue, and return the result of this command."""
+        self.submit(command)
+        return self.run()[-1]
+
+    def account(self) -> Account:
+        """What all commands so far did."""
+        return Account(
+            commands=self._started,
+            weights_changed=self._weights,
+            cells_written=self._cells,
+            pulses=self._pulses,
+            verify_reads=self._verify_reads,
+            vectors=self._vectors,
+            conversions=self._conversions,
+            clipped=sum(int(crossbar.account()["clipped"]) for crossbar in self.crossbars),
+            modelled_time_ns=self.now_ns,
+            modelled_busy_ns=tuple(self._busy_ns),
+            modelled_waiting_ns=tuple(self._waiting_ns),
+            modelled_pulse_pJ=self._pulses * self.costs.pulse_pJ,
+            modelled_conversion_pJ=self._conversions * self.costs.conversion_pJ,
+            modelled_drive_pJ=self._drive_pJ,
+        )
+
+    def pulse_log(self) -> PulseLog:
+        """Single pulses so far.
+
+        Raises
+        ------
+        CrossbarError
+            The controller keeps no log.
+        """
+        if self._log is None:
+            raise CrossbarError("controller.log_pulses = False: no pulses were kept; set it to True")
+        return self._log.read()
+
+    # Checks
+
+    def _check(self, command: Command) -> None:
+        if isinstance(command, Wait):
+            remedy = "time doesn't run backwards"
+            check_number("wait.seconds", command.seconds, 0.0, MAX_CLOCK_S, "s", remedy)
+            return
+        if not isinstance(command, Command):
+            raise CrossbarError(f"command = {command!r} is unknown; choose Program, Multiply, Read or Wait")
+        check_number("command.layer", command.layer, 0, len(self.crossbars) - 1, "", "name a layer", whole=True)
+        crossbar = self.crossbars[command.layer]
+        if isinstance(command, Program):
+            crossbar.mapping.check_levels(command.levels, crossbar.shape)
+            return
+        check_number("command.trial", command.trial, 0, 2**62, "", "give the number of the noise", whole=True)
+        if isinstance(command, Multiply):
+            crossbar.config.dac.check(command.x, crossbar.shape[0])
+            if crossbar.config.adc.bits is not None and crossbar.range_uA is None:
+                raise CrossbarError("adc.range_uA = None: the converters have no range yet; call calibrate or set it")
+
+    def _waits_ns(self, command: Command) -> int:
+        """Upper limit of the waits in a command."""
+        if isinstance(command, Wait):
+            return round(command.seconds * _NS_PER_S)
+        recipe = self.crossbars[command.layer].config.recipe
+        return round(recipe.wait_s * recipe.max_pulses * _NS_PER_S) if isinstance(command, Program) else 0
+
+    # Processes
+
+    def _wait(self, command: Wait, before: list[simpy.Event]) -> Process:
+        yield self._env.all_of(before)
+        yield self._env.timeout(round(command.seconds * _NS_PER_S))
+
+    def _execute(self, index: int, command: Any, before: list[simpy.Event], results: list[Any]) -> Process:
+        """Compute what the devices do, and let the tiles queue for their banks."""
+        env, number = self._env, self._started + index
+        yield env.all_of(before)
+        crossbar = self.crossbars[command.layer]
+        self._bring(crossbar)
+        perform: dict[type, Callable[..., tuple[Any, Work]]]
+        perform = {Program: self._program, Multiply: self._multiply, Read: self._read}
+        results[index], work = perform[type(command)](crossbar, command)
+        yield env.all_of([env.process(self._serve(number, command.layer, *item)) for item in work.items()])
+
+    def _serve(self, number: int, layer: int, tile: tuple[int, int], phases: list[_Phase]) -> Process:
+        """One tile's way through its bank."""
+        env, costs = self._env, self.costs
+        columns = len(self.crossbars[layer].tiles[0])
+        bank = (self._first_tile[layer] + tile[0] * columns + tile[1]) % len(self._banks)
+        for phase in phases:
+            asked = int(env.now)
+            with self._banks[bank].request() as turn:
+                yield turn
+                start = int(env.now)
+                yield env.timeout(phase.duration_ns)
+            end = int(env.now)
+            self._waiting_ns[bank] += start - asked
+            self._busy_ns[bank] += end - start
+            self._pulses += phase.pulses
+            self._conversions += phase.conversions
+            self._drive_pJ += phase.drive_pJ
+            energy_pJ = phase.pulses * costs.pulse_pJ + phase.conversions * costs.conversion_pJ + phase.drive_pJ
+            self._uses.append(
+                BankUse(
+                    number, layer, tile, bank, phase.what, start, end,
+                    phase.cells, phase.pulses, phase.conversions, energy_pJ,
+                )
+            )  # fmt: skip
+            if self._log is not None:
+                for offset_ns, call in phase.calls:
+                    self._log.add(start + offset_ns, layer, tile, call)
+            if phase.wait_ns:
+                yield env.timeout(phase.wait_ns)
+
+    def _bring(self, crossbar: Crossbar) -> None:
+        """Bring a layer's clock to the controller's."""
+        crossbar.now_s = max(crossbar.now_s, self.now_ns / _NS_PER_S)
+
+    # What commands do, and which work that is for the banks
+
+    def _program(self, crossbar: Crossbar, command: Program) -> tuple[WriteReport, Work]:
+        work, unverified = {}, [np.empty((0, 4), dtype=np.int64)]
+        weights = cells = pulses = rounds = 0
+        config, now_s = crossbar.config, crossbar.now_s
+        for job in crossbar.plan(command.levels, command.only_changed):
+            tile = crossbar.tiles[job.tile[0]][job.tile[1]]
+            if self._log is None:
+                report, calls = crossbar.program(job), []
+            else:
+                with watched(tile.cells) as calls:
+                    report = crossbar.program(job)
+                assert report.pulses.sum() == sum(int(call.was_set.sum() + call.was_reset.sum()) for call in calls)
+            work[job.tile] = self._programming(job, report, config, calls)
+            weights, cells = weights + job.weights.size, cells + job.rows.size
+            pulses, rounds = pulses + int(report.pulses.sum()), max(rounds, report.rounds)
+            if config.recipe.method != "one_shot" and not report.verified.all():
+                left = np.flatnonzero(~report.verified)
+                place = np.broadcast_to(np.array(job.tile), (left.size, 2))
+                unverified.append(np.column_stack([place, job.rows[left], job.columns[left]]))
+            now_s = max(now_s, tile.cells.now_s)  # later than its start, if the recipe waits
+        crossbar.now_s = now_s
+        self._weights += weights
+        self._cells += cells
+        return WriteReport(weights, cells, pulses, rounds, np.concatenate(unverified)), work
+
+    def _programming(
+        self, job: TileJob, report: ProgramReport, config: CrossbarConfig, calls: list[PulseCall]
+    ) -> list[_Phase]:
+        """Rounds of pulses and verification of one array; one phase if there are no waits between."""
+        recipe, v_read_V = config.recipe, config.dac.v_read_V
+        logged = iter(calls)
+        if recipe.method == "one_shot":
+            return [self._pulses_phase(job.rows, report.pulses, logged)]
+        if recipe.method == "incremental":  # a reading, then a pulse, and so on; a reading is last
+            per_cycle = np.ones_like(report.pulses)
+            cycles, reads = report.pulses, report.pulses + 1
+        else:
+            per_cycle = np.where(job.targets_uS > config.device.g_low_uS, 2, 1)  # RESET and SET, or RESET alone
+            cycles = reads = report.pulses // per_cycle
+        wait_ns = round(recipe.wait_s * _NS_PER_S)
+        phases = []
+        for done in range(int(reads.max(initial=0))):
+            pulse, read = cycles > done, reads > done
+            pulses = [self._pulses_phase(job.rows[pulse], per_cycle[pulse], logged, wait_ns)] if pulse.any() else []
+            verify = [self._verify_phase(job.rows[read], v_read_V**2 * job.targets_uS[read])]
+            phases += verify + pulses if recipe.method == "incremental" else pulses + verify
+        self._verify_reads += int(reads.sum())
+        return phases if wait_ns else _joined(phases)
+
+    def _pulses_phase(self, rows: IntArray, pulses: IntArray, logged: Iterator[PulseCall], wait_ns: int = 0) -> _Phase:
+        """One programming round: the rows of the cells (n,) that take part, and the pulses of each."""
+        slots = int(np.count_nonzero(np.bincount(rows)))
+        calls = tuple((0, call) for call in islice(logged, 1))
+        duration_ns = slots * self.costs.pulse_slot_ns
+        return _Phase("program", duration_ns, rows.size, int(pulses.sum()), wait_ns=wait_ns, calls=calls)
+
+    def _verify_phase(self, rows: IntArray, power_uW: FloatArray) -> _Phase:
+        """One verification round: the rows of the cells (n,) that take part, and the power at which each is read."""
+        columns = np.bincount(rows)
+        duration_ns = self.costs.conversion_slots_ns(columns[columns > 0])
+        drive_pJ = self._drive(float(power_uW.sum()))
+        return _Phase("verify", duration_ns, rows.size, conversions=rows.size, drive_pJ=drive_pJ)
+
+    def _multiply(self, crossbar: Crossbar, command: Multiply) -> tuple[FloatArray, Work]:
+        config = crossbar.config
+        product = crossbar.multiply(command.x, command.trial)
+        phases = [drive.volts for drive in encode(config.dac, command.x)]
+        squares = sum(np.square(volts).sum(axis=0) for volts in phases)  # V^2 of each row, summed over the inputs
+        slots = len(product) * len(phases)
+        work, start = {}, 0
+        for r, row in enumerate(crossbar.tiles):
+            converts = config.conversion == "tile" or r == len(crossbar.tiles) - 1
+            rows = slice(start, start + row[0].shape[0])
+            start = rows.stop
+            for c, tile in enumerate(row):
+                columns = _conversions(crossbar, tile.shape[1]) if converts else 0
+                drive_pJ = self._drive(float((squares[rows] * self._row_sums(tile)).sum()))
+                slots_ns = slots * self.costs.conversion_slot_ns(columns)
+                work[r, c] = [
+                    _Phase("multiply", slots_ns, tile.cells.g_uS.size, conversions=slots * columns, drive_pJ=drive_pJ)
+                ]
+        self._vectors += len(product)
+        return product, work
+
+    def _read(self, crossbar: Crossbar, command: Read) -> tuple[FloatArray, Work]:
+        config, mapping = crossbar.config, crossbar.mapping
+        v_read_V = config.dac.v_read_V
+        lowest, highest = config.adc.codes(signed_inputs=False)
+        codes_per_uA = highest / (READ_HEADROOM * v_read_V * mapping.high_uS)
+
+        def converted(currents_uA: FloatArray) -> FloatArray:
+            if config.adc.bits is None:
+                return currents_uA
+            codes, _ = digitise(
+                currents_uA,
+                codes_per_uA=codes_per_uA,
+                offset_lsb=config.adc.offset_lsb,
+                lowest=lowest,
+                highest=highest,
+            )
+            return np.asarray(codes / codes_per_uA, dtype=np.float64)
+
+        work: Work = {}
+        weights: list[list[FloatArray]] = []
+        for r, row in enumerate(crossbar.tiles):
+            weights.append([])
+            for c, tile in enumerate(row):
+                tile.relax(crossbar.now_s)
+                currents_uA = v_read_V * tile.read(stream(crossbar.seed, "read_out", command.trial, r, c))
+                if config.adc.subtraction == "before":
+                    seen = converted(mapping.difference(currents_uA))
+                else:
+                    seen = mapping.difference(converted(currents_uA))
+                weights[-1].append(seen * (mapping.weight_per_uS / v_read_V))
+                columns = _conversions(crossbar, tile.shape[1])
+                duration_ns = tile.shape[0] * self.costs.conversion_slot_ns(columns)
+                drive_pJ = self._drive(v_read_V**2 * float(self._row_sums(tile).sum()))
+                work[r, c] = [
+                    _Phase(
+                        "read",
+                        duration_ns,
+                        tile.cells.g_uS.size,
+                        conversions=tile.shape[0] * columns,
+                        drive_pJ=drive_pJ,
+                    )
+                ]
+        return np.block(weights), work
+
+    def _drive(self, power_uW: float) -> float:
+        """Energy in pJ of the row drivers during one conversion slot."""
+        return power_uW * self.costs.drive_ns * _PJ_PER_UW_NS
+
+    def _row_sums(self, tile: Tile) -> FloatArray:
+        """Conductance of all cells of each row, (rows,) uS; kept until the tile changes."""
+        version, sums = self._kept_row_sums.get(tile, (-1, np.empty(0)))
+        if version != tile.version:
+            sums = np.asarray(tile.cells.g_uS.sum(axis=1), dtype=np.float64)
+            self._kept_row_sums[tile] = tile.version, sums
+        return sums
+
+
+def _check_recipe(crossbar: Crossbar) -> None:
+    """Refuse at once what would be refused at the first write."""
+    recipe, device = crossbar.config.recipe, crossbar.config.device
+    if recipe.method != "one_shot":
+        remedy = "give the largest accepted distance from the target"
+        check_number("recipe.tolerance_uS", recipe.tolerance_uS, 0.0, device.range_uS, "uS", remedy)
+    waits_s = recipe.wait_s * (recipe.max_pulses + 1)
+    if waits_s > MAX_WAITS_S:
+        raise CrossbarError(
+            f"recipe.wait_s = {recipe.wait_s:g} s after each of recipe.max_pulses = {recipe.max_pulses} pulses may take"
+            f" {waits_s:g} s, above {MAX_WAITS_S:g} s; lower one of them"
+        )
+
+
+def _conversions(crossbar: Crossbar, columns: int) -> int:
+    """Conversions for one row or one product of an array with so many columns."""
+    return crossbar.mapping.weights_in(columns) if crossbar.config.adc.subtraction == "before" else columns
+
+
+def _joined(phases: list[_Phase]) -> list[_Phase]:
+    """One phase for several that follow each other."""
+    if len(phases) < 2:
+        return phases
+    calls, end_ns = [], 0
+    for phase in phases:
+        calls += [(end_ns + offset_ns, call) for offset_ns, call in phase.calls]
+        end_ns += phase.duration_ns
+    return [
+        _Phase(
+            "program",
+            end_ns,
+            cells=max(phase.cells for phase in phases),
+            pulses=sum(phase.pulses for phase in phases),
+            conversions=sum(phase.conversions for phase in phases),
+            drive_pJ=sum(phase.drive_pJ for phase in phases),
+            calls=tuple(calls),
+        )
+    ]

@@ -1,0 +1,1 @@
+"""Jitted code of the crossbar, a file per room: devices, wires, products."""
