@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.special import ndtr
 
 from .errors import CrossbarError, check_array, check_number
 from .kernels import device as kernels
@@ -247,6 +248,28 @@ class Cells:
         """Cells whose lifetime is over, (rows, columns)."""
         return self.cycles > self.lifetime_cycles
 
+    def add_cycles(self, cycles: int) -> None:
+        """Count so many programming cycles for all cells without emulating each: for wear only their number matters.
+
+        A cell whose lifetime ends on the way shows it at its next write.
+        """
+        check_number("cycles", cycles, 0, 10**12, "", "give a number of programming cycles", whole=True)
+        self.set_pulses += cycles
+        self.reset_pulses += cycles
+
+    def expected_failed(self, cycles: ArrayLike) -> FloatArray:
+        """Share of devices that the law of lifetimes lets fail within so many cycles, those stuck from the start
+        included; same shape."""
+        stuck = self.model.stuck_fraction if self.faults.stuck_fraction is None else self.faults.stuck_fraction
+        ratio = np.asarray(cycles, dtype=np.float64) / self._median_cycles
+        with np.errstate(divide="ignore"):
+            alive = (
+                ndtr(-np.log(ratio) / self.wear.shape)
+                if self.wear.law == "lognormal"
+                else 0.5 ** (ratio**self.wear.shape)
+            )
+        return np.asarray(1.0 - (1.0 - stuck) * alive)
+
     def select(self, rows: ArrayLike, columns: ArrayLike, targets_uS: ArrayLike) -> Selection:
         """Check cells and targets.
 
@@ -364,8 +387,12 @@ class Cells:
         self.calls += 1
         return stream(self.seed, "cells.program", self.calls)
 
+    @property
+    def _median_cycles(self) -> float:
+        return self.model.endurance_cycles if self.wear.median_cycles is None else self.wear.median_cycles
+
     def _lifetimes(self) -> FloatArray:
-        median = self.model.endurance_cycles if self.wear.median_cycles is None else self.wear.median_cycles
+        median = self._median_cycles
         rng = stream(self.seed, "cells.lifetime")
         if self.wear.law == "lognormal":
             return median * np.exp(self.wear.shape * rng.standard_normal(self.shape))

@@ -58,7 +58,7 @@ class Trace:
                 self.complete = bool(entry["complete"][()])
                 self.versions: dict[str, str] = {name: text.asstr()[()] for name, text in entry["versions"].items()}
                 # Before any growing dataset is opened: what is read later can only be longer.
-                self.epochs: int = entry[EPOCH].shape[0]
+                self.epochs: int = entry[EPOCH].shape[0] if EPOCH in entry else 0
                 self.paths = tuple(_datasets(self._file))
         except TraceError:
             self.close()

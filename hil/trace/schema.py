@@ -98,6 +98,8 @@ class Plot:
         Stored beside the signal, not drawn.
     interpretation : str, optional
         ``spectrum`` (lines along the last dimension) or ``image``.
+    log_x : bool
+        The last axis is logarithmic.
     """
 
     path: str
@@ -107,6 +109,7 @@ class Plot:
     auxiliary: tuple[Array, ...] = ()
     companions: tuple[Array, ...] = ()
     interpretation: str | None = None
+    log_x: bool = False
 
     @property
     def arrays(self) -> tuple[Array, ...]:
@@ -129,12 +132,17 @@ class Layout:
     results : tuple of Array
         Final scalars, stored in ``run/results``.
     command : str
-        Subcommand of ``neurohil`` that makes such runs and can go on with them.
+        Subcommand of ``neurohil`` that makes such runs, and can go on with them if they have epochs.
     """
 
     plots: tuple[Plot, ...]
     results: tuple[Array, ...]
     command: str
+
+    @property
+    def has_epochs(self) -> bool:
+        """Whether the run has epochs; one without is written in one go, when it is over."""
+        return any(array.grows for _, array in self.arrays())
 
     def arrays(self) -> Iterator[tuple[str, Array]]:
         """Path and description of every dataset but the shared epoch axis."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import fcntl
 import importlib.metadata
+import json
 import math
 import os
 import platform
@@ -57,7 +58,7 @@ class TraceWriter:
     config : str
         The whole configuration, as TOML text.
     state_size : int
-        Length of the state vector that `append_epoch` gets.
+        Length of the state vector that `append_epoch` gets; 0 for a run without epochs.
 
     Attributes
     ----------
@@ -270,11 +271,13 @@ def _fill(file: Any, layout: Layout, title: str, config: str, state_size: int) -
     results = _create_group(run, "results", "NXcollection")
     for array in layout.results:
         _create_dataset(results, array)
-    _create_dataset(run, EPOCH_AXIS)
+    if layout.has_epochs:
+        _create_dataset(run, EPOCH_AXIS)
     for plot in layout.plots:
         _create_plot(run, plot)
-    label = "training state after the two newest epochs (slot = number of epochs modulo 2)"
-    _create_dataset(run, Array("state", ("slot", "element"), (2, state_size), "float64", "1", label))
+    if layout.has_epochs:
+        label = "training state after the two newest epochs (slot = number of epochs modulo 2)"
+        _create_dataset(run, Array("state", ("slot", "element"), (2, state_size), "float64", "1", label))
 
 
 def _create_group(parent: Any, name: str, nx_class: str) -> Any:
@@ -301,6 +304,9 @@ def _create_plot(run: Any, plot: Plot) -> None:
             group[EPOCH] = run[EPOCH]
         else:
             _create_dataset(group, array)
+    if plot.log_x:
+        scales = ["linear"] * (len(plot.axes) - 1) + ["log"]
+        group.attrs["SILX_style"] = json.dumps({"axes_scale_types": scales})
     if plot.interpretation:
         group[plot.signal.name].attrs["interpretation"] = plot.interpretation
 
@@ -384,6 +390,8 @@ def _refuse_existing(part: Path, layout: Layout) -> None:
 
 
 def _how_to_go_on(layout: Layout, part: Path) -> str:
+    if not layout.has_epochs:
+        return f"delete {part}, or choose another file, and run again"
     return f"continue with `neurohil {layout.command} --resume {part}`, or delete that file and run again"
 
 

@@ -537,3 +537,15 @@ def test_config_errors(call, message):
     with pytest.raises(CrossbarError) as error:
         call()
     assert str(error.value).startswith(message)
+
+
+@pytest.mark.parametrize("law", ["lognormal", "weibull"])
+def test_as_many_cells_fail_as_the_law_of_lifetimes_expects(law):
+    cells = Cells(preset(stuck_fraction=0.1), (128, 128), 5, wear=WearConfig(law=law, median_cycles=1e4))
+    everything = np.indices(cells.shape).reshape(2, -1)
+    for cycles in (3_000, 10_000, 20_000):
+        cells.add_cycles(cycles - int(cells.set_pulses.max()) - 1)
+        cells.program(*everything, np.full(cells.g_uS.size, 20.0), 0.0)
+        share, expected = np.mean(cells.stuck != 0), float(cells.expected_failed(cycles))
+        assert 0.1 < expected < 1.0
+        assert abs(share - expected) < 5.0 * np.sqrt(expected * (1.0 - expected) / cells.g_uS.size)

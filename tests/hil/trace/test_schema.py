@@ -52,6 +52,7 @@ def test_what_a_run_delivers_at_its_end():
         "run/decision_map/x": (None,),
         "run/test_times/spike_time": (3, 7),
         "run/results/test_accuracy": (),
+        "run/results/tested_epoch": (),
         "run/results/validation_accuracy": (),
         "run/results/missing_spikes": (),
         "run/results/chip_seconds": (),
