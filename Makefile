@@ -2,7 +2,6 @@
 PYTHON ?= python3
 VENV   ?= .venv
 SEED   ?= 1
-OUT    ?= runs/chip_yin_yang_axonal.h5
 BIN    := $(VENV)/bin
 
 .DEFAULT_GOAL := help
@@ -22,9 +21,15 @@ $(VENV)/.installed: setup.cfg pyproject.toml
 	@touch $@
 
 .PHONY: delgrad
+delgrad: OUT ?= runs/chip_yin_yang_axonal.h5
 delgrad: install ## Train weights and delays in the loop with the emulated chip (SEED=, OUT=); goes on if interrupted
 	@if [ -f $(OUT).part ]; then $(BIN)/neurohil delgrad --resume $(OUT).part; \
 	else $(BIN)/neurohil delgrad chip_yin_yang_axonal --seed $(SEED) --out $(OUT); fi
+
+.PHONY: crossbar
+crossbar: OUT ?= runs/crossbar_9_levels.h5
+crossbar: install ## Program a memristor array in nine levels, age it, wear it out (SEED=, OUT=)
+	@$(BIN)/neurohil crossbar program --seed $(SEED) --out $(OUT)
 
 ##@ Check
 .PHONY: test
@@ -65,6 +70,11 @@ w66f3: install ## Hold the preset w66f3 against the measurements on the real chi
 .PHONY: speed
 speed: install ## Seconds per training epoch
 	$(BIN)/python -m benchmarks.speed
+
+.PHONY: crossbar-speed
+crossbar-speed: install ## Times of products, writes and wire solutions of the crossbar, as ratios
+	OPENBLAS_NUM_THREADS=1 NUMBA_NUM_THREADS=1 $(BIN)/python -m benchmarks.crossbar_forward
+	$(BIN)/python -m benchmarks.ir_drop
 
 ##@ Housekeeping
 .PHONY: clean
