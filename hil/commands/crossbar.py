@@ -34,10 +34,12 @@ Size = Annotated[int, msgspec.Meta(ge=1)]
 
 
 class ProgramConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """When to look at the array again, and how many programming cycles it then goes through."""
+    """When to look at the array again, how many programming cycles it then goes through, and whether the trace keeps
+    every single pulse."""
 
     aged_s: Age = 86_400.0
     cycles: Annotated[int, msgspec.Meta(ge=1, le=10**12)] = 1_000_000
+    log_pulses: bool = False
 
 
 class CharacteriseConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -116,7 +118,7 @@ def load(experiment: str, overrides: Sequence[str] = ()) -> CrossbarExperiment:
 
 def program(config: CrossbarExperiment, progress: tqdm) -> Measured:
     """Write the array, look at it 1 s and some time later, wear it out, write it again."""
-    bench, step = CrossbarBench(config.target), _steps(progress, 4)
+    bench, step = CrossbarBench(config.target, config.program.log_pulses), _steps(progress, 4)
     weights = bench.random_weights()
     level = bench.device_levels(weights)
     cycles, aged_s = config.program.cycles, config.program.aged_s
@@ -159,6 +161,7 @@ def program(config: CrossbarExperiment, progress: tqdm) -> Measured:
             Quantity("wear", cycles / bench.lifetime_cycles(), _CELLS, "1", "programming cycles over lifetime"),
         ],
         results,
+        bench.pulse_log() if config.program.log_pulses else (),
     )
     step("described")
     table = [

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hil.errors import UserError
-from hil.protocols import Floats, Levels
+from hil.protocols import Floats, Levels, Quantity
 from hil.targets.crossbar import CrossbarTarget, CrossbarTargetConfig
 from memristor.controller import Program, Wait
 from memristor.errors import CrossbarError
@@ -54,6 +54,8 @@ class CrossbarBench:
     Parameters
     ----------
     config : CrossbarTargetConfig
+    log_pulses : bool
+        Keep every single pulse for `pulse_log`.
 
     Attributes
     ----------
@@ -68,12 +70,13 @@ class CrossbarBench:
         An unknown key or a value out of range.
     """
 
-    def __init__(self, config: CrossbarTargetConfig) -> None:
+    def __init__(self, config: CrossbarTargetConfig, log_pulses: bool = False) -> None:
         # Conductances are looked at one by one here, so none may lag behind.
         config = msgspec.structs.replace(config, array={**config.array, "relax_tolerance_uS": 0.0})
         crossbar_config = CrossbarTarget(config, [(1, 1)]).controller.crossbars[0].config
         weights = crossbar_config.mapping().weights_in(crossbar_config.tile_columns)
-        self._controller = CrossbarTarget(config, [(crossbar_config.tile_rows, weights)]).controller
+        shape = (crossbar_config.tile_rows, weights)
+        self._controller = CrossbarTarget(config, [shape], log_pulses).controller
         (self._crossbar,) = self._controller.crossbars
         ((self._tile,),) = self._crossbar.tiles
         self._cells, self._model = self._tile.cells, crossbar_config.device
@@ -109,6 +112,11 @@ class CrossbarBench:
             conversion_pJ=after.modelled_conversion_pJ - before.modelled_conversion_pJ,
             drive_pJ=after.modelled_drive_pJ - before.modelled_drive_pJ,
         )
+
+    def pulse_log(self) -> list[Quantity]:
+        """Every pulse so far, in order of time: when, where, which, and the conductance before and after."""
+        pulses = self._controller.pulse_log().pulses
+        return [Quantity(name, pulses[name], ("pulse",), units, label) for name, units, label in _PULSE_LOG]
 
     def wait(self, seconds: float) -> None:
         """Let time pass."""
@@ -198,3 +206,13 @@ def _user_errors() -> Iterator[None]:
         yield
     except CrossbarError as error:
         raise UserError(str(error)) from error
+
+
+_PULSE_LOG = (
+    ("after_uS", "uS", "conductance after the pulse (uS; NaN between RESET and SET)"),
+    ("time_ns", "ns", "start of the pulse (ns)"),
+    ("row", "1", "row"),
+    ("column", "1", "column"),
+    ("kind", "1", "SET (1) or RESET (-1)"),
+    ("before_uS", "uS", "conductance before the pulse (uS; NaN between RESET and SET)"),
+)

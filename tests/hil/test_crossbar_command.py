@@ -396,3 +396,17 @@ def test_the_example_prints_what_was_published():
     assert fits[0][3:] == AFTER_1_S.tolist() and fits[1][3:] == AFTER_1_DAY.tolist()
     measured = next(line for line in lines if line.startswith("1 day ")).split()[2:]
     assert np.allclose([float(word) for word in measured][3:], AFTER_1_DAY, rtol=4.9 / np.sqrt(4000) + 0.003)
+
+
+def test_the_log_of_pulses_agrees_with_the_counters(capsys, tmp_path):
+    path = tmp_path / "logged.h5"
+    measure(capsys, path, "program", *SMALL, "--set", "program.log_pulses=true")
+    with Trace(path) as trace:
+        log = {name: trace[f"run/pulse_log/{name}"] for name in ("time_ns", "row", "column", "kind", "after_uS")}
+        counted = sum(trace[f"run/maps/pulses_{moment}/pulses_{moment}"] for moment in ("written", "worn"))
+    logged = np.zeros_like(counted)
+    np.add.at(logged, (log["row"], log["column"]), 1)
+    assert np.array_equal(logged, counted)
+    assert np.all(np.diff(log["time_ns"]) >= 0)
+    assert set(np.unique(log["kind"])) == {-1, 1}
+    assert np.all(np.isfinite(log["after_uS"][log["kind"] == 1]))  # NaN between RESET and SET alone

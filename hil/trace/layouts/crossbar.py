@@ -28,6 +28,7 @@ def program_layout(
     state: NDArray[np.int64],
     maps: Iterable[Quantity],
     results: Iterable[Quantity],
+    pulse_log: Sequence[Quantity] = (),
 ) -> Layout:
     """Layout of a programmed array: histograms at three moments, pulse statistics, maps.
 
@@ -44,6 +45,8 @@ def program_layout(
     state : (rows, columns) int64
         Index into `STATES` at the moment ``worn``.
     maps, results : iterable of Quantity
+    pulse_log : sequence of Quantity
+        Every single pulse, (n,) each: what is drawn, its time, its row, and all else that is known of it; empty: none.
 
     Returns
     -------
@@ -87,6 +90,9 @@ def program_layout(
         for m, v in verified.items()
     ]
     plots += [_map(_cell("state", state, "1", f"state {labels['worn']}"), STATES), *map(_map, maps)]
+    if pulse_log:
+        signal, time, row, *more = map(_array, pulse_log)
+        plots.append(Plot(f"{RUN}/pulse_log", "Pulses", signal, (time, row), companions=tuple(more)))
     return _layout(plots, results)
 
 
