@@ -1,0 +1,1 @@
+"""Metaplasticity: continual learning with quantised analogue weights and consolidated hidden weights."""

@@ -1,0 +1,61 @@
+"""Levels, thresholds and weights against brute force: the nearest of L equally spaced numbers."""
+
+import msgspec
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hil.metaplasticity.quantizer import Quantizer
+
+
+@pytest.mark.parametrize("levels", [2, 3, 4, 5, 8, 15, 16, 32, 127, 128])
+@pytest.mark.parametrize("weight_range", [1.0, 0.3])
+def test_nearest_level(levels, weight_range):
+    quantizer = Quantizer(levels, weight_range)
+    grid = np.linspace(-weight_range, weight_range, levels)
+    thresholds = (grid[1:] + grid[:-1]) / 2
+    hidden = np.random.default_rng(levels).uniform(-1.5, 1.5, 3000) * weight_range
+    hidden = hidden[np.abs(hidden[:, np.newaxis] - thresholds).min(axis=1) > 1e-5 * quantizer.step].astype(np.float32)
+    signed = quantizer.to_levels(hidden)
+    nearest = grid[np.searchsorted(thresholds, hidden)]
+    np.testing.assert_allclose(quantizer.to_weights(signed), nearest, rtol=0, atol=1e-7)
+    assert signed.dtype == np.int8
+    assert set(np.unique(signed)) <= set(range(-quantizer.max_level, quantizer.max_level + 1, quantizer.stride))
+    np.testing.assert_allclose(quantizer.step, grid[1] - grid[0], rtol=1e-12)
+    np.testing.assert_allclose(quantizer.last_threshold * quantizer.step, thresholds[-1], rtol=1e-12)
+    np.testing.assert_allclose(quantizer.first_threshold * quantizer.step, thresholds[thresholds > -1e-9][0], atol=1e-9)
+
+
+@pytest.mark.parametrize("levels", range(2, 129))
+def test_all_levels_are_used_and_come_back(levels):
+    quantizer = Quantizer(levels)
+    weights = np.linspace(-1, 1, levels).astype(np.float32)
+    signed = quantizer.to_levels(weights)
+    assert signed.tolist() == list(range(-quantizer.max_level, quantizer.max_level + 1, quantizer.stride))
+    np.testing.assert_allclose(quantizer.to_weights(signed), weights, atol=1e-7)
+
+
+def test_pairs_of_n_levels_make_2n_minus_1():
+    """What a crossbar of eight-level devices holds: signed levels -7..7."""
+    assert Quantizer(2 * 8 - 1).max_level == 7 and Quantizer(2 * 8 - 1).stride == 1
+
+
+def test_two_levels_are_the_sign():
+    hidden = np.array([-3.0, -1e-6, 0.0, 1e-6, 3.0], dtype=np.float32)
+    assert Quantizer(2).to_levels(hidden).tolist() == [-1, -1, 1, 1, 1]
+
+
+@settings(deadline=None)
+@given(levels=st.integers(2, 128), weight=st.floats(-5, 5, width=32))
+def test_error_is_at_most_half_a_step(levels, weight):
+    quantizer = Quantizer(levels)
+    hidden = np.array([weight], dtype=np.float32)
+    quantised = quantizer.to_weights(quantizer.to_levels(hidden))
+    assert abs(quantised[0] - np.clip(hidden[0], -1, 1)) <= (0.5 + 1e-4) * quantizer.step
+
+
+@pytest.mark.parametrize("bad", [{"levels": 1}, {"levels": 129}, {"weight_range": 0.0}, {"level": 3}])
+def test_configs_out_of_range_are_refused(bad):
+    with pytest.raises(msgspec.ValidationError):
+        msgspec.convert(bad, Quantizer)
