@@ -10,7 +10,6 @@ import pytest
 from benchmarks.accuracy import train
 
 pytestmark = pytest.mark.slow
-SHORT = pytest.mark.xfail(strict=False, reason="a known shortfall, see docs/results.md")
 
 
 def median_accuracy(experiment, seeds=5):
@@ -21,17 +20,16 @@ def median_accuracy(experiment, seeds=5):
     ("experiment", "at_least"),
     [
         ("yin_yang_weights", 96.0),
-        pytest.param("yin_yang_axonal", 97.0, marks=SHORT),
+        ("yin_yang_axonal", 97.0),
         ("yin_yang_dendritic", 96.5),
-        pytest.param("yin_yang_synaptic", 98.0, marks=SHORT),
-        pytest.param("yin_yang_synaptic_5", 95.0, marks=SHORT),
+        ("yin_yang_synaptic", 98.0),
+        ("yin_yang_synaptic_5", 95.0),
     ],
 )
 def test_ideal_neurons(experiment, at_least):
     assert median_accuracy(experiment) >= at_least
 
 
-@SHORT
 def test_emulated_chip():
     weights, axonal = median_accuracy("chip_yin_yang_weights"), median_accuracy("chip_yin_yang_axonal")
     assert 82.0 <= weights <= 88.0
