@@ -9,7 +9,7 @@ BIN    := $(VENV)/bin
 ##@ Start here
 .PHONY: help
 help: ## List the targets
-	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z0-9-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z0-9-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: install
 install: $(VENV)/.installed ## Create .venv and install the project with its development tools
@@ -30,6 +30,16 @@ delgrad: install ## Train weights and delays in the loop with the emulated chip 
 crossbar: OUT ?= runs/crossbar_9_levels.h5
 crossbar: install ## Program a memristor array in nine levels, age it, wear it out (SEED=, OUT=)
 	@$(BIN)/neurohil crossbar program --seed $(SEED) --out $(OUT)
+
+.PHONY: metaplasticity
+metaplasticity: OUT ?= runs/mnist_fashion_crossbar.h5
+metaplasticity: PLAIN = $(basename $(OUT))_plain.h5
+metaplasticity: install ## Learn MNIST, then Fashion-MNIST, with and without metaplasticity (SEED=, OUT=); goes on if interrupted
+	@if [ -f $(PLAIN).part ]; then $(BIN)/neurohil metaplasticity --resume $(PLAIN).part; \
+	elif [ ! -f $(PLAIN) ] || [ ! -f $(OUT).part ]; then \
+	$(BIN)/neurohil metaplasticity mnist_fashion_plain --seed $(SEED) --out $(PLAIN); fi
+	@if [ -f $(OUT).part ]; then $(BIN)/neurohil metaplasticity --resume $(OUT).part --compare $(PLAIN); \
+	else $(BIN)/neurohil metaplasticity mnist_fashion_crossbar --seed $(SEED) --out $(OUT) --compare $(PLAIN); fi
 
 ##@ Check
 .PHONY: test

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 
@@ -38,6 +39,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_delgrad(commands)
     _add_crossbar(commands)
+    _add_metaplasticity(commands)
     return parser
 
 
@@ -65,12 +67,7 @@ def _delgrad(options: argparse.Namespace) -> None:
     if options.list:
         _list_experiments("delgrad")
         return
-    names = ("experiment", "seed", "serial", "epochs", "set", "out")
-    given = [name for name in names if getattr(options, name) not in (None, [])]
-    if options.resume and given:
-        raise UserError(f"--resume takes everything from the interrupted run; drop {', '.join(given)}")
-    if not options.resume and not options.experiment:
-        raise UserError("name an experiment (neurohil delgrad --list shows them) or give --resume FILE")
+    _check_resume(options, ("experiment", "seed", "serial", "epochs", "set", "out"))
     from hil.commands import delgrad
 
     if options.resume:
@@ -82,6 +79,53 @@ def _delgrad(options: argparse.Namespace) -> None:
     if options.serial is not None:
         overrides.append(f"target.serial={options.serial}")
     delgrad.start(options.experiment, [*options.set, *overrides], options.out, options.json)
+
+
+def _add_metaplasticity(commands: argparse._SubParsersAction) -> None:
+    metaplasticity = commands.add_parser(
+        "metaplasticity",
+        help="learn tasks one after the other with consolidated weights",
+        description="Learn tasks one after the other with quantised weights, on ideal ones or on an emulated crossbar.",
+    )
+    metaplasticity.set_defaults(command=_metaplasticity)
+    metaplasticity.add_argument("experiment", nargs="?", help="a name from --list, or a .toml file")
+    metaplasticity.add_argument("--list", action="store_true", help="list the experiments and stop")
+    metaplasticity.add_argument("--seed", type=int, metavar="N", help="seed of initial values and order")
+    metaplasticity.add_argument("--epochs", type=int, metavar="N", help="number of epochs of each task")
+    metaplasticity.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", help="change a config value, e.g. training.batch=50"
+    )
+    metaplasticity.add_argument("--out", metavar="FILE", help="trace to write (default runs/EXPERIMENT-seedN.h5)")
+    metaplasticity.add_argument("--resume", metavar="FILE", help="go on with an interrupted run")
+    metaplasticity.add_argument("--compare", metavar="FILE", help="trace whose accuracies are drawn beside this run's")
+    metaplasticity.add_argument("--json", action="store_true", help="print the results as one JSON line at the end")
+
+
+def _metaplasticity(options: argparse.Namespace) -> None:
+    if options.list:
+        _list_experiments("metaplasticity")
+        return
+    _check_resume(options, ("experiment", "seed", "epochs", "set", "out"))
+    # More threads of the BLAS library give other bits, and wait for each other wherever a core has other work.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    from hil.commands import metaplasticity
+
+    if options.resume:
+        metaplasticity.resume(options.resume, options.compare, options.json)
+        return
+    values = {"seed": options.seed, "training.epochs": options.epochs}
+    overrides = [*options.set, *(f"{key}={value}" for key, value in values.items() if value is not None)]
+    metaplasticity.start(options.experiment, overrides, options.out, options.compare, options.json)
+
+
+def _check_resume(options: argparse.Namespace, names: Sequence[str]) -> None:
+    """An experiment with its options, or a run to resume without any."""
+    given = [name for name in names if getattr(options, name) not in (None, [])]
+    if options.resume and given:
+        raise UserError(f"--resume takes everything from the interrupted run; drop {', '.join(given)}")
+    if not options.resume and not options.experiment:
+        command = options.command.__name__.removeprefix("_")
+        raise UserError(f"name an experiment (neurohil {command} --list shows them) or give --resume FILE")
 
 
 def _add_crossbar(commands: argparse._SubParsersAction) -> None:

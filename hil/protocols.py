@@ -8,7 +8,7 @@ Matrix targets: weights are sent as signed levels, level k stands for weight_ran
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -179,4 +179,12 @@ class MatrixTarget(Protocol):
 
     def maps(self) -> list[Quantity]:
         """What the trace keeps of the devices, [row, column]. Training code must not look at it."""
+        ...
+
+    def state(self) -> dict[str, NDArray[Any]]:
+        """What the target has become: arrays of fixed names, shapes and dtypes, once it has been written to."""
+        ...
+
+    def load_state(self, state: Mapping[str, NDArray[Any]]) -> None:
+        """Go on from what `state` of a target like this one returned, to the same bits."""
         ...

@@ -38,6 +38,7 @@ from numpy.typing import ArrayLike, NDArray
 from .converters import digitise, encode
 from .costs import CostTable
 from .crossbar import Crossbar, CrossbarConfig, TileJob, WriteReport
+from .device import State
 from .errors import CrossbarError, check_number
 from .programming import ProgramReport
 from .pulse_log import PulseCall, PulseLog, Recorder, watched
@@ -52,6 +53,7 @@ READ_HEADROOM = 1.25
 MAX_CLOCK_S = 9e9  # fits into int64 nanoseconds, and into the device models' longest time
 MAX_WAITS_S = 1e9  # of one cell: patience times the recipe's wait
 _NS_PER_S = 1e9
+_COUNTS = ("_started", "_weights", "_cells", "_pulses", "_verify_reads", "_vectors", "_conversions")
 _PJ_PER_UW_NS = 1e-3
 
 
@@ -289,6 +291,48 @@ class Controller:
             modelled_conversion_pJ=self._conversions * self.costs.conversion_pJ,
             modelled_drive_pJ=self._drive_pJ,
         )
+
+    def state(self) -> dict[str, NDArray[Any]]:
+        """What all commands so far have made of arrays, clock and account: arrays of fixed names, shapes and dtypes.
+
+        Queued commands, the timeline and the pulse log aren't part of it.
+        """
+        layers = {
+            f"layer{k}/{name}": array
+            for k, crossbar in enumerate(self.crossbars)
+            for name, array in crossbar.state().items()
+        }
+        counts = [getattr(self, name) for name in _COUNTS]
+        return {
+            **layers,
+            "counts": np.array([self.now_ns, *counts], dtype=np.int64),
+            "bank_ns": np.array([self._busy_ns, self._waiting_ns], dtype=np.int64),
+            "drive_pJ": np.array([self._drive_pJ]),
+        }
+
+    def load_state(self, state: State) -> None:
+        """Go on from what `state` of a controller of the same arrays returned, to the same bits.
+
+        Raises
+        ------
+        CrossbarError
+            The state is that of other arrays; these are as they were.
+        """
+        for name, array in self.state().items():
+            if name not in state or state[name].shape != array.shape:
+                found = state[name].shape if name in state else "missing"
+                raise CrossbarError(f"state[{name!r}] is {found}, not {array.shape}: it is the state of other arrays")
+        for k, crossbar in enumerate(self.crossbars):
+            start = f"layer{k}/"
+            crossbar.load_state({n.removeprefix(start): array for n, array in state.items() if n.startswith(start)})
+        now_ns, *counts = (int(n) for n in state["counts"])
+        for name, count in zip(_COUNTS, counts, strict=True):
+            setattr(self, name, count)
+        self._busy_ns, self._waiting_ns = state["bank_ns"].tolist()
+        self._drive_pJ = float(state["drive_pJ"][0])
+        self._env = simpy.Environment(now_ns)
+        self._banks = [simpy.Resource(self._env) for _ in self._banks]
+        self._queue, self.timeline = [], ()
 
     def pulse_log(self) -> PulseLog:
         """Single pulses so far.

@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .converters import AdcConfig, DacConfig, calibrate, encode
-from .device import FaultConfig, RtnConfig, WearConfig
+from .device import FaultConfig, RtnConfig, State, WearConfig
 from .errors import CrossbarError, check_number
 from .kernels import multiply as kernels
 from .mapping import Mapping
@@ -234,9 +234,14 @@ class Crossbar:
         pair, before = config.scheme == "pair", config.adc.subtraction == "before"
         widths = [n_outputs, n_outputs if pair else self._weight_starts.size]
         self._matrices = [np.zeros((n_inputs, width), dtype=self._real) for width in (widths[:1] if before else widths)]
-        alike = (config.device.read_fraction * config.device.g_high_uS) ** 2
-        self._variances: list[NDArray[np.floating] | float] = [2.0 * alike] if pair and before else [alike, alike]
+        self._variances = self._alike_variances()
         self._widths = widths
+
+    def _alike_variances(self) -> list[NDArray[np.floating] | float]:
+        """Those of arrays whose cells all work."""
+        alike = (self.config.device.read_fraction * self.config.device.g_high_uS) ** 2
+        together = self.config.scheme == "pair" and self.config.adc.subtraction == "before"
+        return [2.0 * alike] if together else [alike, alike]
 
     def _new_tile(self, r: int, c: int) -> Tile:
         config, (n_inputs, n_outputs) = self.config, self.shape
@@ -459,6 +464,43 @@ class Crossbar:
             (conversions beyond the ADC's range), time_s (`now_s`).
         """
         return {**self._counts, "time_s": self.now_s}
+
+    def state(self) -> dict[str, NDArray[Any]]:
+        """What writes and time have made of the layer: arrays of fixed names, shapes and dtypes.
+
+        The arrays of the tiles are joined, one tile after another.
+        """
+        tiles = [tile.state() for row in self.tiles for tile in row]
+        joined = {name: np.concatenate([state[name].ravel() for state in tiles]) for name in tiles[0]}
+        range_uA = np.nan if self.range_uA is None else self.range_uA
+        return {
+            **joined,
+            "levels": self.levels.copy(),
+            "counts": np.array([*self._counts.values(), self._reads]),
+            "now_s": np.array([self.now_s, self._refreshed_at_s]),
+            "range_uA": np.array([range_uA]),
+        }
+
+    def load_state(self, state: State) -> None:
+        """Go on from what `state` of such a layer with this seed returned, to the same bits."""
+        start: dict[str, int] = {}
+        for row in self.tiles:
+            for tile in row:
+                parts = {}
+                for name, own in tile.state().items():
+                    first = start.get(name, 0)
+                    parts[name] = state[name][first : first + own.size].reshape(own.shape)
+                    start[name] = first + own.size
+                tile.load_state(parts)
+        self.levels[...] = state["levels"]
+        *counts, self._reads = (int(n) for n in state["counts"])
+        self._counts = dict(zip(self._counts, counts, strict=True))
+        self.now_s, self._refreshed_at_s = (float(t) for t in state["now_s"])
+        range_uA = float(state["range_uA"][0])
+        self.range_uA = None if np.isnan(range_uA) else range_uA
+        # The matrices are made again of the tiles at the next product.
+        self._variances = self._alike_variances()
+        self._versions = [[-1] * self._weight_starts.size for _ in self._row_starts]
 
     def maps(self) -> dict[str, Map]:
         """What a visitor with a microscope would see, by name, over all arrays put together as they lie.

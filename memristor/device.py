@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import difflib
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -23,6 +24,12 @@ from .random import stream
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
+State = Mapping[str, NDArray[Any]]
+
+# Arrays of Cells that writes and time change; all else follows from the seed.
+_CHANGING = (
+    "target_uS", "written_uS", "xi", "written_at_s", "g_uS", "set_pulses", "reset_pulses", "writes", "stuck",
+)  # fmt: skip
 
 
 def _check_choice(name: str, value: object, choices: tuple[str, ...]) -> None:
@@ -374,6 +381,17 @@ class Cells:
         """
         up = rng.integers(0, 2, size=self.shape)
         return (2.0 * up - 1.0) * self.rtn_amplitude * self.g_uS
+
+    def state(self) -> dict[str, NDArray[Any]]:
+        """What writes and time have made of the array: arrays of fixed names, shapes and dtypes."""
+        arrays = {name: getattr(self, name).copy() for name in _CHANGING}
+        return {**arrays, "cells_now_s": np.array([self.now_s]), "cells_calls": np.array([self.calls])}
+
+    def load_state(self, state: State) -> None:
+        """Go on from what `state` of such an array with this seed returned, to the same bits."""
+        for name in _CHANGING:
+            getattr(self, name)[...] = state[name]
+        self.now_s, self.calls = float(state["cells_now_s"][0]), int(state["cells_calls"][0])
 
     @property
     def _constants(self) -> tuple[float, float]:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .converters import MAX_READ_V
-from .device import Cells, FaultConfig, RtnConfig, WearConfig
+from .device import Cells, FaultConfig, RtnConfig, State, WearConfig
 from .errors import CrossbarError, check_array, check_number
 from .parasitics import Solution, WireConfig, effective_matrix, refresh, solve, with_access
 from .presets import DeviceModel
@@ -175,6 +175,22 @@ class Tile:
     def _moved(self) -> None:
         """All conductances are those of now."""
         self._relaxed_at_s = self.cells.now_s
+        self._g_eff_uS = None
+        self._stale_rows.clear()
+        self.version += 1
+
+    def state(self) -> dict[str, NDArray[Any]]:
+        """What writes and time have made of the array: arrays of fixed names, shapes and dtypes."""
+        state = self.cells.state()
+        state["tile_times_s"] = np.array([self._relaxed_at_s, self._written_at_s])
+        state["tile_largest_xi"] = np.array([self._largest_xi])
+        return state
+
+    def load_state(self, state: State) -> None:
+        """Go on from what `state` of such an array with this seed returned, to the same bits."""
+        self.cells.load_state(state)
+        self._relaxed_at_s, self._written_at_s = (float(t) for t in state["tile_times_s"])
+        self._largest_xi = float(state["tile_largest_xi"][0])
         self._g_eff_uS = None
         self._stale_rows.clear()
         self.version += 1

@@ -2,30 +2,25 @@
 
 from __future__ import annotations
 
-import json
-import signal
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from types import FrameType
 from typing import Annotated, Any, Literal
 
 import msgspec
 import numpy as np
-from tqdm import tqdm
 
+from hil.commands.running import carry_out, interrupted, print_json, print_table, trace_path
 from hil.config import experiment_text, parse, to_toml
 from hil.datasets import yin_yang
 from hil.delgrad.network import Network, NetworkConfig, NotNegative
 from hil.delgrad.training import EpochResult, Evaluation, Trainer, TrainingConfig
-from hil.errors import UserError
 from hil.protocols import Floats, SpikingTarget
 from hil.seeds import stream
 from hil.targets.brainscales import BrainscalesConfig, BrainscalesTarget
 from hil.targets.ideal import IdealConfig, IdealTarget
 from hil.trace.layouts.delgrad import delgrad_layout
 from hil.trace.plots.delgrad import draw_delgrad
-from hil.trace.reader import Trace
 from hil.trace.schema import Layout
 from hil.trace.writer import TraceWriter
 
@@ -64,25 +59,18 @@ class DelGradConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 def start(experiment: str, overrides: Sequence[str], out: str | None, as_json: bool) -> None:
     """Run a new experiment; trace to `out` (default runs/EXPERIMENT-seedN.h5), picture beside it."""
     config = load(experiment, overrides)
-    path = Path(out) if out else Path("runs") / f"{config.experiment}-seed{config.seed}.h5"
     run = Run(config)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    _finish(run, run.open_trace(path), path, as_json)
+    _finish(run, run.open_trace(trace_path(out, config.experiment, config.seed)), as_json)
 
 
 def resume(part: str, as_json: bool) -> None:
     """Go on with an interrupted run, to the same bits as if it had never stopped."""
-    interrupted = Path(part)
-    with Trace(interrupted) as trace:
-        if trace.complete and interrupted.suffix != ".part":
-            raise UserError(f"{part} is complete; start a new run instead")
-        config = parse(trace.config, DelGradConfig)
+    with interrupted(part, "delgrad", DelGradConfig) as (trace, config):
         state = trace.state() if trace.epochs else None
-    path = interrupted.with_name(interrupted.name.removesuffix(".part"))
     run = Run(config)
     if state is not None:
         run.load_state(state)
-    _finish(run, run.reopen_trace(interrupted), path, as_json)
+    _finish(run, run.reopen_trace(Path(part)), as_json)
 
 
 def load(experiment: str, overrides: Sequence[str] = ()) -> DelGradConfig:
@@ -165,20 +153,21 @@ class Run:
         """The interrupted trace of this run, ready to go on."""
         return TraceWriter.resume(part, self.layout(), self.config.experiment, to_toml(self.config), self.state().size)
 
-    def train(self, writer: TraceWriter, stop: Callable[[], bool]) -> None:
-        """Train to the last epoch, a row of the trace per epoch, or until `stop` says so after one."""
-        progress = tqdm(
-            total=self.config.epochs, initial=self.trainer.epoch, unit="epoch", disable=None, dynamic_ncols=True
-        )
-        with progress:
-            progress.set_postfix_str("the first run compiles the kernels")
-            while self.trainer.epoch < self.config.epochs:
-                trained, validated = self.train_epoch()
-                writer.append_epoch(self._epoch_values(trained, validated), self.state())
-                progress.set_postfix_str(f"loss {trained.loss:.3f}, validation {validated.accuracy:.1%}")
-                progress.update()
-                if stop():
-                    return
+    @property
+    def epochs_done(self) -> int:
+        """Finished epochs."""
+        return self.trainer.epoch
+
+    @property
+    def epochs_in_all(self) -> int:
+        """Epochs that it takes."""
+        return self.config.epochs
+
+    def run_epoch(self, writer: TraceWriter) -> str:
+        """One epoch, and its row in the trace; tells in a few words how it went."""
+        trained, validated = self.train_epoch()
+        writer.append_epoch(self._epoch_values(trained, validated), self.state())
+        return f"loss {trained.loss:.3f}, validation {validated.accuracy:.1%}"
 
     def results(self) -> tuple[dict[str, Any], Evaluation]:
         """What the finished network is worth on data that it was not trained on: one evaluation of each set."""
@@ -260,52 +249,22 @@ class Run:
         return values
 
 
-class _StopRequest:
-    """Remembers the first SIGINT or SIGTERM, so that the epoch in progress can end; the second one acts at once."""
-
-    def __init__(self) -> None:
-        self._asked = False
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, self._ask)
-
-    def _ask(self, number: int, frame: FrameType | None) -> None:
-        self._asked = True
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
-
-    def __call__(self) -> bool:
-        return self._asked
-
-
-def _finish(run: Run, writer: TraceWriter, path: Path, as_json: bool) -> None:
-    """Train, conclude, draw, report. An interruption leaves a trace that `resume` goes on with."""
+def _finish(run: Run, writer: TraceWriter, as_json: bool) -> None:
+    """Train, conclude, draw, report."""
+    path, config = writer.path, run.config
     began = time.perf_counter()
-    part = Path(f"{path}.part")
-    try:
-        with writer:
-            run.train(writer, _StopRequest())
-            if run.trainer.epoch < run.config.epochs:
-                raise KeyboardInterrupt(
-                    f"stopped after {run.trainer.epoch} of {run.config.epochs} epochs; "
-                    f"go on with: neurohil delgrad --resume {part}"
-                )
-            results = run.conclude(writer)
-    except UserError:
-        if writer.epochs == 0:  # nothing that could be lost
-            part.unlink(missing_ok=True)
-        raise
+    results = carry_out("delgrad", run, writer)
     picture = path.with_suffix(".png")
     draw_delgrad(path, picture)
     seconds = time.perf_counter() - began
-    _print_table(run, results, seconds, path, picture)
+    _print_results(run, results, seconds, path, picture)
     if as_json:
-        config = run.config
         serial = getattr(config.target, "serial", None)
         facts = {"experiment": config.experiment, "epochs": config.epochs, "seed": config.seed, "serial": serial}
-        print(json.dumps(facts | results | {"seconds": round(seconds, 3), "trace": str(path)}))
+        print_json(facts | results, seconds, path)
 
 
-def _print_table(run: Run, results: dict[str, Any], seconds: float, path: Path, picture: Path) -> None:
+def _print_results(run: Run, results: dict[str, Any], seconds: float, path: Path, picture: Path) -> None:
     config = run.config
     target = "ideal neurons"
     if isinstance(config.target, BrainscalesConfig):
@@ -321,6 +280,4 @@ def _print_table(run: Run, results: dict[str, Any], seconds: float, path: Path, 
     ]
     if results["chip_seconds"]:
         rows.insert(3, ("chip time", f"{results['chip_seconds']:.1f} s of real-time sections (emulated)"))
-    print(f"{config.experiment}: {config.epochs} epochs, seed {config.seed}, {target}")
-    for name, value in rows:
-        print(f"  {name:<22} {value}")
+    print_table(f"{config.experiment}: {config.epochs} epochs, seed {config.seed}, {target}", rows)

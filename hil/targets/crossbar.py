@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Annotated, Any, TypeVar
 
@@ -136,6 +136,13 @@ class CrossbarTarget:
     def maps(self) -> list[Quantity]:
         return [quantity for k, crossbar in enumerate(self.controller.crossbars) for quantity in _maps(k, crossbar)]
 
+    def state(self) -> dict[str, NDArray[Any]]:
+        return self.controller.state()
+
+    def load_state(self, state: Mapping[str, NDArray[Any]]) -> None:
+        with _user_errors():
+            self.controller.load_state(state)
+
     def _crossbar(self, layer: int) -> Crossbar:
         crossbars = self.controller.crossbars
         if layer not in range(len(crossbars)):
@@ -145,11 +152,13 @@ class CrossbarTarget:
 
 def _maps(layer: int, crossbar: Crossbar) -> list[Quantity]:
     maps: dict[str, NDArray[Any]] = {name: found.values for name, found in crossbar.maps().items()}
-    wear = np.maximum(maps["set_pulses"], maps["reset_pulses"]) / maps["lifetime"]
+    cycles = np.maximum(maps["set_pulses"], maps["reset_pulses"])
+    wear = cycles / maps["lifetime"]
     described = (
         ("conductance", maps["conductance"], "uS", "conductance (uS)"),
         ("target", maps["target"], "uS", "target conductance (uS)"),
         ("pulses", maps["set_pulses"] + maps["reset_pulses"], "1", "SET and RESET pulses"),
+        ("cycles", cycles, "1", "programming cycles"),
         ("wear", wear, "1", "programming cycles over lifetime"),
         ("stuck", maps["stuck"], "1", "stuck on (1) or off (-1)"),
         ("failed", ((maps["stuck"] != 0) | (wear > 1.0)).astype(np.int8), "1", "stuck or worn out"),

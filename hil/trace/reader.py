@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hil.trace.schema import EPOCH, RUN, SCHEMA, SCHEMA_VERSION, TraceError
+from hil.trace.state_file import State, StateFile
 
 # HDF5 file format specification, superblock version 3: byte 8 is its version, byte 11 the consistency
 # flags, whose bit 2 says that a writer had the file open for single-writer/multiple-reader access.
@@ -89,6 +90,19 @@ class Trace:
             raise TraceError(f"{self.path} holds no finished epoch, hence no state; start the run anew")
         with self._reading():
             return np.asarray(self._file[RUN]["state"][self.epochs % 2])
+
+    def large_state(self, like: State) -> dict[str, NDArray]:
+        """As `state`, for a run that keeps its state beside the trace.
+
+        Parameters
+        ----------
+        like : mapping of ndarray
+            Arrays like those that were written.
+        """
+        vector = self.state()
+        if vector.size != 1:
+            raise TraceError(f"{self.path} keeps its state itself, not beside it; resume it with what began it")
+        return StateFile(Path(f"{self.path}.state"), like).read(self.epochs, int(vector[0]))
 
     def close(self) -> None:
         self._file.close()

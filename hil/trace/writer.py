@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 from hil import __version__
 from hil.trace.reader import Trace
 from hil.trace.schema import EPOCH, EPOCH_AXIS, RUN, SCHEMA, SCHEMA_VERSION, Array, Layout, Plot, TraceError
+from hil.trace.state_file import State, StateFile
 
 # Growing rows are collected in plain chunks, which are rewritten in place. A compressed chunk would change its
 # size with every epoch, move, and leave its old place unused for good.
@@ -57,8 +58,10 @@ class TraceWriter:
         What the run is, for people.
     config : str
         The whole configuration, as TOML text.
-    state_size : int
-        Length of the state vector that `append_epoch` gets; 0 for a run without epochs.
+    state : int, or mapping of ndarray
+        Length of the state vector that `append_epoch` gets, which is kept in the trace; 0 for a run without epochs.
+        Or arrays like those that it gets, which are kept in ``<path>.part.state`` until the run has finished; the trace
+        then has their checksum.
 
     Attributes
     ----------
@@ -71,23 +74,31 @@ class TraceWriter:
         If ``<path>.part`` exists, or can't be created.
     """
 
-    def __init__(self, path: str | Path, layout: Layout, title: str, config: str, state_size: int) -> None:
+    def __init__(self, path: str | Path, layout: Layout, title: str, config: str, state: int | State) -> None:
         self.path = Path(path)
         self.epochs = 0
         self._part = Path(f"{path}.part")
         self._layout = layout
-        self._state_size = state_size
+        self._beside = None if isinstance(state, int) else StateFile(_beside(self._part), state)
+        self._state_size = _vector_size(state)
         self._growing = layout.growing()
         self._final = layout.final()
         _refuse_existing(self._part, layout)
         _refuse_full_disk(self._part, "run again")
-        self._file = _create(self._part, layout, title, config, state_size)
+        if self._beside:
+            self._beside.create()
+        try:
+            self._file = _create(self._part, layout, title, config, self._state_size)
+        except BaseException:
+            if self._beside:
+                self._beside.delete()
+            raise
         self._run = self._file[RUN]
         self._datasets = {name: self._file[name] for name in [*self._growing, *self._final]}
         self._lock = _lock(self._part)
 
     @classmethod
-    def resume(cls, part_path: str | Path, layout: Layout, title: str, config: str, state_size: int) -> TraceWriter:
+    def resume(cls, part_path: str | Path, layout: Layout, title: str, config: str, state: int | State) -> TraceWriter:
         """Go on with an interrupted run.
 
         The finished epochs are written again, by the same calls, into a new file that then takes the place of
@@ -96,8 +107,8 @@ class TraceWriter:
         Parameters
         ----------
         part_path : str or path
-            The ``.part`` file that the interrupted run left. Read its `config` and `state` with `Trace` first.
-        layout, title, config, state_size
+            The ``.part`` file that the interrupted run left. Read its `config` and state with `Trace` first.
+        layout, title, config, state
             As the run was begun with.
 
         Returns
@@ -118,14 +129,19 @@ class TraceWriter:
         copy = Path(f"{part}.part")
         copy.unlink(missing_ok=True)
         with Trace(part) as old:
-            _refuse_other_run(old, layout, title, config, state_size)
-            writer = cls(part, layout, title, config, state_size)
+            _refuse_other_run(old, layout, title, config, _vector_size(state))
+            # The checksums of states beside the trace are replayed like any vector; the states stay where they are.
+            writer = cls(part, layout, title, config, _vector_size(state))
             try:
                 writer._replay(old)
             except BaseException:
                 writer.close()
                 copy.unlink()
                 raise
+        if not isinstance(state, int):
+            writer._beside = StateFile(_beside(part), state)
+            if not writer.epochs:
+                writer._beside.create()
         os.replace(copy, part)
         writer.path, writer._part = part.with_suffix(""), part
         return writer
@@ -137,15 +153,15 @@ class TraceWriter:
             # Of all states the file keeps the two newest, and those are what the last two rounds write.
             self.append_epoch({name: row[epoch] for name, row in rows.items()}, states[(epoch + 1) % 2])
 
-    def append_epoch(self, values: Mapping[str, Any], state: NDArray[np.float64]) -> None:
+    def append_epoch(self, values: Mapping[str, Any], state: NDArray[np.float64] | State) -> None:
         """Write one epoch. Once this has returned, the epoch is finished and survives a kill.
 
         Parameters
         ----------
         values : mapping
             For each path of ``layout.growing()`` an array, or number, shaped like it without the epoch.
-        state : array (state_size,), float64
-            All that the run needs to go on after this epoch.
+        state : ndarray, float64, or mapping of ndarray
+            All that the run needs to go on after this epoch, of the kind that the writer was made with.
 
         Raises
         ------
@@ -154,14 +170,9 @@ class TraceWriter:
             refuses.
         """
         rows = _checked(values, self._growing)
-        state = np.asarray(state)
-        if state.dtype != np.float64 or state.shape != (self._state_size,):
-            raise TraceError(
-                f"state has type {state.dtype} and shape {state.shape}; give float64 of shape ({self._state_size},)"
-            )
         finished = self.epochs + 1
         with self._writing():
-            self._run["state"][finished % 2] = state
+            self._run["state"][finished % 2] = self._vector(finished, state)
             for name, row in rows.items():
                 dataset, along = self._datasets[name], self._growing[name].dims.index(EPOCH)
                 dataset.resize(finished, axis=along)
@@ -172,6 +183,17 @@ class TraceWriter:
             axis[self.epochs] = finished
             self._file.flush()
         self.epochs = finished
+
+    def _vector(self, epochs: int, state: NDArray[np.float64] | State) -> NDArray[np.float64]:
+        """What the trace itself keeps of the state."""
+        if isinstance(state, Mapping) and self._beside:
+            return np.array([self._beside.write(epochs, state)], dtype=np.float64)
+        vector = np.asarray(state)
+        if vector.dtype != np.float64 or vector.shape != (self._state_size,):
+            raise TraceError(
+                f"state has type {vector.dtype} and shape {vector.shape}; give float64 of shape ({self._state_size},)"
+            )
+        return vector
 
     def finish(self, values: Mapping[str, Any]) -> None:
         """Write what is known at the end of the run, close the file, and give it its name.
@@ -199,7 +221,16 @@ class TraceWriter:
             self._file.flush()
             self._file.close()
             os.replace(self._part, self.path)
+            if self._beside:
+                self._beside.delete()
         self.close()
+
+    def discard(self) -> None:
+        """Close the file of a run that has no finished epoch, and delete it."""
+        self.close()
+        self._part.unlink(missing_ok=True)
+        if self._beside:
+            self._beside.delete()
 
     def close(self) -> None:
         """Close the file. An unfinished run keeps its ``.part`` file, from which it can be resumed."""
@@ -234,6 +265,16 @@ class TraceWriter:
 
 # Files that HDF5 failed to write (quota, I/O error). To close them would crash the process.
 _UNWRITABLE: list[Any] = []
+
+
+def _beside(part: Path) -> Path:
+    """Where the states of a run are kept that are too large for its trace."""
+    return Path(f"{part}.state")
+
+
+def _vector_size(state: int | State) -> int:
+    """Length of the state vector within the trace: of states beside it, the checksum alone."""
+    return state if isinstance(state, int) else 1
 
 
 def _create(part: Path, layout: Layout, title: str, config: str, state_size: int) -> Any:

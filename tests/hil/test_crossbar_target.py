@@ -138,7 +138,9 @@ def test_maps_show_the_devices(levels):
     pulses = real.write(levels).pulses
     maps = {q.name: q for q in real.maps()}
     assert set(maps) == {
-        f"layer{k}_{name}" for k in (0, 1) for name in ("conductance", "target", "pulses", "wear", "stuck", "failed")
+        f"layer{k}_{name}"
+        for k in (0, 1)
+        for name in ("conductance", "target", "pulses", "cycles", "wear", "stuck", "failed")
     }
     assert all(q.units and q.long_name and q.dims == ("row", "column") for q in maps.values())
     assert maps["layer0_conductance"].values.shape == (20, 12) and maps["layer0_conductance"].units == "uS"
@@ -146,6 +148,77 @@ def test_maps_show_the_devices(levels):
     targets = maps["layer0_target"].values
     np.testing.assert_allclose((targets[:, 0::2] - targets[:, 1::2]) / 40.0, levels[0] / 7, atol=1e-12)
     assert 0.0 < maps["layer0_wear"].values.max() < 1e-3  # one cycle of about 1e6
+    assert np.all(maps["layer0_cycles"].values == 1)
+
+
+RESUMED = {
+    "plain": {},
+    "with wires, relaxing now and then": {
+        "wires": {"row_ohm": 2.0, "column_ohm": 2.0},
+        "recipe": {"method": "write_verify", "tolerance_uS": 2.0},
+        "array": {"tile_rows": 8, "tile_columns": 8, "relax_tolerance_uS": 1.0},
+    },
+    "with parallel source lines": {
+        "wires": {"topology": "source_line_parallel"},
+        "array": {"tile_rows": 8, "tile_columns": 8, "relax_tolerance_uS": 1.0},
+    },
+    "verified after a wait": {"recipe": {"method": "write_verify", "tolerance_uS": 2.0, "wait_s": 5.0}},
+    "flickering, worn out, with telegraph noise": {
+        "preset": "cmo_hfox",
+        "wear": {"median_cycles": 1000.0, "shape": 4.0},
+        "rtn": {"share": 0.2},
+        "adc": {"subtraction": "after"},
+    },
+    "small pulses, reference column, faults": {
+        "mapping": {"scheme": "offset", "levels_per_device": 15},
+        "recipe": {"method": "incremental", "tolerance_uS": 1.0},
+        "faults": {"stuck_fraction": 0.1, "dead_row_fraction": 0.1},
+    },
+}
+
+
+def use(unit, rng, steps):
+    """Products and read-outs between writes of a few weights and waits, most too short to relax."""
+    answers, layers = [], [np.zeros(shape, dtype=np.int64) for shape in SHAPES]
+    for trial in range(steps):
+        for levels in layers:
+            levels.ravel()[rng.integers(0, levels.size, 3)] = rng.integers(-7, 8, 3)
+        unit.write(layers)
+        x = rng.uniform(-1.0, 1.0, (5, 20))
+        answers += [unit.multiply(0, x, trial), unit.multiply(1, x[:, :6], trial)]
+        unit.wait(50.0 if trial % 5 == 2 else 0.1)
+        answers.append(unit.read(0, trial))
+    return answers
+
+
+@pytest.mark.parametrize("changes", RESUMED.values(), ids=RESUMED)
+def test_a_loaded_state_goes_on_to_the_same_bits(changes):
+    straight, saved = target(**changes), target(**changes)
+    use(straight, np.random.default_rng(1), 7)
+    use(saved, np.random.default_rng(1), 7)
+    state = saved.state()
+    kept = {name: array.copy() for name, array in state.items()}
+    use(saved, np.random.default_rng(3), 1)  # the state is a copy
+    loaded = target(**changes)
+    use(loaded, np.random.default_rng(4), 2)  # another past leaves nothing behind
+    loaded.load_state(state)
+    assert all(np.array_equal(state[name], kept[name], equal_nan=True) for name in kept)
+    expected, found = (use(unit, np.random.default_rng(2), 9) for unit in (straight, loaded))
+    assert all(np.array_equal(a, b) for a, b in zip(expected, found, strict=True))
+    assert straight.account() == loaded.account()
+    for one, other in zip(straight.maps(), loaded.maps(), strict=True):
+        np.testing.assert_array_equal(one.values, other.values, err_msg=one.name)
+
+
+def test_states_have_one_shape_and_fit_their_own_arrays_only(levels):
+    unit = target()
+    unit.write(levels)
+    fresh = target().state()
+    assert {n: (a.dtype, a.shape) for n, a in unit.state().items()} == {n: (a.dtype, a.shape) for n, a in fresh.items()}
+    with pytest.raises(UserError, match=r"state\['layer0/target_uS'\] is \(240,\), not \(200,\): .* of other arrays"):
+        target([(20, 5), (5, 3)]).load_state(unit.state())
+    with pytest.raises(UserError, match=r"state\['layer0/xi'\] is missing"):
+        target().load_state({name: array for name, array in fresh.items() if name != "layer0/xi"})
 
 
 def test_a_measured_table_takes_the_place_of_a_preset(tmp_path, levels):
