@@ -74,14 +74,14 @@ class Preset(NamedTuple):
 
 PRESETS = {
     # Reconstruction of D'Agostino et al. 2023; levels, width, optimiser and epochs are assumed.
-    "qnn-2023": Preset(NetworkConfig(), TrainingConfig()),
+    "qnn-2023": Preset(NetworkConfig(init=0.15), TrainingConfig()),
     # MNIST, then Fashion-MNIST of Laborieux et al. 2021.
     "bnn-2021": Preset(
         NetworkConfig(hidden=(4096, 4096), activation="sign", quantizer=Quantizer(levels=2), init=0.05),
         TrainingConfig(epochs=50, weight_decay=1e-7, rule="bnn", strength=1.5),
     ),
     # Quantisation-aware training: the control without consolidation.
-    "qat": Preset(NetworkConfig(), TrainingConfig(rule="none")),
+    "qat": Preset(NetworkConfig(init=0.15), TrainingConfig(rule="none")),
 }
 
 
