@@ -50,17 +50,11 @@ def _add_delgrad(commands: argparse._SubParsersAction) -> None:
         description="Train a spiking network with DelGrad, on ideal neurons or in the loop with the emulated chip.",
     )
     delgrad.set_defaults(command=_delgrad)
-    delgrad.add_argument("experiment", nargs="?", help="a name from --list, or a .toml file")
-    delgrad.add_argument("--list", action="store_true", help="list the experiments and stop")
+    _add_experiment(delgrad)
     delgrad.add_argument("--seed", type=int, metavar="N", help="seed of initial values, order, and trial noise")
     delgrad.add_argument("--serial", type=int, metavar="N", help="serial number of the emulated chip")
     delgrad.add_argument("--epochs", type=int, metavar="N", help="number of epochs")
-    delgrad.add_argument(
-        "--set", action="append", default=[], metavar="KEY=VALUE", help="change a config value, e.g. training.batch=50"
-    )
-    delgrad.add_argument("--out", metavar="FILE", help="trace to write (default runs/EXPERIMENT-seedN.h5)")
-    delgrad.add_argument("--resume", metavar="FILE", help="go on with an interrupted run")
-    delgrad.add_argument("--json", action="store_true", help="print the results as one JSON line at the end")
+    _add_run_options(delgrad)
 
 
 def _delgrad(options: argparse.Namespace) -> None:
@@ -88,17 +82,11 @@ def _add_metaplasticity(commands: argparse._SubParsersAction) -> None:
         description="Learn tasks one after the other with quantised weights, on ideal ones or on an emulated crossbar.",
     )
     metaplasticity.set_defaults(command=_metaplasticity)
-    metaplasticity.add_argument("experiment", nargs="?", help="a name from --list, or a .toml file")
-    metaplasticity.add_argument("--list", action="store_true", help="list the experiments and stop")
+    _add_experiment(metaplasticity)
     metaplasticity.add_argument("--seed", type=int, metavar="N", help="seed of initial values and order")
     metaplasticity.add_argument("--epochs", type=int, metavar="N", help="number of epochs of each task")
-    metaplasticity.add_argument(
-        "--set", action="append", default=[], metavar="KEY=VALUE", help="change a config value, e.g. training.batch=50"
-    )
-    metaplasticity.add_argument("--out", metavar="FILE", help="trace to write (default runs/EXPERIMENT-seedN.h5)")
-    metaplasticity.add_argument("--resume", metavar="FILE", help="go on with an interrupted run")
     metaplasticity.add_argument("--compare", metavar="FILE", help="trace whose accuracies are drawn beside this run's")
-    metaplasticity.add_argument("--json", action="store_true", help="print the results as one JSON line at the end")
+    _add_run_options(metaplasticity)
 
 
 def _metaplasticity(options: argparse.Namespace) -> None:
@@ -116,6 +104,21 @@ def _metaplasticity(options: argparse.Namespace) -> None:
     values = {"seed": options.seed, "training.epochs": options.epochs}
     overrides = [*options.set, *(f"{key}={value}" for key, value in values.items() if value is not None)]
     metaplasticity.start(options.experiment, overrides, options.out, options.compare, options.json)
+
+
+def _add_experiment(command: argparse.ArgumentParser) -> None:
+    command.add_argument("experiment", nargs="?", help="a name from --list, or a .toml file")
+    command.add_argument("--list", action="store_true", help="list the experiments and stop")
+
+
+def _add_run_options(command: argparse.ArgumentParser) -> None:
+    """What all commands that train have: changes of the config, files, and the form of the results."""
+    command.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", help="change a config value, e.g. training.batch=50"
+    )
+    command.add_argument("--out", metavar="FILE", help="trace to write (default runs/EXPERIMENT-seedN.h5)")
+    command.add_argument("--resume", metavar="FILE", help="go on with an interrupted run")
+    command.add_argument("--json", action="store_true", help="print the results as one JSON line at the end")
 
 
 def _check_resume(options: argparse.Namespace, names: Sequence[str]) -> None:

@@ -81,7 +81,7 @@ class CrossbarTarget:
     def __init__(
         self, config: CrossbarTargetConfig, shapes: Sequence[tuple[int, int]], log_pulses: bool = False
     ) -> None:
-        with _user_errors():
+        with user_errors():
             costs = _changed("costs", CostTable(), config.costs)
             layers = _crossbar_config(config)
             seeds = [int(stream(config.seed, "layer", k).integers(2**63)) for k in range(len(shapes))]
@@ -102,7 +102,7 @@ class CrossbarTarget:
             raise UserError(
                 f"{len(layers)} layers of levels for {len(self.controller.crossbars)} layers of arrays; give one each"
             )
-        with _user_errors():
+        with user_errors():
             self.controller.submit(*(Program(k, levels) for k, levels in enumerate(layers)))
             reports = self.controller.run()
         return WriteReport(
@@ -113,21 +113,21 @@ class CrossbarTarget:
 
     def calibrate(self, layer: int, x: Floats) -> None:
         """As the protocol says; takes no time of the arrays."""
-        with _user_errors():
+        with user_errors():
             self._crossbar(layer).calibrate(x)
 
     def multiply(self, layer: int, x: Floats, trial: int) -> Floats:
         if self._crossbar(layer).range_uA is None:
             self.calibrate(layer, x)
-        with _user_errors():
+        with user_errors():
             return self.controller.execute(Multiply(layer, x, trial))
 
     def read(self, layer: int, trial: int) -> Floats:
-        with _user_errors():
+        with user_errors():
             return self.controller.execute(Read(layer, trial))
 
     def wait(self, seconds: float) -> None:
-        with _user_errors():
+        with user_errors():
             self.controller.execute(Wait(seconds))
 
     def account(self) -> dict[str, Any]:
@@ -140,7 +140,7 @@ class CrossbarTarget:
         return self.controller.state()
 
     def load_state(self, state: Mapping[str, NDArray[Any]]) -> None:
-        with _user_errors():
+        with user_errors():
             self.controller.load_state(state)
 
     def _crossbar(self, layer: int) -> Crossbar:
@@ -170,7 +170,8 @@ def _maps(layer: int, crossbar: Crossbar) -> list[Quantity]:
 
 
 @contextmanager
-def _user_errors() -> Iterator[None]:
+def user_errors() -> Iterator[None]:
+    """What the arrays refuse, as an error for the user."""
     try:
         yield
     except CrossbarError as error:

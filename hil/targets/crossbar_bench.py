@@ -6,19 +6,15 @@ A training host sees weights only (`CrossbarTarget`); who asks what a device mus
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import NamedTuple
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from hil.errors import UserError
 from hil.protocols import Floats, Levels, Quantity
-from hil.targets.crossbar import CrossbarTarget, CrossbarTargetConfig
+from hil.targets.crossbar import CrossbarTarget, CrossbarTargetConfig, user_errors
 from memristor.controller import Program, Wait
-from memristor.errors import CrossbarError
 from memristor.parasitics import effective_matrix, with_access
 from memristor.random import stream
 
@@ -98,7 +94,7 @@ class CrossbarBench:
     def write(self, weights: Levels) -> Writing:
         """Write all devices of the array, whether or not their level changes."""
         before, pulses = self._controller.account(), self._cells.set_pulses + self._cells.reset_pulses
-        with _user_errors():
+        with user_errors():
             report = self._controller.execute(Program(0, weights, only_changed=False))
         after = self._controller.account()
         verified = np.ones(self.shape, dtype=np.bool_)
@@ -120,7 +116,7 @@ class CrossbarBench:
 
     def wait(self, seconds: float) -> None:
         """Let time pass."""
-        with _user_errors():
+        with user_errors():
             self._controller.execute(Wait(seconds))
 
     def wait_until(self, age_s: float) -> None:
@@ -177,7 +173,7 @@ class CrossbarBench:
         """Voltages on the wires with all rows at the read voltage."""
         v_read_V = self._crossbar.config.dac.v_read_V
         self._tile.relax(self._crossbar.now_s)
-        with _user_errors():
+        with user_errors():
             solution = self._tile.voltages(np.full(self.shape[0], v_read_V))
         return Voltages(v_read_V, solution.row_V, solution.column_V)
 
@@ -194,18 +190,10 @@ class CrossbarBench:
         wires = self._tile.wires
         assert wires is not None  # `voltages` has told the user
         if segment_ohm is not None:
-            with _user_errors():
+            with user_errors():
                 wires = dataclasses.replace(wires, row_ohm=segment_ohm, column_ohm=segment_ohm)
         g_uS = self.conductance_uS()[:size, :size]
         return float(1.0 - effective_matrix(g_uS, wires).sum() / with_access(g_uS, wires.access_ohm).sum())
-
-
-@contextmanager
-def _user_errors() -> Iterator[None]:
-    try:
-        yield
-    except CrossbarError as error:
-        raise UserError(str(error)) from error
 
 
 _PULSE_LOG = (

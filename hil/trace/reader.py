@@ -145,6 +145,23 @@ class Trace:
             raise TraceError(_damaged(self.path, error)) from error
 
 
+def open_finished(path: str | Path) -> Trace:
+    """Open the trace of a run that has come to its end.
+
+    Raises
+    ------
+    TraceError
+        The file can't be read, or its run has not come to its end.
+    """
+    trace = Trace(path)
+    if not trace.complete:
+        trace.close()
+        raise TraceError(
+            f"{path} holds {trace.epochs} epochs of a run that has not come to its end; finish the run, then draw it"
+        )
+    return trace
+
+
 def _open(path: Path) -> Any:
     import h5py
 

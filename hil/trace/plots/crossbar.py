@@ -10,11 +10,10 @@ from typing import Any
 import numpy as np
 
 from hil.trace.layouts.crossbar import MOMENTS, STATES
-from hil.trace.plots.style import COLOURS, FAINT, GRID, STYLE, new_figure, save
+from hil.trace.plots.style import COLOUR_MAP, COLOURS, FAINT, GRID, STYLE, headline, new_figure, save
 from hil.trace.reader import Trace
 from hil.trace.schema import RUN, TraceError
 
-COLOUR_MAP = "cividis"  # legible for the colour-blind, and in grey
 STATE_COLOURS = ("#DDDDDD", "#882255", "#332288", "#999933")
 
 
@@ -72,10 +71,7 @@ def _draw(trace_path: str | Path, png_path: str | Path, panels: Callable[[Any, T
         config = tomllib.loads(trace.config)
         target = config["target"]
         origin = f"devices: {target.get('table', target['preset'])}, array: seed {target['seed']}"
-        figure.text(0.03, 0.95, trace.title, size=14, weight="bold")
-        figure.text(0.975, 0.95, finding, size=14, weight="bold", ha="right")
-        figure.text(0.03, 0.92, config["summary"], size=8, color=FAINT)
-        figure.text(0.03, 0.895, origin, size=8, color=FAINT)
+        headline(figure, trace.title, finding, config["summary"], origin)
         save(figure, png_path)
 
 

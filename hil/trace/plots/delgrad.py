@@ -10,9 +10,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hil.trace.layouts.delgrad import CLASSES
-from hil.trace.plots.style import CLASS_COLOURS, COLOURS, FAINT, GRID, INK, SILENT_COLOUR, STYLE, new_figure, save
-from hil.trace.reader import Trace
-from hil.trace.schema import RUN, TraceError
+from hil.trace.plots.style import (
+    CLASS_COLOURS,
+    COLOURS,
+    FAINT,
+    GRID,
+    INK,
+    SILENT_COLOUR,
+    STYLE,
+    headline,
+    new_figure,
+    save,
+)
+from hil.trace.reader import Trace, open_finished
+from hil.trace.schema import RUN
 
 
 def draw_delgrad(trace_path: str | Path, png_path: str | Path) -> None:
@@ -32,12 +43,7 @@ def draw_delgrad(trace_path: str | Path, png_path: str | Path) -> None:
     """
     import matplotlib
 
-    with Trace(trace_path) as trace, matplotlib.rc_context(STYLE):
-        if not trace.complete:
-            raise TraceError(
-                f"{trace.path} holds {trace.epochs} epochs of a run that has not come to its end; "
-                "finish the run, then draw it"
-            )
+    with open_finished(trace_path) as trace, matplotlib.rc_context(STYLE):
         figure = new_figure(8, 6)
         panels = figure.subplots(2, 2)
         figure.subplots_adjust(left=0.105, right=0.975, top=0.83, bottom=0.08, hspace=0.36, wspace=0.24)
@@ -52,10 +58,7 @@ def draw_delgrad(trace_path: str | Path, png_path: str | Path) -> None:
 def _draw_headline(figure: Any, trace: Trace) -> None:
     accuracy = 100 * float(trace[f"{RUN}/results/test_accuracy"])
     config = tomllib.loads(trace.config)
-    figure.text(0.03, 0.95, trace.title, size=14, weight="bold")
-    figure.text(0.975, 0.95, f"{accuracy:.1f} % test accuracy", size=14, weight="bold", ha="right")
-    figure.text(0.03, 0.92, config.get("summary", ""), size=8, color=FAINT)
-    figure.text(0.03, 0.895, _origin(config), size=8, color=FAINT)
+    headline(figure, trace.title, f"{accuracy:.1f} % test accuracy", config.get("summary", ""), _origin(config))
 
 
 def _origin(config: dict[str, Any]) -> str:

@@ -10,11 +10,21 @@ from typing import Any
 
 import numpy as np
 
-from hil.trace.plots.style import CLASS_COLOURS, COLOURS, FAINT, GRID, INK, STYLE, new_figure, save
-from hil.trace.reader import Trace
+from hil.trace.plots.style import (
+    CLASS_COLOURS,
+    COLOUR_MAP,
+    COLOURS,
+    FAINT,
+    GRID,
+    INK,
+    STYLE,
+    headline,
+    new_figure,
+    save,
+)
+from hil.trace.reader import Trace, open_finished
 from hil.trace.schema import RUN, TraceError
 
-COLOUR_MAP = "cividis"  # legible for the colour-blind, and in grey
 MOST_LABELS = 6  # tasks that can be marked by name
 MOST_CURVES = 3  # curves that the legend has room for
 
@@ -39,11 +49,11 @@ def draw_metaplasticity(trace_path: str | Path, png_path: str | Path, compared_p
     import matplotlib
 
     with ExitStack() as stack:
-        trace = stack.enter_context(_finished(trace_path))
+        trace = stack.enter_context(open_finished(trace_path))
         compared = None
         if compared_path:
             check_comparable(compared_path, _tests(trace))
-            compared = stack.enter_context(_finished(compared_path))
+            compared = stack.enter_context(open_finished(compared_path))
         stack.enter_context(matplotlib.rc_context(STYLE))
         figure = new_figure(8, 6)
         grid = figure.add_gridspec(
@@ -62,23 +72,13 @@ def draw_metaplasticity(trace_path: str | Path, png_path: str | Path, compared_p
 
 def check_comparable(path: str | Path, tests: Collection[str]) -> None:
     """Raise TraceError unless the trace is that of a finished run with these tests."""
-    with _finished(path) as trace:
+    with open_finished(path) as trace:
         found = _tests(trace)
         if sorted(found) != sorted(tests):
             raise TraceError(
                 f"{path} can't be compared: it has tests of {', '.join(found) or 'nothing'}, this run of "
                 f"{', '.join(tests)}; compare runs that are tested on the same images"
             )
-
-
-def _finished(path: str | Path) -> Trace:
-    trace = Trace(path)
-    if not trace.complete:
-        trace.close()
-        raise TraceError(
-            f"{path} holds {trace.epochs} epochs of a run that has not come to its end; finish the run, then draw it"
-        )
-    return trace
 
 
 def _tests(trace: Trace) -> list[str]:
@@ -100,10 +100,8 @@ def _draw_headline(figure: Any, trace: Trace) -> None:
     config = tomllib.loads(trace.config)
     target = config["target"]
     words = [str(target[key]) for key in ("kind", "table", "preset") if key in target]
-    figure.text(0.03, 0.95, trace.title, size=14, weight="bold")
-    figure.text(0.975, 0.95, finding, size=12, weight="bold", ha="right")
-    figure.text(0.03, 0.92, config["summary"], size=8, color=FAINT)
-    figure.text(0.03, 0.895, ", ".join([*words, f"seed {config['seed']}"]), size=8, color=FAINT)
+    origin = ", ".join([*words, f"seed {config['seed']}"])
+    headline(figure, trace.title, finding, config["summary"], origin, finding_size=12)
 
 
 def _draw_accuracy(axes: Any, trace: Trace, compared: Trace | None) -> None:

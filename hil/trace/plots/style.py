@@ -9,6 +9,7 @@ from typing import Any
 CLASS_COLOURS = ("#004488", "#DDAA33", "#BB5566")
 COLOURS = ("#44AA99", "#332288", "#882255", "#999933")
 SILENT_COLOUR = "#222222"
+COLOUR_MAP = "cividis"  # legible for the colour-blind, and in grey
 INK, FAINT, GRID = "#222222", "#888888", "#DDDDDD"
 
 STYLE: Any = {
@@ -39,6 +40,14 @@ def new_figure(width: float, height: float) -> Any:
     figure = Figure(figsize=(width, height), dpi=200)
     FigureCanvasAgg(figure)
     return figure
+
+
+def headline(figure: Any, title: str, finding: str, summary: str, origin: str, finding_size: int = 14) -> None:
+    """Title on the left and the finding on the right; below, what was run and on what."""
+    figure.text(0.03, 0.95, title, size=14, weight="bold")
+    figure.text(0.975, 0.95, finding, size=finding_size, weight="bold", ha="right")
+    figure.text(0.03, 0.92, summary, size=8, color=FAINT)
+    figure.text(0.03, 0.895, origin, size=8, color=FAINT)
 
 
 def save(figure: Any, png_path: str | Path) -> None:
