@@ -21,12 +21,15 @@ none
 
 For two levels all three are the binary rule of strength m, if the strength is 2 m for inner_threshold and m for the
 others (weight range 1).
+
+All rules can know the device that holds their weight (`Device`), an idea of this project: what it reads takes the place
+of what its level should be, and a device that has been written often is harder to change.
 """
 
 from __future__ import annotations
 
 import math
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 
@@ -36,6 +39,20 @@ Rule = Literal["inner_threshold", "local_binary", "bnn", "none"]
 
 BETA_1, BETA_2, EPSILON = 0.9, 0.999, 1e-8
 TINY = 1e-30  # moments below are zero: they change nothing, but arithmetic with subnormal numbers is slow
+
+
+class Device(NamedTuple):
+    """What the rules know of each weight's device.
+
+    errors: shape of the weights, float32, in steps: as read back, minus the level; or (0,), not read back. wear: by
+    which share of it the distance grows with each change of the level so far.
+    """
+
+    errors: np.ndarray = np.empty(0, dtype=np.float32)
+    wear: float = 0.0
+
+
+UNKNOWN = Device()
 
 
 def adam_rate(learning_rate: float, steps: int) -> float:
@@ -58,9 +75,31 @@ def distance(rule: Rule, hidden: np.ndarray, quantizer: Quantizer) -> np.ndarray
     return np.zeros_like(hidden)
 
 
-def damping(rule: Rule, strength: float, hidden: np.ndarray, mean: np.ndarray, quantizer: Quantizer) -> np.ndarray:
+def slope(rule: Rule, quantizer: Quantizer) -> float:
+    """By how much `distance` grows with a step of the hidden weight."""
+    slopes = {"inner_threshold": 1.0, "local_binary": 2.0, "bnn": quantizer.step / quantizer.weight_range, "none": 0.0}
+    return slopes[rule]
+
+
+def device_distance(rule: Rule, d: np.ndarray, events: np.ndarray, device: Device, quantizer: Quantizer) -> np.ndarray:
+    """Distance as the device has it: moved by its error, never across the threshold, and grown by its wear."""
+    if device.errors.size:
+        moved = d + d.dtype.type(slope(rule, quantizer)) * device.errors
+        d = np.where(moved * d > 0, moved, d.dtype.type(0.0))
+    return d * (1 + d.dtype.type(device.wear) * events.astype(d.dtype))
+
+
+def damping(
+    rule: Rule,
+    strength: float,
+    hidden: np.ndarray,
+    mean: np.ndarray,
+    events: np.ndarray,
+    device: Device,
+    quantizer: Quantizer,
+) -> np.ndarray:
     """Factor 0..1 of each weight's step; mean is Adam's first moment, so that the step has the opposite sign."""
-    d = distance(rule, hidden, quantizer)
+    d = device_distance(rule, distance(rule, hidden, quantizer), events, device, quantizer)
     return np.where(d * np.sign(mean) > 0, 1.0 - np.tanh(strength * d) ** 2, hidden.dtype.type(1.0))
 
 
@@ -77,6 +116,7 @@ def update(
     decay: float,
     margin: float,
     quantizer: Quantizer,
+    device: Device = UNKNOWN,
 ) -> int:
     """One step of metaplastic Adam, in place, and new levels where hidden weights have left theirs.
 
@@ -101,6 +141,7 @@ def update(
         A level changes when its hidden weight is farther away than this: 0.5 is the nearest level, more is
         hysteresis, inf keeps all levels.
     quantizer : Quantizer
+    device : Device
 
     Returns
     -------
@@ -110,7 +151,8 @@ def update(
     total = gradient + decay * hidden
     mean[...] = _flushed(BETA_1 * mean + (1.0 - BETA_1) * total)
     square[...] = _flushed(BETA_2 * square + (1.0 - BETA_2) * (total * total))
-    hidden -= rate * mean / (np.sqrt(square) + EPSILON) * damping(rule, strength, hidden, mean, quantizer)
+    factor = damping(rule, strength, hidden, mean, events, device, quantizer)
+    hidden -= rate * mean / (np.sqrt(square) + EPSILON) * factor
     from_level = hidden * hidden.dtype.type(1.0 / quantizer.step) - levels / hidden.dtype.type(quantizer.stride)
     leaves = ~(np.abs(from_level) < margin)
     new = np.where(leaves, quantizer.to_levels(hidden), levels)

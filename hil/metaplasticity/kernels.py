@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
-from hil.metaplasticity.consolidation import BETA_1, BETA_2, EPSILON, TINY, Rule
+from hil.metaplasticity.consolidation import BETA_1, BETA_2, EPSILON, TINY, UNKNOWN, Device, Rule, slope
 from hil.metaplasticity.quantizer import Quantizer
 
 _RULES: dict[Rule, int] = {"inner_threshold": 0, "local_binary": 1, "bnn": 2, "none": 3}
@@ -43,7 +43,7 @@ class _Grid(NamedTuple):
 
 
 class _Step(NamedTuple):
-    """The numbers of a step as float32; margin in steps.
+    """The numbers of a step as float32; margin in steps; error_slope and wear of the devices.
 
     The optimiser's constants are among them because numba would not notice an edit in the file that they come from.
     """
@@ -52,6 +52,8 @@ class _Step(NamedTuple):
     rate: np.float32
     decay: np.float32
     margin: np.float32
+    error_slope: np.float32
+    wear: np.float32
     beta_1: np.float32
     rest_1: np.float32
     beta_2: np.float32
@@ -73,6 +75,7 @@ def update(
     decay: float,
     margin: float,
     quantizer: Quantizer,
+    device: Device = UNKNOWN,
 ) -> int:
     """One step of metaplastic Adam, in place: `hil.metaplasticity.consolidation.update`, compiled.
 
@@ -81,7 +84,7 @@ def update(
     hidden, mean, square, gradient : ndarray, same shape, C-contiguous float32
     levels : ndarray, same shape, C-contiguous int8
     events : ndarray, same shape, C-contiguous int32
-    rule, strength, rate, decay, margin, quantizer
+    rule, strength, rate, decay, margin, quantizer, device
         As there.
 
     Returns
@@ -95,6 +98,8 @@ def update(
         An array has another shape or dtype, or isn't C-contiguous.
     """
     arrays = {"hidden": hidden, "mean": mean, "square": square, "gradient": gradient, "levels": levels}
+    if device.errors.size:
+        arrays["device.errors"] = device.errors
     for name, array in {**arrays, "events": events}.items():
         dtype = {"levels": np.int8, "events": np.int32}.get(name, np.float32)
         if array.dtype != dtype or array.shape != hidden.shape or not array.flags.c_contiguous:
@@ -115,6 +120,8 @@ def update(
         rate=f(rate),
         decay=f(decay),
         margin=f(margin),
+        error_slope=f(slope(rule, quantizer)),
+        wear=f(device.wear),
         beta_1=f(BETA_1),
         rest_1=f(1.0 - BETA_1),
         beta_2=f(BETA_2),
@@ -123,23 +130,27 @@ def update(
         tiny=f(TINY),
     )
     h, m, s, g, k, e = (array.reshape(-1) for array in (hidden, mean, square, gradient, levels, events))
-    return int(_update(h, m, s, g, k, e, _RULES[rule], grid, step))
+    return int(_update(h, m, s, g, k, e, device.errors.reshape(-1), _RULES[rule], grid, step))
 
 
 @njit(cache=True, error_model="numpy")
-def _update(hidden, mean, square, gradient, levels, events, rule, grid, step):
-    """Step of all weights, (n,) float32, levels int8, events int32, in place; returns how many levels changed."""
+def _update(hidden, mean, square, gradient, levels, events, errors, rule, grid, step):
+    """Step of all weights, (n,) float32, levels int8, events int32, in place; returns how many levels changed.
+
+    errors: of the devices, (n,) or (0,) float32, steps.
+    """
     changed = 0
     for begin in range(0, hidden.size, _CHUNK):
         end = min(begin + _CHUNK, hidden.size)
         h = hidden[begin:end]
-        _adam(h, mean[begin:end], square[begin:end], gradient[begin:end], rule, grid, step)
-        changed += _requantise(h, levels[begin:end], events[begin:end], grid, step.margin)
+        e = events[begin:end]
+        _adam(h, mean[begin:end], square[begin:end], gradient[begin:end], e, errors[begin:end], rule, grid, step)
+        changed += _requantise(h, levels[begin:end], e, grid, step.margin)
     return changed
 
 
 @njit(cache=True, error_model="numpy")
-def _adam(hidden, mean, square, gradient, rule, grid, step):
+def _adam(hidden, mean, square, gradient, events, errors, rule, grid, step):
     """Moments and damped step, (n,) float32, in place.
 
     hidden -= rate mean / (sqrt(square) + epsilon) (1 - tanh^2(strength distance))
@@ -170,6 +181,13 @@ def _adam(hidden, mean, square, gradient, rule, grid, step):
     elif rule == _BNN:
         for i in range(n):
             distance[i] = hidden[i] * grid.inverse_range
+    if errors.size > 0:
+        for i in range(n):
+            moved = distance[i] + step.error_slope * errors[i]
+            distance[i] = moved if moved * distance[i] > _ZERO else _ZERO
+    if step.wear > _ZERO:
+        for i in range(n):
+            distance[i] *= _ONE + step.wear * np.float32(events[i])
     for i in range(n):
         # Where distance or mean is zero the factor is 1 or the step 0, so comparing the signs suffices.
         towards = (distance[i] > _ZERO) == (mean[i] > _ZERO)

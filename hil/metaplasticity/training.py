@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from hil.errors import UserError
 from hil.metaplasticity import kernels
-from hil.metaplasticity.consolidation import Rule, adam_rate
+from hil.metaplasticity.consolidation import Device, Rule, adam_rate
 from hil.metaplasticity.network import LayerRecord, Network, NetworkConfig, cross_entropy
 from hil.metaplasticity.quantizer import Positive, Quantizer
 from hil.metaplasticity.tasks import Task, batches
@@ -41,14 +41,26 @@ class EwcConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     samples: Count = 5000
 
 
+class DeviceGateConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Consolidation that knows the device of its weight, see `hil.metaplasticity.consolidation`.
+
+    wear: by which share the strength grows with every change of the level so far. read_every: steps between two looks
+    at what the devices read, whose errors move the distances of the rule; none without it.
+    """
+
+    wear: NotNegative = 0.0
+    read_every: Count | None = None
+
+
 class TrainingConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How the hidden weights are updated, and when devices are written.
 
     strength is m* of the consolidation rule. The learning rate is multiplied by learning_rate_decay after every epoch
     of a task; weight_decay is L2, of the weights alone. Levels are sent every write_every steps; with hysteresis h a
     level changes when its hidden weight is more than (1/2 + h) steps away. backward says through which weights errors
-    go back: the host's levels, or what the target reads back. Tests run in the order of the images, in batches of
-    test_batch, each normalised by its own statistics.
+    go back: the host's levels, or what the target reads back. The target's converters are set anew every
+    calibrate_every steps, because products grow while weights do, and codes don't go beyond their range. Tests run in
+    the order of the images, in batches of test_batch, each normalised by its own statistics.
     """
 
     epochs: Count = 8
@@ -58,10 +70,12 @@ class TrainingConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     weight_decay: NotNegative = 0.0
     rule: Rule = "inner_threshold"
     strength: NotNegative = 2.0
+    device_gate: DeviceGateConfig | None = None
     ewc: EwcConfig | None = None
     write_every: Count = 1
     hysteresis: NotNegative = 0.0
     backward: Literal["host", "read_back"] = "host"
+    calibrate_every: Count = 50
     test_batch: Annotated[int, msgspec.Meta(ge=2)] = 1000
 
 
@@ -157,6 +171,11 @@ class Trainer:
         shapes = [w.shape for w in network.hidden] if config.ewc else []
         self._fisher = [np.zeros(shape, dtype=np.float32) for shape in shapes]
         self._anchor = [np.zeros(shape, dtype=np.float32) for shape in shapes]
+        gate = config.device_gate
+        self._wear = gate.wear if gate else 0.0
+        self._read_every = gate.read_every if gate else None
+        # Of the devices, in steps, as last read back.
+        self._errors = [np.zeros(w.shape, dtype=np.float32) for w in network.hidden] if self._read_every else []
         self._sent = [np.empty(w.shape, dtype=np.int64) for w in network.hidden]
         self._write()
 
@@ -172,8 +191,11 @@ class Trainer:
             raise UserError(f"all {self.task} tasks are learnt; there is no epoch left")
         data = self.tasks[self.task].train
         order = stream(self._seed, "shuffle", self.task, self.epoch).permutation(len(data.images))
-        self._calibrate(self.task)
-        steps = [self._step(data.images[rows], data.labels[rows]) for rows in batches(order, self.config.batch)]
+        steps: list[_Step] = []
+        for rows in batches(order, self.config.batch):
+            if len(steps) % self.config.calibrate_every == 0:
+                self._calibrate(self.task)
+            steps.append(self._step(data.images[rows], data.labels[rows]))
         self.epoch += 1
         if self.epoch == self.config.epochs:
             self._finish_task()
@@ -233,6 +255,7 @@ class Trainer:
             "moments": self._moments,
             "fisher": self._fisher,
             "anchor": self._anchor,
+            "errors": self._errors,
         }
 
     def _step(self, images: NDArray[np.uint8], labels: NDArray[np.int64]) -> _Step:
@@ -245,16 +268,19 @@ class Trainer:
         rate = config.learning_rate * step_decay(self.epoch, config.learning_rate_decay, 1)
         self._adam.step(network.norms, gradients.norms, [rate] * len(network.norms))
         writes = self._steps % config.write_every == 0
+        if self._read_every and self._steps % self._read_every == 0:
+            self._read_errors()
         changes = []
         for k, gradient in enumerate(gradients.weights):
             if config.ewc and self.task:
                 gradient += np.float32(config.ewc.strength) * (self._fisher[k] * network.hidden[k] - self._anchor[k])
             mean, square = self._moments[k]
+            device = Device(self._errors[k], self._wear) if self._errors else Device(wear=self._wear)
             changes.append(
                 kernels.update(
                     network.hidden[k], mean, square, gradient, network.levels[k], self.events[k],
                     config.rule, config.strength, adam_rate(rate, self._steps), config.weight_decay,
-                    0.5 + config.hysteresis if writes else math.inf, network.config.quantizer,
+                    0.5 + config.hysteresis if writes else math.inf, network.config.quantizer, device,
                 )
             )  # fmt: skip
         pulses, failed = self._write() if any(changes) else (0, 0)
@@ -283,6 +309,13 @@ class Trainer:
             return None
         layers = range(1, len(self.network.levels))
         return [self.target.read(k, self._trial).astype(np.float32) for k in layers]
+
+    def _read_errors(self) -> None:
+        """How far, in steps, all devices read from their levels."""
+        quantizer = self.network.config.quantizer
+        for k, levels in enumerate(self.network.levels):
+            seen = self.target.read(k, self._trial) - quantizer.to_weights(levels)
+            self._errors[k][...] = seen / quantizer.step
 
     def _write(self) -> tuple[int, int]:
         """Send all levels; returns pulses and cells that did not reach their level."""
@@ -332,8 +365,11 @@ def _check_target(target: MatrixTarget, quantizer: Quantizer, config: TrainingCo
             f"{capabilities.weight_range:g}, but network.quantizer.levels = {quantizer.levels} takes "
             f"-{quantizer.max_level}..{quantizer.max_level} up to {quantizer.weight_range:g}; change one of the two"
         )
-    if config.backward == "read_back" and not capabilities.reads_back:
-        raise UserError("training.backward = 'read_back', but the target can't be read back; choose 'host'")
+    reads = {"training.backward = 'read_back'": config.backward == "read_back"}
+    reads["training.device_gate.read_every"] = bool(config.device_gate and config.device_gate.read_every)
+    for option, wanted in reads.items():
+        if wanted and not capabilities.reads_back:
+            raise UserError(f"{option} needs a target that can be read back; this one can't: leave it out")
 
 
 def _check_task(task: Task, network: Network, config: TrainingConfig) -> None:

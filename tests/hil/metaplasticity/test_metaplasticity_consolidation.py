@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from hil.metaplasticity import consolidation, kernels
+from hil.metaplasticity.consolidation import UNKNOWN, Device
 from hil.metaplasticity.quantizer import Quantizer
 
 TWINS = [consolidation.update, kernels.update]
@@ -23,19 +24,20 @@ class Weights:
         self.levels = quantizer.to_levels(self.hidden)
         self.events = np.zeros(self.hidden.shape, dtype=np.int32)
 
-    def step(self, update, gradient, rule="none", strength=0.0, rate=0.01, decay=0.0, margin=0.5):
+    def step(self, update, gradient, rule="none", strength=0.0, rate=0.01, decay=0.0, margin=0.5, device=UNKNOWN):
         gradient = np.broadcast_to(np.float32(gradient), self.hidden.shape).copy()
         return update(
             self.hidden, self.mean, self.square, gradient, self.levels, self.events,
-            rule, strength, rate, decay, margin, self.quantizer,
+            rule, strength, rate, decay, margin, self.quantizer, device,
         )  # fmt: skip
 
 
-def moved(update, hidden, rule, strength, levels=15, direction=1):
+def moved(update, hidden, rule, strength, levels=15, direction=1, device=UNKNOWN, events=0):
     """How far one step moves weights, as a share of what it would move them without consolidation."""
     damped, free = Weights(hidden, Quantizer(levels)), Weights(hidden, Quantizer(levels))
     before = damped.hidden.copy()
-    damped.step(update, direction, rule, strength, rate=1e-3)
+    damped.events[:] = events
+    damped.step(update, direction, rule, strength, rate=1e-3, device=device)
     free.step(update, direction, rate=1e-3)
     return (damped.hidden - before) / (free.hidden - before)
 
@@ -106,6 +108,24 @@ def test_inner_threshold_measures_down_to_the_threshold(update):
         share = moved(update, sign * in_steps * step, "inner_threshold", 2.0, direction=sign)
         np.testing.assert_allclose(share, sech2(2.0 * d), rtol=0.02)
         np.testing.assert_allclose(moved(update, sign * in_steps * step, "inner_threshold", 2.0, direction=-sign), 1.0)
+
+
+@pytest.mark.parametrize("update", TWINS)
+@pytest.mark.parametrize(("rule", "slope"), [("inner_threshold", 1.0), ("local_binary", 2.0), ("bnn", 1 / 7)])
+def test_the_device_moves_the_distance_and_its_wear_grows_it(update, rule, slope):
+    """Step 1/7, hidden weight 1.8 steps: distances 0.3 and 0.6 steps of the interval rules, 1.8 / 7 of the binary one.
+    A device beyond its threshold isn't protected."""
+    hidden = np.full(4, 1.8 / 7)
+    d = {"inner_threshold": 0.3, "local_binary": 0.6, "bnn": 1.8 / 7}[rule]
+    errors = np.array([0.1, -0.1, -3.0, 0.0], dtype=np.float32)
+    expected = sech2(2.0 * np.array([d + 0.1 * slope, d - 0.1 * slope, 0.0, d]))
+    share = moved(update, hidden, rule, 2.0, device=Device(errors))
+    np.testing.assert_allclose(share, expected, rtol=0.02)
+    share = moved(update, hidden, rule, 2.0, device=Device(wear=0.25), events=[0, 1, 2, 4])
+    np.testing.assert_allclose(share, sech2(2.0 * d * np.array([1.0, 1.25, 1.5, 2.0])), rtol=0.02)
+    np.testing.assert_allclose(
+        moved(update, hidden, rule, 2.0, direction=-1, device=Device(errors, 0.25), events=3), 1.0, rtol=0.02
+    )
 
 
 @pytest.mark.parametrize("update", TWINS)
@@ -184,20 +204,22 @@ def test_moments_do_not_become_subnormal(update):
 
 @pytest.mark.parametrize("rule", RULES)
 @pytest.mark.parametrize("levels", [2, 3, 4, 15, 16])
-def test_kernel_agrees_with_the_reference(rule, levels):
+@pytest.mark.parametrize("aware", [False, True])
+def test_kernel_agrees_with_the_reference(rule, levels, aware):
     rng = np.random.default_rng(levels)
+    device = Device(rng.normal(0, 0.2, 500).astype(np.float32), wear=0.3) if aware else UNKNOWN
     quantizer = Quantizer(levels)
     hidden = rng.uniform(-1.5, 1.5, 500)
     one, other = Weights(hidden, quantizer), Weights(hidden, quantizer)
     for t in range(1, 40):
         gradient, rate = rng.normal(size=500), consolidation.adam_rate(0.02, t)
-        one.step(consolidation.update, gradient, rule, 2.0, rate, decay=1e-3, margin=0.6)
-        other.step(kernels.update, gradient, rule, 2.0, rate, decay=1e-3, margin=0.6)
+        one.step(consolidation.update, gradient, rule, 2.0, rate, decay=1e-3, margin=0.6, device=device)
+        other.step(kernels.update, gradient, rule, 2.0, rate, decay=1e-3, margin=0.6, device=device)
     np.testing.assert_allclose(other.hidden, one.hidden, rtol=0, atol=1e-5)
     np.testing.assert_allclose(other.mean, one.mean, rtol=1e-5, atol=1e-7)
     np.testing.assert_allclose(other.square, one.square, rtol=1e-5)
     assert np.mean(other.levels != one.levels) <= 0.002  # a last bit may decide on a threshold
-    assert one.events.sum() > 0 and abs(int(other.events.sum()) - int(one.events.sum())) <= 1
+    assert (one.events.sum() > 0 or aware) and abs(int(other.events.sum()) - int(one.events.sum())) <= 1
 
 
 def test_damping_function_of_the_kernel_is_exact_enough():
@@ -230,11 +252,13 @@ def test_weights_are_independent():
         ("gradient", np.zeros(3), r"gradient is float64 \(3,\); expected C-contiguous float32 \(3,\)"),
         ("levels", np.zeros(3, np.int64), r"levels is int64 \(3,\); expected C-contiguous int8 \(3,\)"),
         ("mean", np.zeros(2, np.float32), r"mean is float32 \(2,\); expected C-contiguous float32 \(3,\)"),
+        ("device.errors", np.zeros(2, np.float32), r"device.errors is float32 \(2,\); expected C-contiguous float32"),
         ("events", np.zeros(6, np.int32)[::2], r"events is int32 \(3,\); expected C-contiguous int32 \(3,\)"),
     ],
 )
 def test_wrong_arrays_are_refused(name, array, message):
     arrays = {key: np.zeros(3, np.float32) for key in ("hidden", "mean", "square", "gradient")}
     arrays |= {"levels": np.zeros(3, np.int8), "events": np.zeros(3, np.int32)} | {name: array}
+    arrays["device"] = Device(arrays.pop("device.errors", UNKNOWN.errors))
     with pytest.raises(ValueError, match=message):
         kernels.update(**arrays, rule="none", strength=0, rate=0, decay=0, margin=0.5, quantizer=Quantizer())

@@ -10,11 +10,14 @@ from hil.metaplasticity import tasks
 from hil.metaplasticity.network import Network, NetworkConfig
 from hil.metaplasticity.quantizer import Quantizer
 from hil.metaplasticity.tasks import Task
-from hil.metaplasticity.training import PRESETS, EwcConfig, Trainer, TrainingConfig
+from hil.metaplasticity.training import PRESETS, DeviceGateConfig, EwcConfig, Trainer, TrainingConfig
 from hil.seeds import stream
 from hil.targets.ideal_matrix import IdealMatrixTarget
 
 CONFIG = TrainingConfig(epochs=2, batch=50, learning_rate=0.01, test_batch=50)
+
+
+WEARS = DeviceGateConfig(wear=5.0)
 
 
 def made_up_task(pixels=36, train=300, test=100):
@@ -123,7 +126,13 @@ def test_fewer_writes_when_they_are_rarer_or_have_hysteresis():
 
 @pytest.mark.parametrize(
     "changes",
-    [{}, {"write_every": 4, "hysteresis": 0.2}, {"ewc": EwcConfig(samples=100)}, {"learning_rate_decay": 0.5}],
+    [
+        {},
+        {"write_every": 4, "hysteresis": 0.2},
+        {"ewc": EwcConfig(samples=100)},
+        {"learning_rate_decay": 0.5},
+        {"device_gate": DeviceGateConfig(wear=0.1, read_every=4)},
+    ],
 )
 @pytest.mark.parametrize("epochs", [1, 2, 3])
 def test_resumed_run_has_the_same_bits(changes, epochs):
@@ -200,6 +209,46 @@ def test_every_run_of_the_array_is_a_new_trial():
     trials = [trial for layer, trial in trainer.target.trials if layer == 0]
     assert trials == [0, *range(1, 7), 0, 7, 8]
     assert [trial for layer, trial in trainer.target.trials if layer == 1] == trials
+
+
+def test_converters_are_set_anew_while_weights_grow():
+    trainer = make(calibrate_every=2)
+    run(trainer, 1)
+    trials = [trial for layer, trial in trainer.target.trials if layer == 0]
+    assert trials == [0, 1, 2, 0, 3, 4, 0, 5, 6]
+
+
+def test_devices_that_are_written_often_are_harder_to_change():
+    """A step of the whole set: nothing has changed before the first one; afterwards a hidden weight that has changed
+    its level moves less, if at all, and the others as before."""
+    plain, aware = (make(n_tasks=1, epochs=9, batch=300, **gate) for gate in ({}, {"device_gate": WEARS}))
+    moved = []
+    for trainer in (plain, aware):
+        run(trainer, 1)
+        before, changed = trainer.network.hidden[0].copy(), trainer.events[0] > 0
+        run(trainer, 1)
+        moved.append(np.abs(trainer.network.hidden[0] - before))
+    assert changed.any()
+    assert np.all(moved[1] <= moved[0] + 1e-6) and np.any(moved[1][changed] < 0.9 * moved[0][changed])
+    np.testing.assert_allclose(moved[1][~changed], moved[0][~changed], atol=1e-6)
+
+
+def test_devices_are_read_back_for_the_gate_and_their_errors_count():
+    """Devices that all read a third of a step too high: gated as if their distance were that much larger."""
+
+    class TooHigh(Recorder):
+        def read(self, layer, trial):
+            return super().read(layer, trial) + 1.0 / 21
+
+    trainer = make(device_gate=DeviceGateConfig(read_every=3))
+    trainer.target.__class__ = TooHigh
+    run(trainer, 1)
+    assert trainer.target.reads == [0, 1, 0, 1]
+    for errors in (trainer.state()["errors_0"], trainer.state()["errors_1"]):
+        np.testing.assert_allclose(errors, 1 / 3, atol=1e-5)
+    plain = make()
+    run(plain, 1)
+    assert np.abs(plain.network.hidden[0] - trainer.network.hidden[0]).max() > 1e-3
 
 
 def test_learning_rate_decays_within_a_task():
@@ -285,10 +334,17 @@ def test_what_does_not_fit_is_refused(call, message):
         call(network, made_up_task())
 
 
-def test_reading_back_needs_a_target_that_can():
+@pytest.mark.parametrize(
+    ("change", "option"),
+    [
+        ({"backward": "read_back"}, "training.backward = 'read_back'"),
+        ({"device_gate": DeviceGateConfig(read_every=1)}, "training.device_gate.read_every"),
+    ],
+)
+def test_reading_back_needs_a_target_that_can(change, option):
     network = Network(NetworkConfig(hidden=(8,)), 36, 10, stream(1, "init"))
     target = IdealMatrixTarget(7, 1.0)
     target.capabilities = target.capabilities._replace(reads_back=False)
-    config = msgspec.structs.replace(CONFIG, backward="read_back")
-    with pytest.raises(UserError, match="the target can't be read back; choose 'host'"):
+    config = msgspec.structs.replace(CONFIG, **change)
+    with pytest.raises(UserError, match=f"{option} needs a target that can be read back; this one can't: leave it out"):
         Trainer(config, network, [made_up_task()], target, 1)
