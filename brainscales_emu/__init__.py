@@ -3,19 +3,21 @@
 Compiled code is loaded on first use: ``from brainscales_emu.chip import Chip``.
 """
 
-from .config import PRESET_NAMES, ChipConfig, LinkConfig, NoiseConfig, preset
+from .config import PRESET_NAMES, ChipConfig, EventPathConfig, LinkConfig, NoiseConfig, StpConfig, preset
 from .errors import ChipError, PlacementError
-from .routing import Placement, Wiring, place_feedforward
+from .placement import Placement, place, place_feedforward
 
 __all__ = [
     "PRESET_NAMES",
     "ChipConfig",
     "ChipError",
+    "EventPathConfig",
     "LinkConfig",
     "NoiseConfig",
     "Placement",
     "PlacementError",
-    "Wiring",
+    "StpConfig",
+    "place",
     "place_feedforward",
     "preset",
 ]

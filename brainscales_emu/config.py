@@ -112,6 +112,81 @@ class LinkConfig:
 
 
 @dataclass(frozen=True)
+class EventPathConfig:
+    """How many events get through the digital part of the chip.
+
+    A crossbar output lets one event pass per slot. Slots lie on a clock, slot n begins at n * slot_ns; an event that
+    finds its slot taken waits for the next free one, and is dropped if as many as fit into the FIFO wait already.
+    That outputs work so is modelled. No depth and no rate of the real chip is published, except that the FPGA handles
+    up to three events per 8 ns cycle.
+
+    Attributes
+    ----------
+    slot_ns : float
+        Slot of an output to a PADI bus; 0 switches all limits off. Assumed: one cycle of the FPGA.
+    fifo_depth : int
+        Events that can wait at an output to a PADI bus. Assumed.
+    l2_slot_ns, l2_fifo_depth : float, int
+        The same for an output to the host. Assumed. A recorded spike's time stamp is taken when it passes (modelled).
+    fpga_to_chip, chip_to_fpga : int
+        Events per 8 ns cycle on the link into the chip and out of it, all channels together. 3 is the size of the
+        largest pack in vendor software; that one pack goes per cycle is inferred. Towards the chip, late events shift,
+        because the FPGA plays one after the other (modelled); from the chip, they wait in a FIFO of `l2_fifo_depth`
+        and are dropped beyond it (modelled).
+    """
+
+    slot_ns: float = 8.0
+    fifo_depth: int = 16
+    l2_slot_ns: float = 8.0
+    l2_fifo_depth: int = 16
+    fpga_to_chip: int = 3
+    chip_to_fpga: int = 3
+
+    def __post_init__(self) -> None:
+        if self.slot_ns != 0:
+            check_number("chip.event_path.slot_ns", self.slot_ns, 1.0, 1e6, "ns", "give 0 for no limits")
+        check_number("chip.event_path.l2_slot_ns", self.l2_slot_ns, 1.0, 1e6, "ns", "give the length of a slot")
+        for name in ("fifo_depth", "l2_fifo_depth"):
+            remedy = "give the number of events that can wait"
+            check_number(f"chip.event_path.{name}", getattr(self, name), 0, 65536, "", remedy, whole=True)
+        for name in ("fpga_to_chip", "chip_to_fpga"):
+            remedy = "give the number of events per 8 ns cycle"
+            check_number(f"chip.event_path.{name}", getattr(self, name), 1, 3, "", remedy, whole=True)
+
+
+@dataclass(frozen=True)
+class StpConfig:
+    """What the codes of the drivers' short-term plasticity are worth (see `stp`); all of it is modelled.
+
+    Attributes
+    ----------
+    rest, target : (float, float)
+        Efficacy at rest and after infinitely many events, 0..1, of each of the two sets of voltages. Set 0
+        depresses, set 1 facilitates.
+    slowest_recovery_us : float
+        Recovery time of code 0; code n is 1 + n times as fast.
+    offset_step : float
+        Change of the efficacy per step of the offset code; code 8 is no change.
+    """
+
+    rest: tuple[float, float] = (1.0, 0.25)
+    target: tuple[float, float] = (0.0, 1.0)
+    slowest_recovery_us: float = 160.0
+    offset_step: float = 0.02
+
+    def __post_init__(self) -> None:
+        for name in ("rest", "target"):
+            values = getattr(self, name)
+            if not isinstance(values, tuple) or len(values) != 2:
+                raise ChipError(f"chip.stp.{name} = {values!r} is no pair; give the efficacies of set 0 and set 1")
+            for index, value in enumerate(values):
+                check_number(f"chip.stp.{name}[{index}]", value, 0.0, 1.0, "", "give a part of the full pulse")
+        remedy = "give the recovery time of code 0"
+        check_number("chip.stp.slowest_recovery_us", self.slowest_recovery_us, 0.1, 1e6, "us", remedy)
+        check_number("chip.stp.offset_step", self.offset_step, 0.0, 0.1, "", "give the change per step")
+
+
+@dataclass(frozen=True)
 class ChipConfig:
     """Targets of all neuron circuits; the defaults are those of the DelGrad chip runs.
 
@@ -130,6 +205,10 @@ class ChipConfig:
         vendor software shifts recorded spikes.
     exact_input_times : bool
         Play input events at their exact times instead of on the FPGA's 8 ns cycle, which no real chip can.
+    event_path : EventPathConfig or None
+        Limits of the event path; None has none: no event waits or is dropped.
+    stp : StpConfig
+        What the codes of the drivers' short-term plasticity are worth, if it is switched on (`Chip.write`).
     noise : NoiseConfig
     link : LinkConfig
     """
@@ -144,6 +223,8 @@ class ChipConfig:
     synaptic_gain: float = SYNAPTIC_GAIN
     event_latency_us: float = 0.08
     exact_input_times: bool = False
+    event_path: EventPathConfig | None = None
+    stp: StpConfig = field(default_factory=StpConfig)
     noise: NoiseConfig = field(default_factory=NoiseConfig)
     link: LinkConfig = field(default_factory=LinkConfig)
 
@@ -168,6 +249,10 @@ class ChipConfig:
         if not isinstance(self.exact_input_times, bool):
             raise ChipError(
                 f"chip.exact_input_times = {self.exact_input_times!r} is not true or false; give one of the two"
+            )
+        if not isinstance(self.event_path, EventPathConfig | None):
+            raise ChipError(
+                f"chip.event_path is a {type(self.event_path).__name__}; give an EventPathConfig, or None for no limits"
             )
 
 

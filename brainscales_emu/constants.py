@@ -19,8 +19,13 @@ MAX_WEIGHT = 63
 # Vendor software (halco): a spike label has 14 bits.
 N_LABELS = 2**14
 
-# Source ids of this emulator: a circuit is its own number, an input label is EXTERNAL + label.
-EXTERNAL = N_CIRCUITS
+# Vendor software (halco): 8 background generators.
+N_BACKGROUND = 8
+
+# Source ids of this emulator: a circuit is its own number, then come the background generators, then the lines on
+# which the host sends events.
+BACKGROUND = N_CIRCUITS
+EXTERNAL = BACKGROUND + N_BACKGROUND
 
 # Vendor software (fisch): the FPGA runs at 125 MHz, one cycle is 8 ns, and so is every recorded time.
 CYCLE_NS = 8

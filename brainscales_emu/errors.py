@@ -11,7 +11,18 @@ class ChipError(ValueError):
 
 
 class PlacementError(ChipError):
-    """A network that breaks a rule of the chip's routing."""
+    """A network that doesn't fit onto the chip, or a content of its digital memory that can't be.
+
+    Attributes
+    ----------
+    rule : int or None
+        Number 1..9 of the routing rule (see `placement`) that is broken; the message starts with it. None if it is
+        no routing rule, e.g. when the circuits are used up.
+    """
+
+    def __init__(self, message: str, rule: int | None = None) -> None:
+        super().__init__(message if rule is None else f"rule {rule}: {message}")
+        self.rule = rule
 
 
 def check_number(

@@ -1,14 +1,29 @@
-"""The compiled engine: neurons, synapses and delay elements of one chip, event by event, without a time step.
+"""The compiled engine: crossbar, synapse drivers, neurons and delay elements of one chip, event by event, without a
+time step.
 
 Units: time in us, membrane in LSB above the neuron's leak, currents in LSB/us, rates in 1/us (one over a time
-constant). Neurons are numbered 0..N-1 in the order of the circuits that are switched on, delay elements 0..D-1,
-sources as in `routing`. inf means "never". `neuron` holds the readable twin of everything here.
+constant). Neurons are numbered 0..N-1 in the order of the logical neurons that are switched on, delay elements
+0..D-1, sources as in `constants`. inf means "never". `neuron` holds the readable twin of everything here.
 
-Three queues feed the engine, and at equal times the first one goes first: the sorted input events; recorded spikes
-on their way to the synapses, which stay sorted because all take equally long; and a binary heap with one place per
-neuron (its predicted spike) and one per delay element (when it fires), ordered by time, then by number. A
-neuron's prediction is a lower bound of its crossing time until it is popped: only then is the crossing searched, so
-that neurons that get further input first don't pay for it.
+Three queues feed the engine, and at equal times the first one goes first: the sorted input events; spikes on their
+way to the crossbar's outputs, which stay sorted because all take equally long; and a binary heap with one place per
+neuron, one per delay element (when it fires), and one per crossbar output (when the first of the events that wait
+for it may pass), ordered by time, then by number.
+
+An event takes the routes of its source: each leads through one crossbar output to synapse rows and delay elements.
+Where the event path has limits, an output lets one event pass per slot of its clock. An event that finds its slot
+free passes at once, otherwise it waits in the output's FIFO for the next slot that is, or is dropped and counted if
+as many as fit wait already. Slots are counted in integers, so that no drop depends on how a time is rounded.
+
+Neurons are kept in one of two ways, which spike at the same times but for rounding:
+
+- each on its own (`lockstep` False): a neuron's state is brought up to date when an event reaches it, and the heap
+  holds its predicted spike. The prediction is a lower bound of the crossing time until it is popped: only then is
+  the crossing searched, so that neurons that get further input first don't pay for it.
+- all in lockstep, for networks in which most events reach many neurons: the states of all hold at one time in the
+  rows of one array and go from event to event in loops that the compiler can vectorise. A test of all neurons finds
+  the few that could cross before the next event, and only these are searched. The heap holds the ends of refractory
+  times.
 
 Data are arrays of records (of float64 and int64), because numba counts references, atomically and slowly, for every
 plain array that is taken out of a container, but not for a record that is taken out of an array. For the same reason
@@ -24,15 +39,15 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from .constants import FIRST_DELAY_OUTPUT
+from .constants import BACKGROUND
 
-# One neuron that is switched on. Its state holds at `time`, which lies in the future (at the end of the refractory
-# time, when the membrane is let go) after a spike.
+# One logical neuron that is switched on. Its state holds at `time`, which lies in the future (at the end of the
+# refractory time, when the membrane is let go) after a spike. In lockstep `Ensemble` rows hold the state instead.
 NEURON = np.dtype(
     (
         np.record,
         [
-            ("circuit", np.int64),
+            ("circuit", np.int64),  # whose threshold acts, i.e. the source of the spikes
             ("rate_mem", np.float64),
             ("rate_exc", np.float64),
             ("rate_inh", np.float64),
@@ -52,22 +67,70 @@ NEURON = np.dtype(
     )
 )
 
-# First synapse and first trigger of a source; the entry after the last source holds the ends.
-FAN_OUT = np.dtype((np.record, [("synapse", np.int64), ("trigger", np.int64)]))
+# First route of a source, and the crossbar output to the host that its events take, -1 if they aren't recorded. The
+# entry after the last source holds the ends, and so do those after the last route and row.
+SOURCE = np.dtype((np.record, [("route", np.int64), ("host_output", np.int64)]))
+
+# A way through one crossbar output of the synapse arrays: its first row and its first trigger.
+ROUTE = np.dtype((np.record, [("output", np.int64), ("row", np.int64), ("trigger", np.int64)]))
+
+# Synapses of one synapse row that answer a route: synapse driver, +1 or -1, first synapse.
+ROW = np.dtype((np.record, [("driver", np.int64), ("sign", np.int64), ("synapse", np.int64)]))
 
 # A synapse: neuron, and LSB/us per event, negative if inhibitory.
 SYNAPSE = np.dtype((np.record, [("neuron", np.int64), ("jump", np.float64)]))
 
-# A spike or an input event.
-SPIKE = np.dtype((np.record, [("time", np.float64), ("source", np.int64)]))
+# A crossbar output: length of a slot in ns, events that fit into its FIFO; next free slot, events that wait and the
+# place of the first of them in the ring; events that passed or will, and events dropped.
+OUTPUT = np.dtype(
+    (
+        np.record,
+        [("slot_ns", np.float64)]
+        + [(name, np.int64) for name in ("depth", "free_slot", "waiting", "first", "passed", "dropped")],
+    )
+)
 
-# A place in the heap. Item n is neuron n, item N + k delay element k. All items are always there; time is inf where
-# nothing is due, so that a delay element is busy if its time is finite.
+# An event that waits for a slot of a crossbar output, and when that slot begins.
+WAITING = np.dtype((np.record, [("time", np.float64), ("route", np.int64)]))
+
+# Short-term plasticity of a synapse driver, as in `stp`: efficacy at `time`, the value to which it recovers and how
+# quickly (1/us), the one to which an event moves it and by which part of the way, and what is added in its effect.
+DRIVER = np.dtype(
+    (
+        np.record,
+        [
+            (name, np.float64)
+            for name in ("time", "efficacy", "rest", "rate", "target", "utilisation", "offset", "effect")
+        ],
+    )
+)
+
+# An input event.
+INPUT = np.dtype((np.record, [("time", np.float64), ("source", np.int64)]))
+
+# A spike, or an input event that went to the host. `stamp` is when it left the chip (us), inf if it never did.
+SPIKE = np.dtype((np.record, [("time", np.float64), ("source", np.int64), ("stamp", np.float64)]))
+
+# A place in the heap. Item n is neuron n, item N + k delay element k and, if the event path has limits, item
+# N + D + o crossbar output o. All items are always there; time is inf where nothing is due, so that a delay element
+# is busy if its time is finite.
 EVENT = np.dtype((np.record, [("time", np.float64), ("index", np.int64)]))
 
-# How far a run has come: inputs played, recorded spikes delivered to their synapses, probe times done, spikes
-# recorded, and events lost at busy delay elements.
-PROGRESS = np.dtype((np.record, [(name, np.int64) for name in ("played", "delivered", "sampled", "recorded", "lost")]))
+# How far a run has come: inputs played, spikes delivered to the crossbar, probe times done, spikes in the record,
+# events lost at busy delay elements; time at which the states in lockstep hold.
+PROGRESS = np.dtype(
+    (
+        np.record,
+        [(name, np.int64) for name in ("played", "delivered", "sampled", "recorded", "lost")] + [("time", np.float64)],
+    )
+)
+
+# Rows of the ensemble, the states of all neurons in lockstep: membrane and currents; the threshold, inf while it is
+# refractory; 1.0 if the neuron could cross within the next step; membrane at the end of that step; what the step
+# multiplies membrane and currents with, and the kernels; rates.
+MEMBRANE, EXC, INH, BAR, COULD_CROSS, NEXT, LEFT_MEM, KERNEL_EXC, KERNEL_INH, LEFT_EXC, LEFT_INH = range(11)
+RATE_MEM, RATE_EXC, RATE_INH = range(11, 14)
+ENSEMBLE_ROWS = 14
 
 # What `advance` returns.
 DONE, RECORD_FULL = 0, 1
@@ -77,13 +140,23 @@ class Network(NamedTuple):
     """What a run doesn't change."""
 
     neurons: NDArray[np.void]  # (N,) NEURON, at rest
-    fan_out: NDArray[np.void]  # (sources + 1,) FAN_OUT
+    sources: NDArray[np.void]  # (sources + 1,) SOURCE
+    routes: NDArray[np.void]  # (routes + 1,) ROUTE
+    rows: NDArray[np.void]  # (rows + 1,) ROW
     synapses: NDArray[np.void]  # SYNAPSE
+    dense: NDArray[np.float64]  # (rows, N) jumps without sign in LSB/us, or (0, 0) if each neuron is on its own
     triggers: NDArray[np.int64]  # delay elements that are triggered
     delays: NDArray[np.float64]  # (D,) us
-    latency: float  # us, from a spike to its synapses
+    delay_outputs: NDArray[np.int64]  # (D,) source number of each element's output
+    outputs: NDArray[np.void]  # (12,) OUTPUT, idle
+    drivers: NDArray[np.void]  # (256,) DRIVER, rested
+    latency: float  # us, from a spike to the crossbar's outputs to the synapses
     threshold_noise: float  # LSB, standard deviation
     delay_jitter: float  # us, standard deviation
+    limited: bool  # outputs have slots and FIFOs
+    plastic: bool  # drivers have short-term plasticity
+    lockstep: bool  # neurons in lockstep
+    uniform: bool  # all neurons have the same rates
 
 
 class Sampling(NamedTuple):
@@ -98,25 +171,40 @@ class State(NamedTuple):
     """Everything that a run changes."""
 
     neurons: NDArray[np.void]  # (N,) NEURON
-    heap: NDArray[np.void]  # (N + D,) EVENT
-    places: NDArray[np.int64]  # (N + D,) where each item is in the heap
+    ensemble: NDArray[np.float64]  # (ENSEMBLE_ROWS, N), or (ENSEMBLE_ROWS, 0) if each neuron is on its own
+    heap: NDArray[np.void]  # (N + D + 12,) EVENT, (N + D,) without limits
+    places: NDArray[np.int64]  # where each item is in the heap
+    outputs: NDArray[np.void]  # (12,) OUTPUT
+    waiting: NDArray[np.void]  # (12, depth + 1) WAITING, a ring per output
+    drivers: NDArray[np.void]  # (256,) DRIVER
     spikes: NDArray[np.void]  # record, SPIKE, in order of time
     progress: NDArray[np.void]  # (1,) PROGRESS
 
 
-def records(size: int, dtype: np.dtype) -> NDArray[np.void]:
-    """Array of so many records, all zero."""
-    return np.zeros(size, dtype=dtype)
+def records(shape: int | tuple[int, ...], dtype: np.dtype) -> NDArray[np.void]:
+    """Array of records, all zero."""
+    return np.zeros(shape, dtype=dtype)
 
 
 def new_state(network: Network, capacity: int) -> State:
     """State for `start`; `capacity` is the number of spikes that can be recorded."""
-    heap = records(network.neurons.size + network.delays.size, EVENT)
+    outputs = network.outputs.size if network.limited else 0
+    heap = records(network.neurons.size + network.delays.size + outputs, EVENT)
     heap["time"], heap["index"] = np.inf, np.arange(heap.size)
+    ensemble = np.zeros((ENSEMBLE_ROWS, network.neurons.size if network.lockstep else 0))
+    if network.lockstep:
+        for row, name in ((RATE_MEM, "rate_mem"), (RATE_EXC, "rate_exc"), (RATE_INH, "rate_inh")):
+            ensemble[row] = network.neurons[name]
+    # One more than may wait: the one whose slot has come may not have been popped yet.
+    depth = int(network.outputs["depth"].max()) + 1 if network.limited else 0
     return State(
         neurons=network.neurons.copy(),
+        ensemble=ensemble,
         heap=heap,
         places=np.arange(heap.size),
+        outputs=network.outputs.copy(),
+        waiting=records((network.outputs.size, depth), WAITING),
+        drivers=network.drivers.copy(),
         spikes=records(capacity, SPIKE),
         progress=records(1, PROGRESS),
     )
@@ -363,22 +451,222 @@ def _crossing(neuron):
 
 
 @njit(cache=True, error_model="numpy", forceinline=True)
-def _sample(until, neurons, sampled, times, membrane, progress):
+def _sample(until, neurons, ensemble, sampled, times, membrane, progress):
     """Membranes at the probe times before `until` that aren't done; in its refractory time a membrane is at reset."""
     while progress.sampled < times.size and times[progress.sampled] < until:
         column = progress.sampled
         for row in range(sampled.size):
-            neuron = neurons[sampled[row]]
-            membrane[row, column] = evolve(
-                max(times[column] - neuron.time, 0.0),
-                neuron.membrane,
-                neuron.current_exc,
-                neuron.current_inh,
+            n = sampled[row]
+            neuron = neurons[n]
+            u, exc, inh = neuron.membrane, neuron.current_exc, neuron.current_inh
+            elapsed = max(times[column] - neuron.time, 0.0)
+            if ensemble.shape[1] > 0:
+                u, exc, inh = ensemble[MEMBRANE, n], ensemble[EXC, n], ensemble[INH, n]
+                elapsed = max(times[column] - progress.time, 0.0)
+                if ensemble[BAR, n] == math.inf:
+                    u, exc, inh, elapsed = neuron.reset, 0.0, 0.0, 0.0
+            membrane[row, column] = evolve(elapsed, u, exc, inh, neuron.rate_mem, neuron.rate_exc, neuron.rate_inh)[0]
+        progress.sampled += 1
+
+
+@njit(cache=True, error_model="numpy", forceinline=True)
+def _short_response(x):
+    """(1 - exp(-x)) / x and exp(-x) for |x| <= 0.1, by the series, cut where the next term is below 3e-17."""
+    series = 1.0 - x * (1 / 8) * (1.0 - x * (1 / 9) * (1.0 - x * (1 / 10)))
+    series = 1.0 - x * (1 / 5) * (1.0 - x * (1 / 6) * (1.0 - x * (1 / 7) * series))
+    series = 1.0 - x * (1 / 2) * (1.0 - x * (1 / 3) * (1.0 - x * (1 / 4) * series))
+    return series, 1.0 - x * series
+
+
+@njit(cache=True, error_model="numpy", forceinline=True)
+def _prepare_step(s, uniform, fastest, ensemble):
+    """Factors and kernels of a step of s us for all neurons, in the first column alone if they have the same rates;
+    `fastest` is the largest rate of all."""
+    if uniform:
+        rate_mem, rate_exc, rate_inh = ensemble[RATE_MEM, 0], ensemble[RATE_EXC, 0], ensemble[RATE_INH, 0]
+        left_mem = math.exp(-rate_mem * s)
+        left_exc, kernel_exc = response(s, rate_mem, rate_exc, left_mem)
+        left_inh, kernel_inh = response(s, rate_mem, rate_inh, left_mem)
+        ensemble[LEFT_MEM, 0] = left_mem
+        ensemble[LEFT_EXC, 0], ensemble[KERNEL_EXC, 0] = left_exc, kernel_exc
+        ensemble[LEFT_INH, 0], ensemble[KERNEL_INH, 0] = left_inh, kernel_inh
+    elif s * fastest <= 0.1:
+        for n in range(ensemble.shape[1]):
+            ensemble[LEFT_MEM, n] = _short_response(ensemble[RATE_MEM, n] * s)[1]
+        for n in range(ensemble.shape[1]):
+            series, left = _short_response((ensemble[RATE_EXC, n] - ensemble[RATE_MEM, n]) * s)
+            ensemble[KERNEL_EXC, n] = ensemble[LEFT_MEM, n] * series * s
+            ensemble[LEFT_EXC, n] = ensemble[LEFT_MEM, n] * left
+        for n in range(ensemble.shape[1]):
+            series, left = _short_response((ensemble[RATE_INH, n] - ensemble[RATE_MEM, n]) * s)
+            ensemble[KERNEL_INH, n] = ensemble[LEFT_MEM, n] * series * s
+            ensemble[LEFT_INH, n] = ensemble[LEFT_MEM, n] * left
+    else:
+        for n in range(ensemble.shape[1]):
+            rate_mem = ensemble[RATE_MEM, n]
+            left_mem = math.exp(-rate_mem * s)
+            ensemble[LEFT_MEM, n] = left_mem
+            left, kernel = response(s, rate_mem, ensemble[RATE_EXC, n], left_mem)
+            ensemble[LEFT_EXC, n] = left
+            ensemble[KERNEL_EXC, n] = kernel
+            left, kernel = response(s, rate_mem, ensemble[RATE_INH, n], left_mem)
+            ensemble[LEFT_INH, n] = left
+            ensemble[KERNEL_INH, n] = kernel
+
+
+@njit(cache=True, error_model="numpy", forceinline=True)
+def _could_cross(
+    s, u, exc, inh, threshold, left_mem, kernel_exc, kernel_inh, left_exc, left_inh, rate_mem, rate_exc, rate_inh
+):
+    """Membrane at the end of a step of s us, and 1.0 if it could reach the threshold within the step, else 0.0.
+
+    u can't pass max(u, 0) + s max(i_exc - i_inh, 0), with the smallest i_inh of the step. If that is not enough: where
+    W (see `first_crossing`) is monotone, i.e. W' has the same sign at both ends, u' has at most one zero; so u is
+    highest at an end, unless it first rises and then falls.
+    """
+    end = left_mem * u + kernel_exc * exc - kernel_inh * inh
+    end_exc, end_inh = exc * left_exc, inh * left_inh
+    rises_first = exc - inh - rate_mem * u > 0.0
+    falls_last = end_exc - end_inh - rate_mem * end < 0.0
+    grows_first = inh * rate_inh > exc * rate_exc
+    grows_last = end_inh * rate_inh > end_exc * rate_exc
+    highest_within = (rises_first & falls_last) | (grows_first != grows_last)
+    reaches = max(u, 0.0) + max(exc - end_inh, 0.0) * s >= threshold
+    could_cross = (u >= threshold) | (end >= threshold) | (reaches & highest_within)
+    return end, 1.0 if could_cross else 0.0
+
+
+@njit(cache=True, error_model="numpy", forceinline=True)
+def _search_step(s, now, uniform, neurons, ensemble):
+    """The neuron that crosses first within the next s us, the lowest number if several do, and when; (-1, inf) if none
+    does. It may also find one that crosses first and later. A step of s us has been prepared."""
+    if uniform:
+        left_mem, kernel_exc, kernel_inh = ensemble[LEFT_MEM, 0], ensemble[KERNEL_EXC, 0], ensemble[KERNEL_INH, 0]
+        left_exc, left_inh = ensemble[LEFT_EXC, 0], ensemble[LEFT_INH, 0]
+        rate_mem, rate_exc, rate_inh = ensemble[RATE_MEM, 0], ensemble[RATE_EXC, 0], ensemble[RATE_INH, 0]
+        for n in range(ensemble.shape[1]):
+            ensemble[NEXT, n], ensemble[COULD_CROSS, n] = _could_cross(
+                s,
+                ensemble[MEMBRANE, n],
+                ensemble[EXC, n],
+                ensemble[INH, n],
+                ensemble[BAR, n],
+                left_mem,
+                kernel_exc,
+                kernel_inh,
+                left_exc,
+                left_inh,
+                rate_mem,
+                rate_exc,
+                rate_inh,
+            )
+    else:
+        for n in range(ensemble.shape[1]):
+            ensemble[NEXT, n], ensemble[COULD_CROSS, n] = _could_cross(
+                s,
+                ensemble[MEMBRANE, n],
+                ensemble[EXC, n],
+                ensemble[INH, n],
+                ensemble[BAR, n],
+                ensemble[LEFT_MEM, n],
+                ensemble[KERNEL_EXC, n],
+                ensemble[KERNEL_INH, n],
+                ensemble[LEFT_EXC, n],
+                ensemble[LEFT_INH, n],
+                ensemble[RATE_MEM, n],
+                ensemble[RATE_EXC, n],
+                ensemble[RATE_INH, n],
+            )
+    first, due = -1, math.inf
+    candidates = 0
+    for n in range(ensemble.shape[1]):
+        candidates += 1 if ensemble[COULD_CROSS, n] > 0.0 else 0
+    if candidates == 0:
+        return first, due
+    for n in range(ensemble.shape[1]):
+        if ensemble[COULD_CROSS, n] > 0.0:
+            neuron = neurons[n]
+            crossing = now + first_crossing(
+                neuron.threshold,
+                ensemble[MEMBRANE, n],
+                ensemble[EXC, n],
+                ensemble[INH, n],
                 neuron.rate_mem,
                 neuron.rate_exc,
                 neuron.rate_inh,
-            )[0]
-        progress.sampled += 1
+            )
+            if crossing < due:
+                first, due = n, crossing
+    return first, due
+
+
+@njit(cache=True, error_model="numpy", forceinline=True)
+def _project(uniform, ensemble):
+    """Membranes at the end of a step that was prepared, where no crossing is left to be searched."""
+    if uniform:
+        left_mem, kernel_exc, kernel_inh = ensemble[LEFT_MEM, 0], ensemble[KERNEL_EXC, 0], ensemble[KERNEL_INH, 0]
+        for n in range(ensemble.shape[1]):
+            exc, inh = kernel_exc * ensemble[EXC, n], kernel_inh * ensemble[INH, n]
+            ensemble[NEXT, n] = left_mem * ensemble[MEMBRANE, n] + exc - inh
+    else:
+        for n in range(ensemble.shape[1]):
+            exc, inh = ensemble[KERNEL_EXC, n] * ensemble[EXC, n], ensemble[KERNEL_INH, n] * ensemble[INH, n]
+            ensemble[NEXT, n] = ensemble[LEFT_MEM, n] * ensemble[MEMBRANE, n] + exc - inh
+
+
+@njit(cache=True, error_model="numpy", forceinline=True)
+def _take_step(uniform, ensemble):
+    """All states go to the end of the step that was prepared and searched, or projected."""
+    if uniform:
+        left_exc, left_inh = ensemble[LEFT_EXC, 0], ensemble[LEFT_INH, 0]
+        for n in range(ensemble.shape[1]):
+            ensemble[MEMBRANE, n] = ensemble[NEXT, n]
+            ensemble[EXC, n] *= left_exc
+            ensemble[INH, n] *= left_inh
+    else:
+        for n in range(ensemble.shape[1]):
+            ensemble[MEMBRANE, n] = ensemble[NEXT, n]
+            ensemble[EXC, n] *= ensemble[LEFT_EXC, n]
+            ensemble[INH, n] *= ensemble[LEFT_INH, n]
+
+
+@njit(cache=True, error_model="numpy", forceinline=True)
+def _pass(now, output):
+    """When an event that comes now passes the output: now, or at the beginning of a later slot; inf if dropped.
+
+    A millionth of a slot is added, so that an event at the beginning of a slot lies in it.
+    """
+    slot = math.floor(now * 1000.0 / output.slot_ns + 1e-6)
+    if output.free_slot - slot > output.depth:
+        output.dropped += 1
+        return math.inf
+    output.passed += 1
+    if slot < output.free_slot:
+        slot = output.free_slot
+        now = slot * output.slot_ns / 1000.0
+    output.free_slot = slot + 1
+    return now
+
+
+@njit(cache=True, error_model="numpy", forceinline=True)
+def _leave_chip(now, limited, host_output, outputs):
+    """When an event of now leaves the chip through the output to the host; inf if it is dropped or isn't recorded."""
+    if host_output < 0:
+        return math.inf
+    output = outputs[host_output]
+    if not limited:
+        output.passed += 1
+        return now
+    return _pass(now, output)
+
+
+@njit(cache=True, error_model="numpy", forceinline=True)
+def _drive(now, driver):
+    """An event of a driver with short-term plasticity: its effect is that of the efficacy before it (see `stp`)."""
+    driver.efficacy = driver.rest + (driver.efficacy - driver.rest) * math.exp(-driver.rate * (now - driver.time))
+    driver.time = now
+    driver.effect = min(max(driver.efficacy + driver.offset, 0.0), 1.0)
+    driver.efficacy += driver.utilisation * (driver.target - driver.efficacy)
 
 
 @njit(cache=True, error_model="numpy")
@@ -387,7 +675,7 @@ def start(network, state, rng):
 
     Parameters: `Network`, `State` from `new_state`, numpy Generator (used only if there is threshold noise).
     """
-    neurons, heap, places = state.neurons, state.heap, state.places
+    neurons, ensemble, heap, places = state.neurons, state.ensemble, state.heap, state.places
     for n in range(neurons.size):
         neuron = neurons[n]
         neuron.threshold = neuron.mean_threshold
@@ -395,51 +683,158 @@ def start(network, state, rng):
             neuron.threshold += network.threshold_noise * rng.standard_normal()
         if neuron.threshold <= 0.0:
             neuron.membrane = neuron.reset
-        _schedule(n, _earliest_crossing(neuron), heap, places)
+        if network.lockstep:
+            ensemble[MEMBRANE, n] = neuron.membrane
+            ensemble[BAR, n] = neuron.threshold
+        else:
+            _schedule(n, _earliest_crossing(neuron), heap, places)
 
 
 @njit(cache=True, error_model="numpy")
 def advance(until, network, inputs, sampling, state, rng):
     """Handle all events before `until` (us). Can be called again for the next window, to the same bits.
 
-    Parameters: `Network`; input events as SPIKE records, ascending in time; `Sampling`; `State` after `start`; numpy
+    Parameters: `Network`; input events as INPUT records, ascending in time; `Sampling`; `State` after `start`; numpy
     Generator. Trial noise is drawn in the order of the events and only where its standard deviation isn't 0.
     Returns DONE, or RECORD_FULL (call again with a state that is `enlarged`).
     """
-    fan_out, synapses, triggers, delays = network.fan_out, network.synapses, network.triggers, network.delays
+    sources, routes, rows, synapses = network.sources, network.routes, network.rows, network.synapses
+    triggers, delays, dense = network.triggers, network.delays, network.dense
+    limited, plastic, lockstep = network.limited, network.plastic, network.lockstep
     neurons, heap, places, spikes = state.neurons, state.heap, state.places, state.spikes
+    outputs, waiting, drivers, ensemble = state.outputs, state.waiting, state.drivers, state.ensemble
     progress = state.progress[0]
     sampled, sample_times, membrane = sampling.neurons, sampling.times, sampling.membrane
     n_neurons = neurons.size
+    n_items = n_neurons + delays.size
+    fastest = slowest = 0.0
+    if lockstep:
+        fastest = max(ensemble[RATE_MEM].max(), max(ensemble[RATE_EXC].max(), ensemble[RATE_INH].max()))
+        slowest = min(ensemble[RATE_MEM].min(), min(ensemble[RATE_EXC].min(), ensemble[RATE_INH].min()))
     while True:
+        if progress.recorded == spikes.size:
+            return RECORD_FULL
         input_time = arrival_time = internal_time = math.inf
+        item = -1
         if progress.played < inputs.size:
             input_time = inputs[progress.played].time
+        while progress.delivered < progress.recorded and spikes[progress.delivered].source >= BACKGROUND:
+            progress.delivered += 1  # an input event that went to the host
         if progress.delivered < progress.recorded:
             arrival_time = spikes[progress.delivered].time + network.latency
         if heap.size > 0:
-            internal_time = heap[0].time
+            internal_time, item = heap[0].time, heap[0].index
         now = min(input_time, min(arrival_time, internal_time))
+        crossing, prepared = False, -math.inf
+        if lockstep and min(now, until) > progress.time:
+            prepared = min(now, until)
+            # After 700 of the slowest time constants nothing is left that could cross.
+            s = min(prepared - progress.time, 700.0 / slowest)
+            _prepare_step(s, network.uniform, fastest, ensemble)
+            n, due = _search_step(s, progress.time, network.uniform, neurons, ensemble)
+            if due <= internal_time and due < min(input_time, arrival_time):
+                now, item, crossing = due, n, True
         if progress.sampled < sample_times.size:
-            _sample(min(now, until), neurons, sampled, sample_times, membrane, progress)
+            _sample(min(now, until), neurons, ensemble, sampled, sample_times, membrane, progress)
         if now >= until:
             return DONE
+        if lockstep and now > progress.time:
+            if now != prepared:
+                _prepare_step(now - progress.time, network.uniform, fastest, ensemble)
+                _project(network.uniform, ensemble)
+            _take_step(network.uniform, ensemble)
+            progress.time = now
 
-        if now == input_time or now == arrival_time:  # an event reaches its synapses and delay elements
+        fresh = now == input_time or now == arrival_time  # an event comes to the crossbar
+        if fresh:
             if now == input_time:
                 source = inputs[progress.played].source
                 progress.played += 1
+                stamp = _leave_chip(now, limited, sources[source].host_output, outputs)
+                if stamp < math.inf:
+                    spike = spikes[progress.recorded]
+                    progress.recorded += 1
+                    spike.time, spike.source, spike.stamp = now, source, stamp
             else:
                 source = spikes[progress.delivered].source
                 progress.delivered += 1
-            for synapse in range(fan_out[source].synapse, fan_out[source + 1].synapse):
-                n = synapses[synapse].neuron
-                neuron = neurons[n]
-                _receive(synapses[synapse].jump, now, neuron)
-                bound = _earliest_crossing(neuron)
-                if bound < math.inf or heap[places[n]].time < math.inf:
-                    _schedule(n, bound, heap, places)
-            for trigger in range(fan_out[source].trigger, fan_out[source + 1].trigger):
+            first_route, last_route = sources[source].route, sources[source + 1].route
+        elif item >= n_items:  # an event has waited until its slot
+            output = outputs[item - n_items]
+            ring = waiting[item - n_items]
+            first_route = ring[output.first].route
+            last_route = first_route + 1
+            output.first = (output.first + 1) % ring.size
+            output.waiting -= 1
+            _schedule(item, ring[output.first].time if output.waiting > 0 else math.inf, heap, places)
+        else:  # a neuron or a delay element
+            if item < n_neurons and lockstep and not crossing:  # the end of its refractory time
+                ensemble[MEMBRANE, item] = neurons[item].reset
+                ensemble[BAR, item] = neurons[item].threshold
+                again = math.inf
+            elif item < n_neurons and not lockstep and neurons[item].exact == 0:
+                neurons[item].exact = 1
+                # The maximum, because the bound may be late by a rounding error.
+                again = max(now, _crossing(neurons[item]))
+            else:
+                spike = spikes[progress.recorded]
+                progress.recorded += 1
+                spike.time = now
+                if item >= n_neurons:
+                    spike.source = network.delay_outputs[item - n_neurons]
+                    again = math.inf
+                else:
+                    neuron = neurons[item]
+                    spike.source = neuron.circuit
+                    if not lockstep:
+                        _reset(now, neuron)
+                    if network.threshold_noise > 0.0:
+                        neuron.threshold = neuron.mean_threshold + network.threshold_noise * rng.standard_normal()
+                    if lockstep:
+                        ensemble[BAR, item] = math.inf
+                        again = now + neuron.refractory
+                    else:
+                        again = _earliest_crossing(neuron)
+                spike.stamp = _leave_chip(now, limited, sources[spike.source].host_output, outputs)
+            _schedule(item, again, heap, places)
+            continue
+
+        for route in range(first_route, last_route):
+            if fresh:
+                output = outputs[routes[route].output]
+                if limited:
+                    time = _pass(now, output)
+                    if time > now:
+                        if time < math.inf:
+                            ring = waiting[routes[route].output]
+                            place = ring[(output.first + output.waiting) % ring.size]
+                            place.time, place.route = time, route
+                            if output.waiting == 0:
+                                _schedule(n_items + routes[route].output, time, heap, places)
+                            output.waiting += 1
+                        continue
+                else:
+                    output.passed += 1
+            for row in range(routes[route].row, routes[route + 1].row):
+                effect = 1.0
+                if plastic:
+                    driver = drivers[rows[row].driver]
+                    if row == routes[route].row or rows[row - 1].driver != rows[row].driver:
+                        _drive(now, driver)
+                    effect = driver.effect
+                if lockstep:
+                    currents = EXC if rows[row].sign > 0 else INH
+                    for n in range(n_neurons):
+                        ensemble[currents, n] += effect * dense[row, n]
+                    continue
+                for synapse in range(rows[row].synapse, rows[row + 1].synapse):
+                    n = synapses[synapse].neuron
+                    neuron = neurons[n]
+                    _receive(effect * synapses[synapse].jump, now, neuron)
+                    bound = _earliest_crossing(neuron)
+                    if bound < math.inf or heap[places[n]].time < math.inf:
+                        _schedule(n, bound, heap, places)
+            for trigger in range(routes[route].trigger, routes[route + 1].trigger):
                 element = triggers[trigger]
                 if heap[places[n_neurons + element]].time < math.inf:
                     progress.lost += 1
@@ -448,26 +843,21 @@ def advance(until, network, inputs, sampling, state, rng):
                 if network.delay_jitter > 0.0:
                     delay += network.delay_jitter * rng.standard_normal()
                 _schedule(n_neurons + element, now + max(delay, 0.0), heap, places)
-            continue
 
-        item = heap[0].index
-        if item < n_neurons and neurons[item].exact == 0:
-            neurons[item].exact = 1
-            # The maximum, because the bound may be late by a rounding error.
-            _schedule(item, max(now, _crossing(neurons[item])), heap, places)
+
+@njit(cache=True, error_model="numpy")
+def pack(cycles, per_cycle, depth, sent):
+    """Send events over a link that takes so many per cycle; the others wait, and those that find `depth` waiting are
+    lost.
+
+    Parameters: cycles (n,) int64, ascending; two int64; result `sent` (n,) int64, cycle in which each event goes, -1
+    if lost.
+    """
+    free = 0  # first free place; cycle c has the places c * per_cycle ... (c + 1) * per_cycle - 1
+    for event in range(cycles.size):
+        if free - (cycles[event] + 1) * per_cycle >= depth:
+            sent[event] = -1
             continue
-        if progress.recorded == spikes.size:
-            return RECORD_FULL
-        spike = spikes[progress.recorded]
-        progress.recorded += 1
-        spike.time = now
-        if item >= n_neurons:
-            spike.source = FIRST_DELAY_OUTPUT + 2 * (item - n_neurons)
-            _schedule(item, math.inf, heap, places)
-            continue
-        neuron = neurons[item]
-        spike.source = neuron.circuit
-        _reset(now, neuron)
-        if network.threshold_noise > 0.0:
-            neuron.threshold = neuron.mean_threshold + network.threshold_noise * rng.standard_normal()
-        _schedule(item, _earliest_crossing(neuron), heap, places)
+        place = max(cycles[event] * per_cycle, free)
+        sent[event] = place // per_cycle
+        free = place + 1

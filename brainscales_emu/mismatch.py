@@ -46,10 +46,10 @@ class FixedPattern:
         Per neuron circuit.
     gain_exc, gain_inh : (512,)
         Relative gain of the two synaptic inputs of each circuit.
-    driver_gain : (256,)
-        Relative drive of each synapse row.
-    synapse_gain : (256, 256)
-        Relative strength of each synapse [row, column].
+    driver_gain : (2, 256)
+        Relative drive of each synapse row [half, row].
+    synapse_gain : (2, 256, 256)
+        Relative strength of each synapse [half, row, column].
     delay_gain, delay_offset_us : (128,)
         An element delays by nominal delay * gain + offset.
     """
@@ -95,7 +95,7 @@ def draw_fixed_pattern(config: ChipConfig, serial: int) -> FixedPattern:
         variance = np.log1p(std**2)  # of the logarithm, so that mean 1 and std are those of the quantity
         return np.exp(normal(name, np.sqrt(variance), shape) - variance / 2)
 
-    circuits, rows, elements = (N_CIRCUITS,), (N_ROWS,), (N_DELAY_ELEMENTS,)
+    circuits, rows, elements = (N_CIRCUITS,), (2, N_ROWS), (N_DELAY_ELEMENTS,)
     threshold = config.threshold_lsb + noise.threshold_mean_lsb
     return FixedPattern(
         tau_mem_us=config.tau_mem_us * relative("tau_mem", noise.tau_mem_std, circuits),
@@ -107,7 +107,7 @@ def draw_fixed_pattern(config: ChipConfig, serial: int) -> FixedPattern:
         gain_exc=relative("gain_exc", noise.neuron_gain_std, circuits),
         gain_inh=relative("gain_inh", noise.neuron_gain_std, circuits),
         driver_gain=relative("driver_gain", noise.driver_gain_std, rows),
-        synapse_gain=relative("synapse_gain", noise.weight_std, (N_ROWS, N_COLUMNS)),
+        synapse_gain=relative("synapse_gain", noise.weight_std, (2, N_ROWS, N_COLUMNS)),
         delay_gain=relative("delay_gain", noise.delay_gain_std, elements),
         delay_offset_us=normal("delay_offset", noise.delay_offset_std_us, elements),
     )

@@ -13,14 +13,17 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
 from .config import ChipConfig
-from .constants import FIRST_DELAY_OUTPUT
+from .constants import BACKGROUND, FIRST_DELAY_OUTPUT, N_COLUMNS
 from .delay import register_to_us
+from .fabric import DELAY_TRIGGER_WEIGHT, Fabric, Synapse
+from .labels import FIRST_L2_OUTPUT
 from .mismatch import FixedPattern
-from .routing import Wiring
+from .stp import SHAPE, DriverEfficacy, Plasticity
 
 
 def synaptic_kernel(s_us: float, tau_mem_us: float, tau_syn_us: float) -> float:
@@ -121,10 +124,15 @@ class LifNeuron:
     ) -> None:
         self.time_us = 0.0
         self.reset = reset
-        self.threshold = threshold
         self.refractory_us = refractory_us
         self.released_us = 0.0
-        self.membrane = Membrane(0.0 if threshold > 0.0 else reset, 0.0, 0.0, *tau_us)
+        self.membrane = Membrane(0.0, 0.0, 0.0, *tau_us)
+        self.set_threshold(threshold)
+
+    def set_threshold(self, threshold: float) -> None:
+        """Before the start: the membrane rests at leak, or at reset where leak is over threshold."""
+        self.threshold = threshold
+        self.membrane.u = 0.0 if threshold > 0.0 else self.reset
 
     def _at(self, time_us: float) -> Membrane:
         """State at a time not before time_us, if nothing happens."""
@@ -157,23 +165,128 @@ class LifNeuron:
         self.threshold = threshold
 
 
+@dataclass
+class Route:
+    """What an event of one source reaches through one crossbar output, followed by hand.
+
+    Attributes
+    ----------
+    output : int
+        Crossbar output 0..11; 8..11 lead to the host.
+    synapses : list of (driver, master circuit, i_exc, i_inh)
+        Driver as (half, number), steps of the currents in LSB/us.
+    elements : list of int
+        Delay elements that are triggered.
+    """
+
+    output: int
+    synapses: list[tuple[tuple[int, int], int, float, float]]
+    elements: list[int]
+
+
+class WiredChip:
+    """Neurons, routes and delays of a chip with its digital memory, one by one.
+
+    Parameters
+    ----------
+    config : ChipConfig
+    pattern : FixedPattern
+    fabric : Fabric
+    plasticity : Plasticity or None
+    """
+
+    def __init__(
+        self, config: ChipConfig, pattern: FixedPattern, fabric: Fabric, plasticity: Plasticity | None = None
+    ) -> None:
+        self.config, self.pattern, self.fabric = config, pattern, fabric
+        self.members: dict[int, list[int]] = {}  # circuits of each neuron, by its master
+        for circuit in np.flatnonzero(fabric.neuron_enabled).tolist():
+            self.members.setdefault(int(fabric.master[circuit]), []).append(circuit)
+        self.mean_threshold = {}
+        self.neurons = {}
+        for master, circuits in sorted(self.members.items()):
+            rates = 1.0 / pattern.tau_mem_us[circuits]
+            leak = float(np.sum(rates * pattern.leak_lsb[circuits]) / np.sum(rates))
+            self.mean_threshold[master] = float(pattern.threshold_lsb[master]) - leak
+            taus = (pattern.tau_mem_us, pattern.tau_syn_exc_us, pattern.tau_syn_inh_us)
+            self.neurons[master] = LifNeuron(
+                tuple(float(1.0 / np.mean(1.0 / tau[circuits])) for tau in taus),  # type: ignore[arg-type]
+                reset=float(pattern.reset_lsb[master]) - leak,
+                threshold=self.mean_threshold[master],
+                refractory_us=config.refractory_us,
+            )
+        self.delay_us = {
+            element: float(register_to_us(fabric.delay_register[element])) * pattern.delay_gain[element]
+            + pattern.delay_offset_us[element]
+            for element in np.flatnonzero(fabric.delay_register).tolist()
+        }
+        self.efficacies: dict[tuple[int, int], DriverEfficacy] = {}
+        if plasticity is not None:
+            for half, driver in np.ndindex(*SHAPE):
+                self.efficacies[half, driver] = DriverEfficacy(config.stp, plasticity, half, driver)
+
+    @lru_cache  # noqa: B019 (lives as long as the simulation)
+    def routes(self, source: int) -> list[Route]:
+        """Where the events of a source go, in the order of the crossbar's outputs."""
+        event = self.fabric.event(source)
+        if event is None:
+            return []
+        delivered = self.fabric.deliver(*event)
+        weight: dict[int, int] = {}  # that comes to each delay element
+        carrier: dict[int, int] = {}  # lowest output that leads there
+        for output, synapses in sorted(delivered.items()):
+            for synapse in synapses:
+                element = synapse.column // 2
+                if synapse.half == 1 and synapse.column % 2 == 0 and element in self.delay_us:
+                    carrier.setdefault(element, output)
+                    weight[element] = weight.get(element, 0) + (synapse.weight if synapse.sign > 0 else 0)
+        triggered = [element for element in sorted(weight) if weight[element] >= DELAY_TRIGGER_WEIGHT]
+        routes = []
+        for output, synapses in sorted(delivered.items()):
+            steps = [self._step(synapse) for synapse in synapses]
+            reached = [step for step in steps if step[1] in self.neurons]
+            routes.append(Route(output, reached, [e for e in triggered if carrier[e] == output]))
+        return routes
+
+    def _step(self, synapse: Synapse) -> tuple[tuple[int, int], int, float, float]:
+        circuit = synapse.half * N_COLUMNS + synapse.column
+        master = int(self.fabric.master[circuit])
+        pattern, place = self.pattern, (synapse.half, synapse.row)
+        gain = pattern.gain_exc[circuit] if synapse.sign > 0 else pattern.gain_inh[circuit]
+        gain *= self.config.synaptic_gain * pattern.driver_gain[place] * pattern.synapse_gain[(*place, synapse.column)]
+        current = float(gain * synapse.weight / len(self.members.get(master, (0,))))
+        driver = (synapse.half, synapse.row // 2)
+        if not self.fabric.neuron_enabled[circuit]:
+            master = -1
+        return (driver, master, current, 0.0) if synapse.sign > 0 else (driver, master, 0.0, current)
+
+    def deliver(self, route: Route, now: float) -> set[int]:
+        """An event reaches its synapses; which neurons they belong to."""
+        effects: dict[tuple[int, int], float] = {}
+        for driver, master, i_exc, i_inh in route.synapses:
+            if driver not in effects:
+                effects[driver] = self.efficacies[driver].drive(now) if self.efficacies else 1.0
+            self.neurons[master].advance(now)
+            self.neurons[master].receive(effects[driver] * i_exc, effects[driver] * i_inh)
+        return {synapse[1] for synapse in route.synapses}
+
+
 def simulate_reference(
-    config: ChipConfig,
-    pattern: FixedPattern,
-    wiring: Wiring,
+    chip: WiredChip,
     times_us: list[float],
     sources: list[int],
     duration_us: float,
     rng: np.random.Generator,
 ) -> tuple[list[tuple[float, int]], int]:
-    """Event-driven simulation of a wired chip, written to be read: the twin of the compiled engine.
+    """Event-driven simulation of a chip without limits of its event path, written to be read: the twin of the
+    compiled engine.
 
     Parameters
     ----------
-    config, pattern, wiring
-        The chip, its fixed pattern, its digital memory.
+    chip : WiredChip
+        Used up by the simulation.
     times_us, sources : list
-        Input events, ascending in time, with their source ids (EXTERNAL + label).
+        Input events, ascending in time, with their source numbers.
     duration_us : float
         Length of the run; an event at its very end still counts.
     rng : numpy.random.Generator
@@ -181,36 +294,28 @@ def simulate_reference(
 
     Returns
     -------
-    spikes : list of (time_us, circuit)
-        Spikes of neurons and delay elements in order of time.
+    spikes : list of (time_us, source)
+        What the host sees, in order of time: spikes of neurons and delay elements, and input events that come back.
     lost : int
         Events that met a busy delay element.
     """
-    noise = config.noise
+    noise = chip.config.noise
 
     def draw(std: float) -> float:
         return std * rng.standard_normal() if std > 0.0 else 0.0
 
-    neurons, mean_threshold = {}, {}
-    for circuit in wiring.circuits.tolist():
-        leak = pattern.leak_lsb[circuit]
-        mean_threshold[circuit] = pattern.threshold_lsb[circuit] - leak
-        neurons[circuit] = LifNeuron(
-            (pattern.tau_mem_us[circuit], pattern.tau_syn_exc_us[circuit], pattern.tau_syn_inh_us[circuit]),
-            reset=pattern.reset_lsb[circuit] - leak,
-            threshold=mean_threshold[circuit] + draw(noise.threshold_noise_std_lsb),
-            refractory_us=config.refractory_us,
-        )
-    delay_us = register_to_us(wiring.delay_register) * pattern.delay_gain[: wiring.delay_register.size]
-    delay_us = delay_us + pattern.delay_offset_us[: delay_us.size]
+    def recorded(source: int) -> bool:
+        return any(route.output >= FIRST_L2_OUTPUT for route in chip.routes(source))
 
-    next_spike = {circuit: neuron.next_spike_us() for circuit, neuron in neurons.items()}
-    arrivals = list(zip(times_us, sources, strict=True))  # at synapses and delay elements
+    for master, neuron in chip.neurons.items():
+        neuron.set_threshold(chip.mean_threshold[master] + draw(noise.threshold_noise_std_lsb))
+    next_spike = {master: neuron.next_spike_us() for master, neuron in chip.neurons.items()}
+    arrivals = list(zip(times_us, sources, strict=True))  # at the crossbar's outputs to the synapses
     waiting: dict[int, float] = {}  # busy delay elements and when they fire
     spikes: list[tuple[float, int]] = []
     lost = 0
     while True:
-        spiking = min(next_spike, key=lambda circuit: next_spike[circuit], default=-1)
+        spiking = min(next_spike, key=lambda master: next_spike[master], default=-1)
         firing = min(waiting, key=lambda element: waiting[element], default=-1)
         spike_us = next_spike.get(spiking, math.inf)
         fire_us = waiting.get(firing, math.inf)
@@ -221,32 +326,28 @@ def simulate_reference(
 
         if now == arrival_us:
             source = arrivals.pop(0)[1]
-            for row in np.flatnonzero(wiring.row_source == source):
-                sign = wiring.row_sign[row]
-                for circuit, neuron in neurons.items():
-                    if wiring.row_weight[row, circuit] == 0:
-                        continue
-                    gain = pattern.gain_exc[circuit] if sign > 0 else pattern.gain_inh[circuit]
-                    gain *= config.synaptic_gain * pattern.driver_gain[row] * pattern.synapse_gain[row, circuit]
-                    current = gain * wiring.row_weight[row, circuit]
-                    neuron.advance(now)
-                    neuron.receive(current if sign > 0 else 0.0, current if sign < 0 else 0.0)
-                    next_spike[circuit] = neuron.next_spike_us()
-            for element in np.flatnonzero(wiring.delay_source == source).tolist():
-                if element in waiting:
-                    lost += 1
-                else:
-                    waiting[element] = now + delay_us[element] + draw(noise.delay_jitter_us)
+            if source >= BACKGROUND and recorded(source):
+                spikes.append((now, source))
+            for route in chip.routes(source):
+                for master in chip.deliver(route, now):
+                    next_spike[master] = chip.neurons[master].next_spike_us()
+                for element in route.elements:
+                    if element in waiting:
+                        lost += 1
+                    else:
+                        waiting[element] = now + max(chip.delay_us[element] + draw(noise.delay_jitter_us), 0.0)
             continue
 
         if now == fire_us:
             del waiting[firing]
-            circuit = FIRST_DELAY_OUTPUT + 2 * firing
+            source = FIRST_DELAY_OUTPUT + 2 * firing
         else:
-            circuit = spiking
-            neurons[circuit].advance(now)
-            neurons[circuit].spike(mean_threshold[circuit] + draw(noise.threshold_noise_std_lsb))
-            next_spike[circuit] = neurons[circuit].next_spike_us()
-        spikes.append((now, circuit))
-        arrivals.append((now + config.event_latency_us, circuit))
+            source = spiking
+            neuron = chip.neurons[source]
+            neuron.advance(now)
+            neuron.spike(chip.mean_threshold[source] + draw(noise.threshold_noise_std_lsb))
+            next_spike[source] = neuron.next_spike_us()
+        if recorded(source):
+            spikes.append((now, source))
+        arrivals.append((now + chip.config.event_latency_us, source))
         arrivals.sort(key=lambda arrival: arrival[0])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -23,6 +23,7 @@ from hil.metaplasticity.tasks import Task
 from hil.metaplasticity.training import EpochResult, Trainer, TrainingConfig
 from hil.protocols import MatrixTarget, Quantity
 from hil.seeds import stream
+from hil.targets.brainscales_matrix import BrainscalesMatrixConfig, BrainscalesMatrixTarget
 from hil.targets.crossbar import CrossbarTarget, CrossbarTargetConfig
 from hil.targets.ideal_matrix import IdealMatrixConfig, IdealMatrixTarget
 from hil.trace.layouts.metaplasticity import BINS, corner, metaplasticity_layout
@@ -32,6 +33,7 @@ from hil.trace.state_file import State
 from hil.trace.writer import TraceWriter
 
 HIDDEN_BITS = 32  # hidden weights are float32
+SYNAPSE_LEVELS = 64
 IDEAL_ENDURANCE_CYCLES = 1e6  # assumed of devices that the ideal target doesn't have
 
 Count = Annotated[int, msgspec.Meta(ge=1)]
@@ -78,7 +80,7 @@ class MetaplasticityConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=Tr
     tasks: WholeConfig | PermutedConfig | StreamConfig
     network: NetworkConfig
     training: TrainingConfig
-    target: IdealMatrixConfig | CrossbarTargetConfig
+    target: IdealMatrixConfig | CrossbarTargetConfig | BrainscalesMatrixConfig
     runs_per_day: Annotated[float, msgspec.Meta(gt=0)] = 1.0
     experiment: str = "unnamed"
 
@@ -131,6 +133,8 @@ def build_target(config: MetaplasticityConfig, shapes: Sequence[tuple[int, int]]
     if isinstance(config.target, CrossbarTargetConfig):
         return CrossbarTarget(config.target, shapes)
     quantizer = config.network.quantizer
+    if isinstance(config.target, BrainscalesMatrixConfig):
+        return BrainscalesMatrixTarget(config.target, shapes, quantizer.max_level, quantizer.weight_range, config.seed)
     return IdealMatrixTarget(quantizer.max_level, quantizer.weight_range)
 
 
@@ -142,7 +146,9 @@ class Run:
     tests : dict of int
         By name, the index of a task whose images are tested after each epoch.
     has_devices : bool
-        Whether the target can tell of devices.
+        Whether the target has devices that pulses program and wear.
+    is_chip : bool
+        Whether it is the emulated chip, with digital weights and a time of its own.
 
     Raises
     ------
@@ -171,6 +177,7 @@ class Run:
         self.target = build_target(config, [hidden.shape for hidden in self.network.hidden])
         self.trainer = Trainer(config.training, self.network, chain, self.target, config.seed)
         self.has_devices = isinstance(config.target, CrossbarTargetConfig)
+        self.is_chip = isinstance(config.target, BrainscalesMatrixConfig)
         self._after_first_task = np.full(len(self.tests), np.nan)
         self._decisions = {name: np.full(len(chain[k].test.labels), -1) for name, k in self.tests.items()}
         # Made now, because looking at the devices lets them relax.
@@ -250,14 +257,22 @@ class Run:
         accuracy = {name: float(np.mean(seen == self._labels(name))) for name, seen in self._decisions.items()}
         changes = write_statistics(np.concatenate([events.ravel() for events in self.trainer.events]))
         writes = changes
-        device_results: dict[str, Any] = {}
+        target_results: dict[str, Any] = {}
         highest_wear = changes.max / IDEAL_ENDURANCE_CYCLES
-        if self.has_devices:
+        if self.is_chip:
+            account = self.target.account()
+            highest_wear = 0.0  # its weights are digital
+            target_results = {
+                "modelled_time": account["modelled_time_ns"] * 1e-9,
+                "runs": account["runs"],
+                "vectors": account["vectors"],
+            }
+        elif self.has_devices:
             maps = _by_name(self.target.maps())
             writes = write_statistics(np.concatenate([cycles.ravel() for cycles in maps["cycles"]]))
             highest_wear = max(float(wear.max()) for wear in maps["wear"])
             account = self.target.account()
-            device_results = {
+            target_results = {
                 "verify_reads": account["verify_reads"],
                 "failed_share": float(np.mean(np.concatenate([failed.ravel() for failed in maps["failed"]]))),
                 "highest_wear": highest_wear,
@@ -277,18 +292,23 @@ class Run:
             "devices": memory.cells,
             "hidden_bits": memory.weights * memory.hidden_bits,
             "device_bits": memory.cells * memory.cell_bits,
-            **device_results,
+            **target_results,
         }
 
     def memory(self) -> Memory:
-        """Terms of the network's memory; with an odd number of levels, a pair of devices holds a weight."""
+        """Terms of the network's memory; with an odd number of levels, a pair of devices holds a weight.
+
+        On the chip it is a pair of synapses of 6 bits, whatever the number of levels.
+        """
         shapes = [hidden.shape for hidden in self.network.hidden]
         levels, devices = self.config.network.quantizer.levels, 1
         if isinstance(self.config.target, CrossbarTargetConfig):
             pairs = self.config.target.mapping.get("scheme", "pair") == "pair"
         else:
             pairs = levels % 2 == 1
-        if pairs:
+        if self.is_chip:
+            levels, devices = SYNAPSE_LEVELS, 2
+        elif pairs:
             levels, devices = (levels + 1) // 2, 2
         return Memory((shapes[0][0], *(n_out for _, n_out in shapes)), HIDDEN_BITS, math.log2(levels), devices)
 
@@ -301,15 +321,17 @@ class Run:
             np.add.at(images, (self._labels(name), decisions), 1)
             values[f"run/confusion/{name}/images"] = images
         values |= self._weight_values()
+        maps = self.target.maps()
+        values |= {f"run/maps/{q.name}/{q.name}": corner(q.values) for q in maps}
         if self.has_devices:
-            values |= self._device_values()
+            values |= self._device_values(_by_name(maps))
         writer.finish(values)
         return results
 
     def _make_layout(self) -> Layout:
         names = [task.name.replace(" ", "_") for task in self.trainer.tasks]
         return metaplasticity_layout(
-            list(self.tests), names, CLASSES, len(self.network.hidden), self._levels(), self.target.maps()
+            list(self.tests), names, CLASSES, len(self.network.hidden), self._levels(), self.target.maps(), self.is_chip
         )
 
     def _levels(self) -> NDArray[np.int64]:
@@ -336,13 +358,10 @@ class Run:
             values[f"run/hidden/layer_{k}/hidden"] = (edges[:-1] + edges[1:]) / 2
         return values
 
-    def _device_values(self) -> dict[str, Any]:
-        """Corners of the maps, and histograms of all devices."""
-        quantities = self.target.maps()
-        values: dict[str, Any] = {f"run/maps/{q.name}/{q.name}": corner(q.values) for q in quantities}
-        maps = _by_name(quantities)
+    def _device_values(self, maps: Mapping[str, Sequence[NDArray]]) -> dict[str, Any]:
+        """Histograms of all devices."""
         writes = write_statistics(np.concatenate([cycles.ravel() for cycles in maps["cycles"]]))
-        values |= {"run/writes/devices": writes.devices, "run/writes/at_least": writes.edges[:-1]}
+        values: dict[str, Any] = {"run/writes/devices": writes.devices, "run/writes/at_least": writes.edges[:-1]}
         errors = [g - target for g, target in zip(maps["conductance"], maps["target"], strict=True)]
         for name, layers in (("conductance", maps["conductance"]), ("error", errors)):
             lowest, highest = min(map(np.min, layers)), max(map(np.max, layers))
@@ -408,9 +427,12 @@ def _print_results(run: Run, results: dict[str, Any], seconds: float, path: Path
     for label, name in counted.items():
         n = results[name]
         rows.append((label, f"mean {n['mean']:.1f}, 99 % have at most {n['p99']:.0f}, most {n['max']}"))
-    endurance = "" if run.has_devices else f", if it endures {IDEAL_ENDURANCE_CYCLES:g} changes"
-    runs = f"at {config.runs_per_day:g} runs a day{endurance}"
-    rows.append(("first worn-out device", f"after {results['years_to_wear_out']:.3g} years {runs}"))
+    if run.is_chip:
+        rows.append(("modelled time", f"{results['modelled_time']:.3g} s of the chip, tests included"))
+    else:
+        endurance = "" if run.has_devices else f", if it endures {IDEAL_ENDURANCE_CYCLES:g} changes"
+        runs = f"at {config.runs_per_day:g} runs a day{endurance}"
+        rows.append(("first worn-out device", f"after {results['years_to_wear_out']:.3g} years {runs}"))
     if run.has_devices:
         energy_mJ = sum(results[f"modelled_{part}_energy"] for part in ("pulse", "conversion", "drive")) * 1e-9
         pulses_mJ = results["modelled_pulse_energy"] * 1e-9
@@ -424,5 +446,7 @@ def _print_results(run: Run, results: dict[str, Any], seconds: float, path: Path
     target = "ideal weights"
     if isinstance(config.target, CrossbarTargetConfig):
         target = f"emulated crossbar {config.target.table or config.target.preset}, arrays {config.target.seed}"
+    elif isinstance(config.target, BrainscalesMatrixConfig):
+        target = f"emulated BrainScaleS-2 chip {config.target.serial}"
     epochs = config.training.epochs
     print_table(f"{config.experiment}: {n_tasks} tasks of {epochs} epochs, seed {config.seed}, {target}", rows)

@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 import numpy as np
 
-from brainscales_emu import ChipConfig, ChipError, NoiseConfig, place_feedforward, preset
+from brainscales_emu import ChipConfig, ChipError, NoiseConfig, preset
 from brainscales_emu.chip import Chip, Probe
 from brainscales_emu.constants import (
     CYCLES_PER_US,
@@ -25,6 +25,7 @@ from brainscales_emu.constants import (
     N_CIRCUITS,
 )
 from brainscales_emu.delay import register_to_us, us_to_register
+from brainscales_emu.placement import place_feedforward
 from hil.errors import UserError
 from hil.protocols import Capabilities, Floats, Layer, LayerTimes, Quantity, SampleRecord
 from hil.targets.ideal import MEMBRANE_SAMPLES, sample_record
@@ -105,11 +106,14 @@ class BrainscalesTarget:
             weights.append(np.rint(layer.weights * self._scale).astype(np.int64))
         try:
             registers = [None if d is None else us_to_register(d * self.tau_us) for d in (x.axonal for x in layers)]
-            self._placement = place_feedforward(layers[0].weights.shape[0], weights, registers)
-            self._chip.write(self._placement.wiring)
+            placement = place_feedforward(layers[0].weights.shape[0], weights, registers)
+            self._chip.write(placement.fabric)
         except ChipError as error:
             raise UserError(str(error)) from error
-        self._columns = self._line_columns()
+        self._neurons = [circuits[:, 0] for circuits in placement.neurons.values()]
+        self._delays = placement.delays
+        self._lines = placement.lines["input"]
+        self._columns = self._circuit_columns()
 
     def run(self, inputs: Floats, trial: int) -> list[LayerTimes]:
         sent_us = inputs[np.isfinite(inputs)] * self.tau_us
@@ -121,17 +125,18 @@ class BrainscalesTarget:
         starts = np.arange(len(inputs)) * self._slot_us
         times_us = starts[:, None] + inputs * self.tau_us
         sent = np.isfinite(times_us)
-        labels = np.broadcast_to(np.arange(inputs.shape[1]), inputs.shape)
-        recording = self._chip.run(times_us[sent], labels[sent], len(inputs) * self._slot_us, trial)
+        lines = np.broadcast_to(self._lines, inputs.shape)
+        recording = self._chip.run(times_us[sent], lines[sent], len(inputs) * self._slot_us, trial)
         return self._layer_times(inputs, recording.ticks, recording.circuits)
 
     def record(self, inputs: Floats, trial: int, duration: float) -> SampleRecord:
         grid_us = np.linspace(0.0, duration * self.tau_us, MEMBRANE_SAMPLES)
-        neurons = np.concatenate(self._placement.neurons)
+        neurons = np.concatenate(self._neurons)
         sent = np.flatnonzero(np.isfinite(inputs))
-        recording = self._chip.run(inputs[sent] * self.tau_us, sent, self._slot_us, trial, Probe(neurons, grid_us))
+        probe = Probe(neurons, grid_us)
+        recording = self._chip.run(inputs[sent] * self.tau_us, self._lines[sent], self._slot_us, trial, probe)
         observed = self._layer_times(inputs[None], recording.ticks, recording.circuits)
-        delayed = [elements is not None for elements in self._placement.delays]
+        delayed = [elements is not None for elements in self._delays]
         assert recording.membrane_lsb is not None  # because a probe was given
         return sample_record(inputs, observed, delayed, grid_us / self.tau_us, recording.membrane_lsb)
 
@@ -142,13 +147,13 @@ class BrainscalesTarget:
     def fixed_pattern(self) -> list[Quantity]:
         pattern = self._chip.fixed_pattern
         return [
-            Quantity(field.name, getattr(pattern, field.name), *_DESCRIPTIONS[field.name])
+            Quantity(field.name, _by_row(getattr(pattern, field.name)), *_DESCRIPTIONS[field.name])
             for field in dataclasses.fields(pattern)
         ]
 
-    def _line_columns(self) -> np.ndarray:
+    def _circuit_columns(self) -> np.ndarray:
         """Column of each circuit in the table of first spikes, one past the end if nobody listens."""
-        recorded = [c for c in (*self._placement.neurons, *self._placement.delays) if c is not None]
+        recorded = [c for c in (*self._neurons, *self._delays) if c is not None]
         lines = np.concatenate(recorded)
         columns = np.full(N_CIRCUITS, len(lines))
         columns[lines] = np.arange(len(lines))
@@ -163,11 +168,16 @@ class BrainscalesTarget:
         first = np.full((len(inputs), n_lines + 1), np.inf)
         np.minimum.at(first, (slots[inside], self._columns[circuits[inside]]), within[inside])
         observed, times = [], inputs
-        for neurons, delays in zip(self._placement.neurons, self._placement.delays, strict=True):
+        for neurons, delays in zip(self._neurons, self._delays, strict=True):
             arrivals = times if delays is None else np.ascontiguousarray(first[:, self._columns[delays]])
             times = np.ascontiguousarray(first[:, self._columns[neurons]])
             observed.append(LayerTimes(arrivals, times))
         return observed
+
+
+def _by_row(values: np.ndarray) -> np.ndarray:
+    """Values per half and row by row alone, those of the top half first; others as they are."""
+    return values if values.ndim == 1 else values.reshape(-1, *values.shape[2:])
 
 
 _PER_CIRCUIT = ("circuit",)

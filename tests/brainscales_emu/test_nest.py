@@ -6,11 +6,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from brainscales_emu import ChipConfig, place_feedforward
+from brainscales_emu import ChipConfig
+from brainscales_emu import chip as chip_module
 from brainscales_emu.chip import Chip
 from brainscales_emu.constants import EXTERNAL
 from brainscales_emu.mismatch import draw_fixed_pattern, stream
-from brainscales_emu.neuron import simulate_reference
+from brainscales_emu.neuron import WiredChip, simulate_reference
+from brainscales_emu.placement import place_feedforward
 
 ORACLE = json.loads((Path(__file__).parents[1] / "oracles" / "nest.json").read_text())
 REST_LSB = 100.0
@@ -38,20 +40,18 @@ def input_events(case):
     return times, labels
 
 
-def spikes_of_chip(case, config, wiring):
+def spikes_of_chip(case, config, fabric):
     chip = Chip(config, serial=1, seed=1)
-    chip.write(wiring)
+    chip.write(fabric)
     recording = chip.run(*input_events(case), ORACLE["t_sim_ms"], trial=0)
     return recording.analogue_times_us, recording.circuits
 
 
-def spikes_of_reference(case, config, wiring):
+def spikes_of_reference(case, config, fabric):
     times, labels = input_events(case)
     order = np.argsort(times, kind="stable")
     spikes, _ = simulate_reference(
-        config,
-        draw_fixed_pattern(config, 1),
-        wiring,
+        WiredChip(config, draw_fixed_pattern(config, 1), fabric),
         times[order].tolist(),
         (EXTERNAL + labels[order]).tolist(),
         ORACLE["t_sim_ms"],
@@ -60,14 +60,20 @@ def spikes_of_reference(case, config, wiring):
     return np.array([time for time, _ in spikes]), np.array([circuit for _, circuit in spikes])
 
 
-@pytest.mark.parametrize("simulate", [spikes_of_chip, spikes_of_reference])
+def spikes_in_lockstep(case, config, fabric):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(chip_module, "LOCKSTEP_NEURONS", 1)
+        return spikes_of_chip(case, config, fabric)
+
+
+@pytest.mark.parametrize("simulate", [spikes_of_chip, spikes_in_lockstep, spikes_of_reference])
 @pytest.mark.parametrize("name", ORACLE["cases"])
 def test_every_spike_of_nest(name, simulate):
     case = ORACLE["cases"][name]
-    wiring = place_feedforward(ORACLE["n_in"], [np.array(case["weights_lsb"])], [None]).wiring
-    times, circuits = simulate(case, chip_config(case), wiring)
+    placement = place_feedforward(ORACLE["n_in"], [np.array(case["weights_lsb"])], [None])
+    times, circuits = simulate(case, chip_config(case), placement.fabric)
     for neuron in range(ORACLE["n_out"]):
-        found = times[circuits == neuron]
+        found = times[circuits == placement.neurons["layer 0"][neuron, 0]]
         digits_40 = np.array([float(time) for time in case["spikes_ms_mpmath"][neuron]])
         assert len(found) == len(digits_40)
         np.testing.assert_allclose(found, digits_40, rtol=1e-12)

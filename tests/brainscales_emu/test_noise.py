@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from brainscales_emu import ChipConfig, NoiseConfig, place_feedforward, preset
+from brainscales_emu import ChipConfig, NoiseConfig, preset
 from brainscales_emu.chip import Chip
 from brainscales_emu.mismatch import FixedPattern, draw_fixed_pattern, stream
+from brainscales_emu.placement import place_feedforward
 
 ALPHA = 1e-6
 SPREAD = NoiseConfig(
@@ -128,7 +129,7 @@ def test_threshold_noise():
     noise = NoiseConfig(threshold_noise_std_lsb=std)
     config = ChipConfig(leak_lsb=250.0, threshold_lsb=100.0, refractory_us=1.0, noise=noise)
     chip = Chip(config, serial=1, seed=5)
-    chip.write(place_feedforward(1, [np.zeros((1, 256), dtype=int)], [None]).wiring)
+    chip.write(place_feedforward(1, [np.zeros((1, 256), dtype=int)], [None]).fabric)
     recording = chip.run([], [], 150.0, trial=0)
     thresholds = []
     for circuit in range(256):
@@ -148,7 +149,7 @@ def test_delay_jitter():
     chip = Chip(config, serial=1, seed=5)
     elements, events = 100, 200
     weights = [np.zeros((elements, 1), dtype=int)]
-    chip.write(place_feedforward(elements, weights, [np.full(elements, 50)]).wiring)
+    chip.write(place_feedforward(elements, weights, [np.full(elements, 50)]).fabric)
     times = np.repeat(20.0 * np.arange(events), elements)
     recording = chip.run(times, np.tile(np.arange(elements), events), 20.0 * events, trial=0)
     assert recording.lost_events == 0
@@ -159,7 +160,7 @@ def test_delay_jitter():
 
 def noisy_chip(seed=1, serial=1):
     chip = Chip(preset("w66f3"), serial=serial, seed=seed)
-    chip.write(place_feedforward(10, [np.full((10, 5), 40)], [np.full(10, 100)]).wiring)
+    chip.write(place_feedforward(10, [np.full((10, 5), 40)], [np.full(10, 100)]).fabric)
     return chip
 
 

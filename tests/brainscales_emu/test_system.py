@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from brainscales_emu import ChipConfig, ChipError, LinkConfig, PlacementError, place_feedforward
+from brainscales_emu import ChipConfig, ChipError, LinkConfig, PlacementError
 from brainscales_emu.chip import Account, Chip, Probe
+from brainscales_emu.placement import place_feedforward
 from brainscales_emu.system import Phase, execute, to_cycles
 
 LINK = LinkConfig(bandwidth_mbit_s=1000.0, latency_us=10.0, word_bits=64, words_per_event=2, settle_us=20_000.0)
@@ -12,16 +13,17 @@ LINK = LinkConfig(bandwidth_mbit_s=1000.0, latency_us=10.0, word_bits=64, words_
 
 def small_chip():
     chip = Chip(ChipConfig(link=LINK), serial=1, seed=1)
-    chip.write(place_feedforward(1, [np.array([[0]])], [[50]]).wiring)
+    chip.write(place_feedforward(1, [np.array([[0]])], [[50]]).fabric)
     return chip
 
 
 def test_hand_computed_timeline():
     chip = small_chip()
     chip.run([0.0, 20.0, 40.0], [0, 0, 0], 100.004, 0)
-    # 2 rows of 256 synapses of 16 bits are 2 * 64 words of 64 bits, and a word of settings each; 1 word for the delay
-    # element; 24 * 512 analogue cells. A word takes 64 ns at 1 Gbit/s, every transfer flies for 10 us.
-    words = 2 * (64 + 1) + 1 + 24 * 512
+    # 13 rows trigger the delay element with a weight of 800, 2 listen to it. A row of 256 synapses of 16 bits is 64
+    # words of 64 bits, and a word of settings; 1 word for the delay element; 24 * 512 analogue cells. A word takes
+    # 64 ns at 1 Gbit/s, every transfer flies for 10 us.
+    words = 15 * (64 + 1) + 1 + 24 * 512
     configure = words * 64 + 10_000
     settle = configure + 20_000_000
     upload = settle + 3 * 2 * 64 + 10_000
@@ -52,7 +54,7 @@ def test_only_what_was_written_is_sent():
     chip.run([0.0], [0], 100.0, 0)
     chip.run([0.0], [0], 100.0, 1)
     assert [phase.name for phase in chip.timeline] == ["upload", "real-time", "read-back"]
-    chip.write(place_feedforward(1, [np.array([[1]])], [None]).wiring)
+    chip.write(place_feedforward(1, [np.array([[1]])], [None]).fabric)
     before = chip.account
     chip.run([], [], 100.0, 2)
     # digital memory alone doesn't need to settle
@@ -100,12 +102,12 @@ def test_cycles():
         ),
         (
             lambda chip: chip.run([1.0], [1], 10.0, 0),
-            "chip.labels[0] = 1 is no input label 0..0; place the network with more inputs",
+            "chip.lines[0] = 1 is no external line 0..0; place the network with more inputs",
         ),
-        (lambda chip: chip.run([1.0], [0.0], 10.0, 0), "chip.labels are of type float64; give integers"),
+        (lambda chip: chip.run([1.0], [0.0], 10.0, 0), "chip.lines are of type float64; give integers"),
         (
             lambda chip: chip.run([1.0], [0, 0], 10.0, 0),
-            "chip.times_us has shape (1,) and chip.labels (2,); give two vectors of one length",
+            "chip.times_us has shape (1,) and chip.lines (2,); give two vectors of one length",
         ),
         (
             lambda chip: chip.run([], [], 0.0, 0),
@@ -117,8 +119,7 @@ def test_cycles():
         ),
         (
             lambda chip: chip.run([], [], 1.0, 0, Probe([7], [0.5])),
-            "probe.circuits holds 7, which is no network circuit that is switched on; "
-            "take circuits from placement.neurons",
+            "probe.circuits holds 7, which is no neuron that is switched on; take circuits from placement.neurons",
         ),
         (
             lambda chip: chip.run([], [], 1.0, 0, Probe([0], [1.5])),
@@ -126,7 +127,7 @@ def test_cycles():
         ),
         (
             lambda chip: chip.write(None),
-            "Chip.write got NoneType, not a Wiring; pass placement.wiring",
+            "Chip.write got NoneType, not a Fabric; pass placement.fabric",
         ),
         (
             lambda chip: Chip(ChipConfig(), serial=-1, seed=0),
@@ -138,7 +139,7 @@ def test_cycles():
         ),
         (
             lambda chip: Chip(ChipConfig(), serial=1, seed=0).run([], [], 1.0, 0),
-            "Chip.run was called before a network was written; call Chip.write(wiring) first",
+            "Chip.run was called before a network was written; call Chip.write(placement.fabric) first",
         ),
     ],
 )

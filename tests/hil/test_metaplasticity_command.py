@@ -364,7 +364,7 @@ MISTAKES = [
     ([IDEAL, *options(tasks__data_sets="['mnist', 'mnist']")], "names one twice; name each data set once"),
     ([IDEAL, *options(tasks__train_images=20)], "training.batch = 100 is more than the 20 training images"),
     ([IDEAL, *options(network__init=0.05)], "network.init = 0.05 is not above half a step"),
-    ([CROSSBAR, *options(target__mapping__levels_per_device=8)], "network.quantizer.levels = 17 takes -8..8"),
+    ([CROSSBAR, *options(target__mapping__levels_per_device=9)], "network.quantizer.levels = 15 takes -7..7"),
     ([CROSSBAR, *options(target__recipe__method="twice")], "recipe.method = 'twice' is unknown"),
     ([CROSSBAR, *options(target__wear__median_cycles=10)], "wear.median_cycles = 10 cycles is outside 1000..1e+10"),
     (["fashion_stream", *options(network__batch_norm="per_task")], "a stream has no boundaries between tasks"),

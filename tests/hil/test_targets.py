@@ -142,8 +142,8 @@ def test_inputs_outside_their_slot_are_refused(network, inputs, time):
 
 def test_a_network_that_does_not_fit_is_refused_with_the_rule():
     target = chip()
-    with pytest.raises(UserError, match="the network needs 258 synapse rows, the chip half has 256"):
-        target.write([Layer(np.zeros((99, 30))), Layer(np.zeros((30, 3)))])
+    with pytest.raises(UserError, match="rule 6: .* need 258 rows of the top half"):
+        target.write([Layer(np.zeros((129, 30))), Layer(np.zeros((30, 3)))])
 
 
 @pytest.mark.parametrize(

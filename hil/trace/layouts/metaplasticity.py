@@ -11,7 +11,7 @@ from hil.protocols import Quantity
 from hil.trace.schema import EPOCH, EPOCH_AXIS, RUN, Array, Layout, Plot, index_axis
 
 BINS = 120
-CORNER = 128  # rows and columns of a layer's devices that are kept one by one: an array of the default size
+CORNER = 128  # rows and columns of a map that are kept one by one: an array of the default size
 
 DEVICE_RESULTS = (
     ("verify_reads", "int64", "1", "readings to verify a write"),
@@ -23,6 +23,12 @@ DEVICE_RESULTS = (
     ("modelled_drive_energy", "float64", "pJ", "modelled energy of row drivers, tests included (pJ)"),
 )
 
+CHIP_RESULTS = (
+    ("modelled_time", "float64", "s", "modelled time of the chip, tests included (s)"),
+    ("runs", "int64", "1", "runs of the chip, tests included"),
+    ("vectors", "int64", "1", "vectors in all runs of the chip, tests included"),
+)
+
 
 def metaplasticity_layout(
     tests: Sequence[str],
@@ -31,6 +37,7 @@ def metaplasticity_layout(
     n_layers: int,
     levels: NDArray[np.int64],
     maps: Iterable[Quantity] = (),
+    chip: bool = False,
 ) -> Layout:
     """Layout of the trace of tasks learnt one after the other.
 
@@ -46,16 +53,19 @@ def metaplasticity_layout(
     levels : (n,) int64
         Signed levels of a weight.
     maps : iterable of Quantity
-        Maps of the target's devices, [row, column], whose names begin with ``layer<k>_``; their values don't matter.
-        None for a target without devices.
+        Maps of the target, [row, column]; their values don't matter. Those of devices have names that begin with
+        ``layer<k>_``. None for a target without devices.
+    chip : bool
+        The maps are those of a chip whose digital weights are neither programmed by pulses nor wear.
 
     Returns
     -------
     Layout
     """
     maps = list(maps)
+    has_devices = bool(maps) and not chip
     plots = [*_learning_curves(tests, tasks, n_layers)]
-    if maps:
+    if has_devices:
         plots.append(_programming())
     plots += [
         _counts("writes", "Writes per device", "devices", "number of devices", "programming cycles"),
@@ -64,10 +74,12 @@ def metaplasticity_layout(
         *(_hidden(k) for k in range(n_layers)),
         *(_confusion(name, n_classes) for name in tests),
     ]
-    if maps:
+    if has_devices:
         plots += [_device_histogram(name, label, n_layers) for name, label in DEVICE_HISTOGRAMS]
     plots += [_corner(quantity) for quantity in maps]
-    return Layout(tuple(plots), (*_results(tests), *_device_results(bool(maps))), "metaplasticity")
+    of_target = DEVICE_RESULTS if has_devices else CHIP_RESULTS if chip else ()
+    results = [Array(name, (), (), dtype, unit, label) for name, dtype, unit, label in of_target]
+    return Layout(tuple(plots), (*_results(tests), *results), "metaplasticity")
 
 
 DEVICE_HISTOGRAMS = (
@@ -173,7 +185,7 @@ def _corner(quantity: Quantity) -> Plot:
     shape = tuple(min(CORNER, size) for size in quantity.values.shape)
     return Plot(
         f"{RUN}/maps/{quantity.name}",
-        f"{quantity.long_name}, first {shape[0]} x {shape[1]} devices",
+        f"{quantity.long_name}, first {shape[0]} x {shape[1]}",
         Array(quantity.name, quantity.dims, shape, "float32", quantity.units, quantity.long_name),
         tuple(index_axis(dim, size, dim) for dim, size in zip(quantity.dims, shape, strict=True)),
         interpretation="image",
@@ -203,7 +215,3 @@ def _results(tests: Sequence[str]) -> list[Array]:
         number("hidden_bits", "bits of all hidden weights"),
         number("device_bits", "bits that all devices hold"),
     ]
-
-
-def _device_results(has_devices: bool) -> list[Array]:
-    return [Array(name, (), (), dtype, unit, label) for name, dtype, unit, label in DEVICE_RESULTS if has_devices]

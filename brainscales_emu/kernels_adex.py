@@ -1,0 +1,513 @@
+"""The compiled engine for neurons with adaptation and exponential upswing: event by event, without a fixed time step.
+
+Units: time in us, membrane u and adaptation w in LSB (u above the neuron's leak), currents in LSB/us, rates in 1/us
+(one over a time constant). inf means "never". `adex.AdexNeuron` is the readable twin. Between events ::
+
+    u' = rate_mem (g - u - w) + i_exc - i_inh     g = delta_t exp((u - v_t) / delta_t)
+    w' = rate_w (a (u - w_leak) - w)              i_x' = -rate_x i_x
+
+has no closed form, but all derivatives of u follow from each other (g' = g u' / delta_t), so that every step is a
+Taylor series of order ORDER: one exponential per step, and the series is the membrane within the step. Each neuron
+goes at its own pace. Its place in the heap holds when it must be looked at again: at the end of its step or, if that
+comes first, at a lower bound of its crossing, where a new series starts. With every series the bound comes closer, in
+the upswing it is the crossing itself, and so no crossing is missed, however short. A neuron that can't be moved on
+by even one rounding step has crossed.
+
+Routes, events, their order, windows and noise are those of the closed-form engine, see `kernels`, with an event path
+without limits and drivers without plasticity: every event passes at once. The records and helpers are copies, because
+numba notices edits in a kernel's own file only.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+from numba import njit
+from numpy.typing import ArrayLike, NDArray
+
+from .constants import BACKGROUND
+
+# Of the Taylor series. For tolerances of 1e-9 to 1e-12; more terms pay where events are rare, fewer where they are
+# frequent, but no order from 12 to 16 is faster by more than a tenth in both.
+ORDER = 14
+
+# Above this exponent (u - v_t) / delta_t the rest of the upswing takes less than exp(-40) = 4e-18 of the membrane's
+# time constant, which a clock of float64 can't tell; it counts as a crossing, and no power of it overflows.
+LAST_EXPONENT = 40.0
+
+# One neuron that is switched on. Its state holds at `time`, which lies in the future (at the end of the refractory
+# time, when the membrane is let go) after a spike.
+NEURON = np.dtype(
+    (
+        np.record,
+        [
+            ("circuit", np.int64),
+            ("rate_mem", np.float64),
+            ("rate_exc", np.float64),
+            ("rate_inh", np.float64),
+            ("rate_w", np.float64),
+            ("a", np.float64),
+            ("w_leak", np.float64),
+            ("b", np.float64),
+            ("delta_t", np.float64),  # 0 if there is no upswing
+            ("v_t", np.float64),
+            ("reset", np.float64),
+            ("mean_threshold", np.float64),
+            ("held_exc", np.float64),  # part of the current that is left after the refractory time
+            ("held_inh", np.float64),
+            ("held_w", np.float64),  # part of the adaptation's distance from where the reset membrane pulls it
+            ("refractory", np.float64),
+            ("accuracy", np.float64),  # LSB, error allowed in one step
+            ("longest_step", np.float64),  # us
+            ("time", np.float64),
+            ("membrane", np.float64),
+            ("adaptation", np.float64),
+            ("current_exc", np.float64),
+            ("current_inh", np.float64),
+            ("threshold", np.float64),
+        ],
+    )
+)
+
+# First route of a source, and the crossbar output to the host that its events take, -1 if they aren't recorded. The
+# entry after the last source holds the ends, and so do those after the last route and row.
+SOURCE = np.dtype((np.record, [("route", np.int64), ("host_output", np.int64)]))
+
+# A way through one crossbar output of the synapse arrays: its first row and its first trigger.
+ROUTE = np.dtype((np.record, [("output", np.int64), ("row", np.int64), ("trigger", np.int64)]))
+
+# Synapses of one synapse row that answer a route: synapse driver, +1 or -1, first synapse.
+ROW = np.dtype((np.record, [("driver", np.int64), ("sign", np.int64), ("synapse", np.int64)]))
+
+# A synapse: neuron, and LSB/us per event, negative if inhibitory.
+SYNAPSE = np.dtype((np.record, [("neuron", np.int64), ("jump", np.float64)]))
+
+# A crossbar output. Only `passed` is counted here.
+OUTPUT = np.dtype(
+    (
+        np.record,
+        [("slot_ns", np.float64)]
+        + [(name, np.int64) for name in ("depth", "free_slot", "waiting", "first", "passed", "dropped")],
+    )
+)
+
+# An input event.
+INPUT = np.dtype((np.record, [("time", np.float64), ("source", np.int64)]))
+
+# A spike, or an input event that went to the host. `stamp` is when it left the chip (us), inf if it never did.
+SPIKE = np.dtype((np.record, [("time", np.float64), ("source", np.int64), ("stamp", np.float64)]))
+
+# A place in the heap. Item n is neuron n, item N + k delay element k. All items are always there; time is inf where
+# nothing is due, so that a delay element is busy if its time is finite.
+EVENT = np.dtype((np.record, [("time", np.float64), ("index", np.int64)]))
+
+# How far a run has come: inputs played, spikes delivered to the crossbar, probe times done, spikes in the record, and
+# events lost at busy delay elements.
+PROGRESS = np.dtype((np.record, [(name, np.int64) for name in ("played", "delivered", "sampled", "recorded", "lost")]))
+
+# What `advance` returns.
+DONE, RECORD_FULL = 0, 1
+
+
+class Network(NamedTuple):
+    """What a run doesn't change."""
+
+    neurons: NDArray[np.void]  # (N,) NEURON, at rest
+    sources: NDArray[np.void]  # (sources + 1,) SOURCE
+    routes: NDArray[np.void]  # (routes + 1,) ROUTE
+    rows: NDArray[np.void]  # (rows + 1,) ROW
+    synapses: NDArray[np.void]  # SYNAPSE
+    triggers: NDArray[np.int64]  # delay elements that are triggered
+    delays: NDArray[np.float64]  # (D,) us
+    delay_outputs: NDArray[np.int64]  # (D,) source number of each element's output
+    outputs: NDArray[np.void]  # (12,) OUTPUT, idle
+    latency: float  # us, from a spike to its synapses
+    threshold_noise: float  # LSB, standard deviation
+    delay_jitter: float  # us, standard deviation
+
+
+class Sampling(NamedTuple):
+    """Membrane probe: neurons (C,), ascending times (P,) in us, result (C, P) in LSB above leak."""
+
+    neurons: NDArray[np.int64]
+    times: NDArray[np.float64]
+    membrane: NDArray[np.float64]
+
+
+class State(NamedTuple):
+    """Everything that a run changes."""
+
+    neurons: NDArray[np.void]  # (N,) NEURON
+    series: NDArray[np.float64]  # (N, ORDER + 1) u^(k)(time) / k!, LSB / us^k
+    slope: NDArray[np.float64]  # (ORDER + 1,) room for the series of u'
+    upswing: NDArray[np.float64]  # (ORDER + 1,) room for the series of g
+    heap: NDArray[np.void]  # (N + D,) EVENT
+    places: NDArray[np.int64]  # (N + D,) where each item is in the heap
+    outputs: NDArray[np.void]  # (12,) OUTPUT
+    spikes: NDArray[np.void]  # record, SPIKE, in order of time
+    progress: NDArray[np.void]  # (1,) PROGRESS
+
+
+def records(size: int, dtype: np.dtype) -> NDArray[np.void]:
+    """Array of so many records, all zero."""
+    return np.zeros(size, dtype=dtype)
+
+
+def build_neurons(
+    circuits: NDArray[np.int64],
+    *,
+    tau_mem_us: ArrayLike,
+    tau_syn_exc_us: ArrayLike,
+    tau_syn_inh_us: ArrayLike,
+    reset_lsb: ArrayLike,
+    threshold_lsb: ArrayLike,
+    refractory_us: ArrayLike,
+    a: ArrayLike,
+    w_leak_lsb: ArrayLike,
+    b_lsb: ArrayLike,
+    tau_w_us: ArrayLike,
+    delta_t_lsb: ArrayLike,
+    v_t_lsb: ArrayLike,
+    tolerance: float,
+) -> NDArray[np.void]:
+    """Neurons at rest, as NEURON records.
+
+    Parameters
+    ----------
+    circuits : (N,) int64
+        What each neuron is called in the record.
+    tau_mem_us, tau_syn_exc_us, tau_syn_inh_us, tau_w_us, refractory_us : float or (N,) array_like
+    reset_lsb, threshold_lsb, w_leak_lsb, v_t_lsb : float or (N,) array_like
+        Potentials above each neuron's leak.
+    a, b_lsb, delta_t_lsb : float or (N,) array_like
+        As in `adex.AdexConfig`.
+    tolerance : float
+        Error allowed in one step, relative to threshold - reset.
+    """
+    rate_mem, rate_exc = 1.0 / np.asarray(tau_mem_us), 1.0 / np.asarray(tau_syn_exc_us)
+    rate_inh, rate_w = 1.0 / np.asarray(tau_syn_inh_us), 1.0 / np.asarray(tau_w_us)
+    threshold, reset, held = np.asarray(threshold_lsb), np.asarray(reset_lsb), np.asarray(refractory_us)
+    neurons = records(circuits.size, NEURON)
+    neurons["circuit"] = circuits
+    neurons["rate_mem"], neurons["rate_w"] = rate_mem, rate_w
+    neurons["rate_exc"], neurons["rate_inh"] = rate_exc, rate_inh
+    neurons["a"], neurons["w_leak"], neurons["b"] = a, w_leak_lsb, b_lsb
+    neurons["delta_t"], neurons["v_t"] = delta_t_lsb, v_t_lsb
+    neurons["reset"], neurons["mean_threshold"], neurons["refractory"] = reset, threshold, held
+    neurons["held_exc"], neurons["held_inh"] = np.exp(-rate_exc * held), np.exp(-rate_inh * held)
+    neurons["held_w"] = np.exp(-rate_w * held)
+    neurons["accuracy"] = tolerance * np.maximum(threshold - reset, 1.0)
+    # Where all is still, the last terms say nothing. Up to here those of any linear mode shrink by the end.
+    fastest = np.maximum(np.maximum(rate_mem, rate_w), np.maximum(rate_exc, rate_inh))
+    fastest = np.maximum(fastest, np.sqrt(np.abs(a) * rate_mem * rate_w))
+    neurons["longest_step"] = 0.5 * ORDER / fastest
+    return neurons
+
+
+def new_state(network: Network, capacity: int) -> State:
+    """State for `start`; `capacity` is the number of spikes that can be recorded."""
+    heap = records(network.neurons.size + network.delays.size, EVENT)
+    heap["time"], heap["index"] = np.inf, np.arange(heap.size)
+    return State(
+        neurons=network.neurons.copy(),
+        series=np.zeros((network.neurons.size, ORDER + 1)),
+        slope=np.zeros(ORDER + 1),
+        upswing=np.zeros(ORDER + 1),
+        heap=heap,
+        places=np.arange(heap.size),
+        outputs=network.outputs.copy(),
+        spikes=records(capacity, SPIKE),
+        progress=records(1, PROGRESS),
+    )
+
+
+def enlarged(state: State) -> State:
+    """The same state with twice the room for recorded spikes."""
+    spikes = records(2 * state.spikes.size, SPIKE)
+    spikes[: state.spikes.size] = state.spikes
+    return state._replace(spikes=spikes)
+
+
+@njit(cache=True, error_model="numpy")
+def _expand(n, neuron, series, slope, upswing):
+    """Start a new series of neuron n at its `time`; return when it must be looked at again, at its `time` if it
+    has crossed.
+
+    With u = sum u_k s^k, likewise the others: (k + 1) u_(k+1) = slope_k = rate_mem (g_k - u_k - w_k) + exc_k - inh_k,
+    (k + 1) g_(k+1) = sum_j slope_j g_(k-j) / delta_t. The step keeps the last two terms of u and w within the accuracy.
+    """
+    u, w, exc, inh = neuron.membrane, neuron.adaptation, neuron.current_exc, neuron.current_inh
+    threshold, delta_t = neuron.threshold, neuron.delta_t
+    if u >= threshold:
+        return neuron.time
+    upswing[0] = 0.0
+    if delta_t > 0.0:
+        exponent = (u - neuron.v_t) / delta_t
+        if exponent > LAST_EXPONENT:
+            return neuron.time
+        upswing[0] = delta_t * math.exp(exponent)
+    steepness = 1.0 / delta_t if delta_t > 0.0 else 0.0
+    step = neuron.longest_step
+    series[n, 0] = u
+    pull = u - neuron.w_leak
+    for k in range(ORDER):
+        part = 1.0 / (k + 1)
+        grow = neuron.rate_mem * (upswing[k] - u - w) + exc - inh
+        w = neuron.rate_w * (neuron.a * pull - w) * part
+        u = pull = grow * part
+        exc *= -neuron.rate_exc * part
+        inh *= -neuron.rate_inh * part
+        series[n, k + 1], slope[k] = u, grow
+        upswing[k + 1] = 0.0
+        if delta_t > 0.0:
+            total = 0.0
+            for j in range(k + 1):
+                total += slope[j] * upswing[k - j]
+            upswing[k + 1] = total * part * steepness
+        if k >= ORDER - 2:
+            size = max(abs(u), abs(w))
+            if size > 0.0:
+                step = min(step, (neuron.accuracy / size) ** part)
+
+    # The series without its negative terms is above u and can only rise, ever more steeply: Newton's iterates come
+    # down to where it meets the threshold.
+    s = step
+    if series[n, 1] > 0.0:
+        s = min(s, (threshold - series[n, 0]) / series[n, 1])
+    for _ in range(100):
+        bound, rise = max(series[n, ORDER], 0.0), 0.0
+        for k in range(ORDER - 1, -1, -1):
+            rise = rise * s + bound
+            bound = bound * s + (max(series[n, k], 0.0) if k > 0 else series[n, 0])
+        if bound <= threshold:
+            break
+        lower = s - (bound - threshold) / rise
+        if not lower < s:
+            break
+        s = lower
+    return max(neuron.time + s, neuron.time)
+
+
+@njit(cache=True, error_model="numpy", forceinline=True)
+def _look(s, n, neuron, series):
+    """Membrane and adaptation of neuron n, s us after its `time` and within its step. The series of w follows from
+    that of u."""
+    u, w = series[n, 0], neuron.adaptation
+    term, power, pull = w, 1.0, u - neuron.w_leak
+    for k in range(ORDER):
+        term = neuron.rate_w * (neuron.a * pull - term) * (1.0 / (k + 1))
+        pull = series[n, k + 1]
+        power *= s
+        u += pull * power
+        w += term * power
+    return u, w
+
+
+@njit(cache=True, error_model="numpy", forceinline=True)
+def _let_pass(now, n, neuron, series):
+    """Move the free neuron n to `now`, within its step."""
+    s = now - neuron.time
+    neuron.membrane, neuron.adaptation = _look(s, n, neuron, series)
+    if neuron.current_exc > 0.0:
+        neuron.current_exc *= math.exp(-neuron.rate_exc * s)
+    if neuron.current_inh > 0.0:
+        neuron.current_inh *= math.exp(-neuron.rate_inh * s)
+    neuron.time = now
+
+
+@njit(cache=True, error_model="numpy", forceinline=True)
+def _receive(jump, now, n, neuron, series):
+    """A synaptic event reaches neuron n: jump in LSB/us, negative if inhibitory."""
+    elapsed = now - neuron.time
+    if elapsed > 0.0:
+        _let_pass(now, n, neuron, series)
+    elif elapsed < 0.0:  # refractory: count what will be left when the membrane is let go
+        jump *= math.exp(elapsed * (neuron.rate_exc if jump > 0.0 else neuron.rate_inh))
+    if jump > 0.0:
+        neuron.current_exc += jump
+    else:
+        neuron.current_inh -= jump
+
+
+@njit(cache=True, error_model="numpy", forceinline=True)
+def _reset(neuron):
+    """The neuron spikes at its `time`: its state is put at the end of the refractory time, in which w goes on."""
+    rest = neuron.a * (neuron.reset - neuron.w_leak)
+    neuron.adaptation = rest + (neuron.adaptation + neuron.b - rest) * neuron.held_w
+    neuron.membrane = neuron.reset
+    neuron.current_exc *= neuron.held_exc
+    neuron.current_inh *= neuron.held_inh
+    neuron.time += neuron.refractory
+
+
+@njit(cache=True, error_model="numpy", forceinline=True)
+def _before(time, item, event):
+    """Does an item at this time come before the event: order by (time, item)."""
+    return time < event.time or (time == event.time and item < event.index)
+
+
+@njit(cache=True, error_model="numpy", forceinline=True)
+def _put(event, place, time, item, places):
+    """Write the item into the EVENT at this place."""
+    event.time = time
+    event.index = item
+    places[item] = place
+
+
+@njit(cache=True, error_model="numpy", forceinline=True)
+def _schedule(item, time, heap, places):
+    """Give the item this time and move it up or down to its new place in the heap."""
+    place = places[item]
+    while place > 0:
+        parent = (place - 1) >> 1
+        if not _before(time, item, heap[parent]):
+            break
+        _put(heap[place], place, heap[parent].time, heap[parent].index, places)
+        place = parent
+    while 2 * place + 1 < heap.size:
+        child = 2 * place + 1
+        if child + 1 < heap.size and _before(heap[child + 1].time, heap[child + 1].index, heap[child]):
+            child += 1
+        if _before(time, item, heap[child]):
+            break
+        _put(heap[place], place, heap[child].time, heap[child].index, places)
+        place = child
+    _put(heap[place], place, time, item, places)
+
+
+@njit(cache=True, error_model="numpy", forceinline=True)
+def _record(now, source, sources, outputs, spikes, progress):
+    """Add a spike to the record; it leaves the chip at once if there is an output for it."""
+    spike = spikes[progress.recorded]
+    progress.recorded += 1
+    host_output = sources[source].host_output
+    spike.time, spike.source, spike.stamp = now, source, math.inf
+    if host_output >= 0:
+        spike.stamp = now
+        outputs[host_output].passed += 1
+
+
+@njit(cache=True, error_model="numpy", forceinline=True)
+def _sample(until, neurons, series, sampled, times, membrane, progress):
+    """Membranes at the probe times before `until` that aren't done; in its refractory time a membrane is at reset."""
+    while progress.sampled < times.size and times[progress.sampled] < until:
+        column = progress.sampled
+        for row in range(sampled.size):
+            n = sampled[row]
+            s = times[column] - neurons[n].time
+            membrane[row, column] = _look(s, n, neurons[n], series)[0] if s > 0.0 else neurons[n].membrane
+        progress.sampled += 1
+
+
+@njit(cache=True, error_model="numpy")
+def start(network, state, rng):
+    """State at time 0: no currents, no adaptation, thresholds drawn, membranes at leak, or at reset where they
+    can't rest at leak: over the threshold, or over v_t if there is an upswing.
+
+    Parameters: `Network`, `State` from `new_state`, numpy Generator (used only if there is threshold noise).
+    """
+    neurons, series, slope, upswing = state.neurons, state.series, state.slope, state.upswing
+    heap, places = state.heap, state.places
+    for n in range(neurons.size):
+        neuron = neurons[n]
+        neuron.threshold = neuron.mean_threshold
+        if network.threshold_noise > 0.0:
+            neuron.threshold += network.threshold_noise * rng.standard_normal()
+        if neuron.threshold <= 0.0 or (neuron.delta_t > 0.0 and neuron.v_t <= 0.0):
+            neuron.membrane = neuron.reset
+        _schedule(n, _expand(n, neuron, series, slope, upswing), heap, places)
+
+
+@njit(cache=True, error_model="numpy")
+def advance_neuron(until, n, state):
+    """Move neuron n alone, without input, to `until` (us) or to its first crossing, whichever is first, and say whether
+    it has crossed; its `time` says when. For looking at one neuron; `advance` doesn't know of it."""
+    neurons, series, slope, upswing = state.neurons, state.series, state.slope, state.upswing
+    neuron = neurons[n]
+    while neuron.time <= until:
+        next_look = _expand(n, neuron, series, slope, upswing)
+        if next_look == neuron.time:
+            return True
+        if next_look > until:
+            _let_pass(until, n, neuron, series)
+            return False
+        _let_pass(next_look, n, neuron, series)
+    return False
+
+
+@njit(cache=True, error_model="numpy")
+def advance(until, network, inputs, sampling, state, rng):
+    """Handle all events before `until` (us). Can be called again for the next window, to the same bits.
+
+    Parameters: `Network`; input events as INPUT records, ascending in time; `Sampling`; `State` after `start`; numpy
+    Generator. Trial noise is drawn in the order of the events and only where its standard deviation isn't 0.
+    Returns DONE, or RECORD_FULL (call again with a state that is `enlarged`).
+    """
+    sources, routes, rows, synapses = network.sources, network.routes, network.rows, network.synapses
+    triggers, delays, delay_outputs = network.triggers, network.delays, network.delay_outputs
+    neurons, series, slope, upswing = state.neurons, state.series, state.slope, state.upswing
+    heap, places, outputs, spikes = state.heap, state.places, state.outputs, state.spikes
+    progress = state.progress[0]
+    sampled, sample_times, membrane = sampling.neurons, sampling.times, sampling.membrane
+    n_neurons = neurons.size
+    while True:
+        if progress.recorded == spikes.size:
+            return RECORD_FULL
+        input_time = arrival_time = internal_time = math.inf
+        if progress.played < inputs.size:
+            input_time = inputs[progress.played].time
+        while progress.delivered < progress.recorded and spikes[progress.delivered].source >= BACKGROUND:
+            progress.delivered += 1  # an input event that went to the host
+        if progress.delivered < progress.recorded:
+            arrival_time = spikes[progress.delivered].time + network.latency
+        if heap.size > 0:
+            internal_time = heap[0].time
+        now = min(input_time, min(arrival_time, internal_time))
+        if progress.sampled < sample_times.size:
+            _sample(min(now, until), neurons, series, sampled, sample_times, membrane, progress)
+        if now >= until:
+            return DONE
+
+        if now == input_time or now == arrival_time:  # an event comes to the crossbar
+            if now == input_time:
+                source = inputs[progress.played].source
+                progress.played += 1
+                if sources[source].host_output >= 0:
+                    _record(now, source, sources, outputs, spikes, progress)
+            else:
+                source = spikes[progress.delivered].source
+                progress.delivered += 1
+            for route in range(sources[source].route, sources[source + 1].route):
+                outputs[routes[route].output].passed += 1
+                first_synapse, last_synapse = rows[routes[route].row].synapse, rows[routes[route + 1].row].synapse
+                for synapse in range(first_synapse, last_synapse):
+                    n = synapses[synapse].neuron
+                    _receive(synapses[synapse].jump, now, n, neurons[n], series)
+                    _schedule(n, _expand(n, neurons[n], series, slope, upswing), heap, places)
+                for trigger in range(routes[route].trigger, routes[route + 1].trigger):
+                    element = triggers[trigger]
+                    if heap[places[n_neurons + element]].time < math.inf:
+                        progress.lost += 1
+                        continue
+                    delay = delays[element]
+                    if network.delay_jitter > 0.0:
+                        delay += network.delay_jitter * rng.standard_normal()
+                    _schedule(n_neurons + element, now + max(delay, 0.0), heap, places)
+            continue
+
+        item = heap[0].index
+        if item >= n_neurons:
+            _record(now, delay_outputs[item - n_neurons], sources, outputs, spikes, progress)
+            _schedule(item, math.inf, heap, places)
+            continue
+        neuron = neurons[item]
+        if now > neuron.time:  # no crossing yet
+            _let_pass(now, item, neuron, series)
+        else:
+            _record(now, neuron.circuit, sources, outputs, spikes, progress)
+            _reset(neuron)
+            if network.threshold_noise > 0.0:
+                neuron.threshold = neuron.mean_threshold + network.threshold_noise * rng.standard_normal()
+        _schedule(item, _expand(item, neuron, series, slope, upswing), heap, places)
