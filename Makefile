@@ -81,6 +81,10 @@ w66f3: install ## Hold the preset w66f3 against the measurements on the real chi
 speed: install ## Seconds per training epoch
 	$(BIN)/python -m benchmarks.speed
 
+.PHONY: chip-speed
+chip-speed: install ## Speed of the chip's engine on dense networks, one thread
+	NUMBA_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m benchmarks.chip_speed
+
 .PHONY: crossbar-speed
 crossbar-speed: install ## Times of products, writes and wire solutions of the crossbar, as ratios
 	OPENBLAS_NUM_THREADS=1 NUMBA_NUM_THREADS=1 $(BIN)/python -m benchmarks.crossbar_forward
