@@ -15,6 +15,8 @@ import msgspec
 import numpy as np
 
 from brainscales_emu import ChipConfig, ChipError, NoiseConfig, preset
+from brainscales_emu.calibration import Calibration
+from brainscales_emu.capmem import Codes
 from brainscales_emu.chip import Chip, Probe
 from brainscales_emu.constants import (
     CYCLES_PER_US,
@@ -32,11 +34,16 @@ from hil.targets.ideal import MEMBRANE_SAMPLES, sample_record
 
 
 class BrainscalesConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="brainscales", tag_field="kind"):
-    """Which chip: preset and serial number, changes of single values in `chip` and `noise`; the slot of a sample."""
+    """Which chip: preset and serial number, changes of single values in `chip` and `noise`; the slot of a sample.
+
+    calibration: file of a `brainscales_emu.calibration.Calibration` of this chip; the preset then has to be
+    "uncalibrated", because it is the codes that make the circuits alike.
+    """
 
     preset: Literal["ideal", "calibrated", "uncalibrated", "w66f3"]
     serial: Annotated[int, msgspec.Meta(ge=0)]
     slot_us: Annotated[float, msgspec.Meta(gt=0)] = 180.0
+    calibration: str | None = None
     chip: dict[str, float] = {}
     noise: dict[str, float] = {}
 
@@ -78,7 +85,7 @@ class BrainscalesTarget:
                 "otherwise no weight can make a neuron spike"
             )
         self._scale = swing / (threshold * chip_config.synaptic_gain * self.tau_us)
-        self._chip = Chip(chip_config, serial=config.serial, seed=seed)
+        self._chip = Chip(chip_config, serial=config.serial, seed=seed, codes=_codes(config))
         shortest_us, longest_us = register_to_us([MIN_DELAY_REGISTER, MAX_DELAY_REGISTER])
         self.capabilities = Capabilities(
             weight_max=MAX_WEIGHT / self._scale,
@@ -195,6 +202,20 @@ _DESCRIPTIONS = {
     "delay_gain": (("element",), "1", "gain of the delay element"),
     "delay_offset_us": (("element",), "us", "offset of the delay element"),
 }
+
+
+def _codes(config: BrainscalesConfig) -> Codes | None:
+    if config.calibration is None:
+        return None
+    if config.preset != "uncalibrated":
+        raise UserError(
+            f"target.calibration is given, but target.preset = {config.preset!r} has calibrated circuits already; "
+            "choose 'uncalibrated'"
+        )
+    try:
+        return Calibration.load(config.calibration).codes
+    except ChipError as error:
+        raise UserError(str(error)) from error
 
 
 def _chip_config(config: BrainscalesConfig, tau_ratio: int) -> ChipConfig:

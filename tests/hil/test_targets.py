@@ -1,10 +1,15 @@
 """Both targets behind one protocol: what is written, what comes back, and in which units."""
 
+import dataclasses
 import re
 
 import numpy as np
 import pytest
 
+from brainscales_emu import ChipConfig, preset
+from brainscales_emu.calibration import Calibration
+from brainscales_emu.capmem import PARAMETERS, median_codes
+from brainscales_emu.chip import Chip
 from hil.datasets import yin_yang
 from hil.errors import UserError
 from hil.protocols import Layer
@@ -142,7 +147,7 @@ def test_inputs_outside_their_slot_are_refused(network, inputs, time):
 
 def test_a_network_that_does_not_fit_is_refused_with_the_rule():
     target = chip()
-    with pytest.raises(UserError, match="rule 6: .* need 258 rows of the top half"):
+    with pytest.raises(UserError, match=r"rule 6: .* need 258 rows of the top half"):
         target.write([Layer(np.zeros((129, 30))), Layer(np.zeros((30, 3)))])
 
 
@@ -179,3 +184,28 @@ def test_what_the_chip_cannot_do_is_one_clear_error(layer, message):
 def test_bad_chip_settings_are_named(changes, message):
     with pytest.raises(UserError, match=re.escape(message)):
         chip(**changes)
+
+
+def test_a_calibration_decides_what_the_circuits_are(tmp_path):
+    codes = median_codes(ChipConfig())
+    codes = dataclasses.replace(codes, leak=codes.leak + 20)
+    nothing = dict.fromkeys(PARAMETERS, np.zeros(0))
+    found = Calibration(
+        codes=codes,
+        cadc_offset=np.zeros((2, 512), dtype=np.int64),
+        circuits=np.zeros(0, dtype=np.int64),
+        target=dict.fromkeys(PARAMETERS, 1.0),
+        residual=nothing,
+        success={name: values.astype(bool) for name, values in nothing.items()},
+    )
+    found.save(tmp_path / "chip5.h5")
+    plain = chip("uncalibrated", serial=5)
+    target = chip("uncalibrated", serial=5, calibration=str(tmp_path / "chip5.h5"))
+    expected = Chip(preset("uncalibrated"), serial=5, seed=1, codes=codes).fixed_pattern
+    patterns = [{quantity.name: quantity.values for quantity in one.fixed_pattern()} for one in (plain, target)]
+    np.testing.assert_array_equal(patterns[1]["leak_lsb"], expected.leak_lsb)
+    assert np.mean(patterns[1]["leak_lsb"]) > np.mean(patterns[0]["leak_lsb"]) + 4.0
+    with pytest.raises(UserError, match=r"target.preset = 'w66f3' has calibrated circuits already; choose 'uncalib"):
+        chip("w66f3", calibration=str(tmp_path / "chip5.h5"))
+    with pytest.raises(UserError, match=r"nowhere.h5 doesn't exist"):
+        chip("uncalibrated", calibration=str(tmp_path / "nowhere.h5"))

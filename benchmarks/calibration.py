@@ -1,0 +1,95 @@
+"""What calibration is good for: spread of a chip's circuits, and DelGrad in the loop, before and after it.
+
+A chip is calibrated by `brainscales_emu.calibration` to what the experiment wants, all 512 circuits, by measurement
+alone; then the experiment is trained on it three times: uncalibrated, with the codes that were found, and, for
+comparison, on the preset `calibrated` with the same serial number. Everything is emulated.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from brainscales_emu import ChipConfig, preset
+from brainscales_emu.calibration import Calibration, calibrate
+from brainscales_emu.capmem import median_codes
+from brainscales_emu.chip import Chip
+from brainscales_emu.instrument import Instrument
+
+EXPERIMENT = "chip_yin_yang_axonal"
+# Largest ratio of spreads in the vendor's tests (calix, 5 % trimmed on both sides).
+LIMITS = {
+    "leak_lsb": 0.30,
+    "reset_lsb": 0.20,
+    "threshold_lsb": 0.35,
+    "tau_mem_us": 0.45,
+    "tau_syn_exc_us": 0.20,
+    "tau_syn_inh_us": 0.20,
+}
+
+
+def trimmed_std(values: np.ndarray) -> float:
+    """Standard deviation without the lowest and the highest 5 %."""
+    low, high = np.quantile(values, [0.05, 0.95])
+    return float(values[(values >= low) & (values <= high)].std())
+
+
+def spreads(serial: int, found: Calibration, targets: ChipConfig) -> list[str]:
+    """Rows of the first table."""
+    raw = preset("uncalibrated")
+    before = Chip(raw, serial, seed=1, codes=median_codes(targets)).fixed_pattern
+    after = Chip(raw, serial, seed=1, codes=found.codes).fixed_pattern
+    rows = []
+    for name, limit in LIMITS.items():
+        first, second = (trimmed_std(getattr(pattern, name)[found.circuits]) for pattern in (before, after))
+        rows.append(f"| {name} | {first:.3f} | {second:.3f} | {second / first:.2f} | {limit:.2f} |")
+    return rows
+
+
+def accuracy(serial: int, seed: int, epochs: int, target: Sequence[str]) -> float:
+    """Test accuracy of the experiment on this chip."""
+    from hil.commands.delgrad import Run, load
+
+    run = Run(load(EXPERIMENT, [f"seed={seed}", f"epochs={epochs}", f"target.serial={serial}", *target]))
+    for _ in range(epochs):
+        run.train_epoch()
+    return float(run.results()[0]["test_accuracy"])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--serials", type=int, nargs="+", default=[1, 2, 3])
+    parser.add_argument("--epochs", type=int, default=100)
+    options = parser.parse_args()
+    targets = ChipConfig()  # those of the experiment
+    learnt: dict[str, list[float]] = {"uncalibrated": [], "calibrated by measurement": [], "preset calibrated": []}
+    with tempfile.TemporaryDirectory() as folder:
+        for serial in tqdm(options.serials, unit="chip", disable=None):
+            began = time.perf_counter()
+            found = calibrate(Instrument(preset("uncalibrated"), serial, seed=1), targets)
+            seconds = time.perf_counter() - began
+            path = Path(folder) / f"chip{serial}.h5"
+            found.save(path)
+            print(
+                f"\nchip {serial}: {seconds:.0f} s, {found.excluded.size} of {found.circuits.size} circuits excluded\n"
+            )
+            print("| | std before | after | ratio | limit |\n| --- | --- | --- | --- | --- |")
+            print("\n".join(spreads(serial, found, targets)))
+            raw = "target.preset=uncalibrated"
+            ways = ([raw], [raw, f"target.calibration={path}"], ["target.preset=calibrated"])
+            for row, way in zip(learnt.values(), ways, strict=True):
+                row.append(accuracy(serial, 1, options.epochs, way))
+    print(f"\n| {EXPERIMENT}, {options.epochs} epochs | " + " | ".join(f"chip {n}" for n in options.serials) + " |")
+    print("| --- " * (1 + len(options.serials)) + "|")
+    for name, row in learnt.items():
+        print(f"| {name} | " + " | ".join(f"{100 * value:.1f} %" for value in row) + " |")
+
+
+if __name__ == "__main__":
+    main()
