@@ -8,6 +8,7 @@ from __future__ import annotations
 import difflib
 from dataclasses import dataclass, field, fields
 
+from .adex import AdexConfig
 from .constants import (
     MAX_POTENTIAL_LSB,
     MAX_REFRACTORY_US,
@@ -207,6 +208,8 @@ class ChipConfig:
         Play input events at their exact times instead of on the FPGA's 8 ns cycle, which no real chip can.
     event_path : EventPathConfig or None
         Limits of the event path; None has none: no event waits or is dropped.
+    adex : AdexConfig or None
+        Adaptation and exponential upswing of the neurons; None: plain leaky integrate-and-fire in closed form.
     stp : StpConfig
         What the codes of the drivers' short-term plasticity are worth, if it is switched on (`Chip.write`).
     noise : NoiseConfig
@@ -224,6 +227,7 @@ class ChipConfig:
     event_latency_us: float = 0.08
     exact_input_times: bool = False
     event_path: EventPathConfig | None = None
+    adex: AdexConfig | None = None
     stp: StpConfig = field(default_factory=StpConfig)
     noise: NoiseConfig = field(default_factory=NoiseConfig)
     link: LinkConfig = field(default_factory=LinkConfig)
@@ -249,6 +253,12 @@ class ChipConfig:
         if not isinstance(self.exact_input_times, bool):
             raise ChipError(
                 f"chip.exact_input_times = {self.exact_input_times!r} is not true or false; give one of the two"
+            )
+        if not isinstance(self.adex, AdexConfig | None):
+            raise ChipError(f"chip.adex is a {type(self.adex).__name__}; give an AdexConfig, or None for none of it")
+        if self.adex is not None and self.event_path is not None and self.event_path.slot_ns > 0:
+            raise ChipError(
+                "chip.event_path has limits, which aren't modelled with chip.adex; leave one of the two out"
             )
         if not isinstance(self.event_path, EventPathConfig | None):
             raise ChipError(

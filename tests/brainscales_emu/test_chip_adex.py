@@ -1,6 +1,7 @@
 """Adaptation and upswing: the compiled and the readable neuron against scipy in physical units, quadrature, and the
 closed form of the leaky integrate-and-fire neuron."""
 
+import dataclasses
 import functools
 import heapq
 import math
@@ -12,13 +13,17 @@ from hypothesis import strategies as st
 from scipy import stats
 from scipy.integrate import quad, solve_ivp
 from scipy.optimize import brentq
+from test_engine import random_run
 
-from brainscales_emu import ChipError
+from brainscales_emu import ChipConfig, ChipError, EventPathConfig, place
 from brainscales_emu import kernels_adex as engine
 from brainscales_emu.adex import AdexConfig, AdexNeuron, draw_adex_pattern
+from brainscales_emu.chip import Chip, Probe
 from brainscales_emu.constants import EXTERNAL
 from brainscales_emu.mismatch import stream
 from brainscales_emu.neuron import LifNeuron, Membrane, first_crossing
+from brainscales_emu.placement import Population
+from brainscales_emu.stp import Plasticity
 
 # No adaptation, no upswing; potentials above leak.
 LIF = {
@@ -543,3 +548,42 @@ def test_values_that_are_refused(field, value, message):
     with pytest.raises(ChipError) as error:
         AdexConfig(**{field: value})
     assert str(error.value).startswith(message)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_a_chip_without_adaptation_and_upswing_is_the_lif_chip(seed):
+    """Whole networks with noise, delays and recurrence: the same spikes, losses and membranes from both engines."""
+    config, fabric, times, lines = random_run(seed)
+    recordings = []
+    for one in (config, dataclasses.replace(config, adex=AdexConfig(tolerance=1e-12))):
+        chip = Chip(one, serial=seed, seed=seed)
+        chip.write(fabric)
+        probe = Probe([group[0] for group in chip.members], np.linspace(0.0, 99.0, 101))
+        recordings.append(chip.run(times, lines, 100.0, trial=3, probe=probe))
+    lif, adex = recordings
+    assert lif.ticks.size and lif.lost_events == adex.lost_events
+    np.testing.assert_array_equal(adex.circuits, lif.circuits)
+    np.testing.assert_array_equal(adex.passed_events, lif.passed_events)
+    np.testing.assert_allclose(adex.analogue_times_us, lif.analogue_times_us, rtol=1e-12, atol=1e-12)
+    np.testing.assert_allclose(adex.membrane_lsb, lif.membrane_lsb, atol=1e-8)
+
+
+def test_an_adapting_chip_slows_down():
+    """A pacemaker whose adaptation grows with every spike has longer and longer intervals."""
+    fabric = place([Population("pacemaker", 1)], []).fabric
+    adapting = AdexConfig(b_lsb=8.0, tau_w_us=100.0)
+    intervals = []
+    for adex in (None, adapting):
+        chip = Chip(ChipConfig(leak_lsb=190.0, adex=adex), serial=1, seed=1)
+        chip.write(fabric)
+        intervals.append(np.diff(chip.run([], [], 200.0, trial=0).analogue_times_us))
+    np.testing.assert_allclose(intervals[0], intervals[0][0], rtol=1e-9)
+    assert np.all(np.diff(intervals[1])[:5] > 0.0) and intervals[1][5] > 1.1 * intervals[0][5]
+
+
+def test_what_is_not_modelled_with_adex_is_refused():
+    with pytest.raises(ChipError, match=r"chip.event_path has limits, which aren't modelled with chip.adex"):
+        ChipConfig(adex=AdexConfig(), event_path=EventPathConfig())
+    chip = Chip(ChipConfig(adex=AdexConfig()), serial=1, seed=1)
+    with pytest.raises(ChipError, match=r"Chip.write got a Plasticity, which isn't modelled with chip.adex"):
+        chip.write(place([Population("one", 1)], []).fabric, Plasticity.uniform(1, 0, 0))

@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 from random_fabrics import random_fabric
 
-from brainscales_emu import ChipConfig, ChipError
-from brainscales_emu import chip as chip_module
+from brainscales_emu import ChipConfig, ChipError, assembly
 from brainscales_emu.chip import Chip, Probe
 from brainscales_emu.config import StpConfig
 from brainscales_emu.constants import EXTERNAL
@@ -24,8 +23,8 @@ QUIET = {"event_latency_us": 0.0, "exact_input_times": True, "stp": LAW}
 @pytest.fixture(params=[False, True], ids=["one by one", "lockstep"])
 def keeping(request, monkeypatch):
     if request.param:
-        monkeypatch.setattr(chip_module, "LOCKSTEP_NEURONS", 1)
-        monkeypatch.setattr(chip_module, "LOCKSTEP_DENSITY", 0.0)
+        monkeypatch.setattr(assembly, "LOCKSTEP_NEURONS", 1)
+        monkeypatch.setattr(assembly, "LOCKSTEP_DENSITY", 0.0)
 
 
 @pytest.mark.parametrize("voltages", [0, 1])

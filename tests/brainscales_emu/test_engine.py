@@ -9,8 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from random_fabrics import random_fabric
 
-from brainscales_emu import ChipConfig, NoiseConfig, kernels, preset
-from brainscales_emu import chip as chip_module
+from brainscales_emu import ChipConfig, NoiseConfig, assembly, kernels, preset
 from brainscales_emu.chip import Chip, Probe, build_inputs
 from brainscales_emu.config import EventPathConfig
 from brainscales_emu.constants import EXTERNAL, N_CIRCUITS
@@ -42,8 +41,8 @@ def keeping(request, monkeypatch):
 
 
 def keep_in_lockstep(monkeypatch):
-    monkeypatch.setattr(chip_module, "LOCKSTEP_NEURONS", 1)
-    monkeypatch.setattr(chip_module, "LOCKSTEP_DENSITY", 0.0)
+    monkeypatch.setattr(assembly, "LOCKSTEP_NEURONS", 1)
+    monkeypatch.setattr(assembly, "LOCKSTEP_DENSITY", 0.0)
 
 
 def random_run(seed):
@@ -240,7 +239,7 @@ def test_probe_follows_the_closed_form_between_events():
 
 @pytest.mark.usefixtures("keeping")
 def test_pacemaker_period_and_a_record_that_grows(monkeypatch):
-    monkeypatch.setattr(chip_module, "_FIRST_CAPACITY", 100)
+    monkeypatch.setattr("brainscales_emu.chip._FIRST_CAPACITY", 100)
     config = ChipConfig(leak_lsb=250.0, reset_lsb=80.0, threshold_lsb=81.0, refractory_us=0.1)
     chip, neurons = delay_free_chip(1, np.zeros((1, 4), dtype=int), config)
     recording = chip.run([], [], 60.0, 0)

@@ -6,8 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from brainscales_emu import ChipConfig
-from brainscales_emu import chip as chip_module
+from brainscales_emu import ChipConfig, assembly
 from brainscales_emu.chip import Chip
 from brainscales_emu.constants import EXTERNAL
 from brainscales_emu.mismatch import draw_fixed_pattern, stream
@@ -62,7 +61,7 @@ def spikes_of_reference(case, config, fabric):
 
 def spikes_in_lockstep(case, config, fabric):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(chip_module, "LOCKSTEP_NEURONS", 1)
+        patch.setattr(assembly, "LOCKSTEP_NEURONS", 1)
         return spikes_of_chip(case, config, fabric)
 
 

@@ -1,0 +1,255 @@
+"""From the contents of a chip's memories to what the engine runs: neurons, synapses with gains, outputs, drivers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from . import kernels, kernels_adex
+from .adex import AdexPattern
+from .config import ChipConfig, EventPathConfig
+from .constants import FIRST_DELAY_OUTPUT, N_CIRCUITS, N_COLUMNS, N_DELAY_ELEMENTS, N_ROWS
+from .delay import register_to_us
+from .fabric import Fabric, Routes
+from .labels import FIRST_L2_OUTPUT, N_DRIVERS, N_OUTPUTS
+from .mismatch import FixedPattern
+from .stp import MAX_CODE, ZERO_OFFSET, Plasticity
+
+FloatArray = NDArray[np.float64]
+IntArray = NDArray[np.int64]
+
+# Neurons go in lockstep if there are at least so many, and a synapse row reaches this part of them on average.
+LOCKSTEP_NEURONS = 64
+LOCKSTEP_DENSITY = 0.25
+
+_RATES = ("rate_mem", "rate_exc", "rate_inh")
+
+
+def merged_circuits(fabric: Fabric) -> list[IntArray]:
+    """Circuits of each neuron that is switched on, the master first; neurons in the order of their masters."""
+    circuits = np.flatnonzero(fabric.neuron_enabled)
+    masters = fabric.master[circuits]
+    if np.array_equal(masters, circuits):
+        return list(circuits[:, None])
+    order = np.lexsort((circuits, circuits != masters, masters))
+    begin = np.flatnonzero(np.diff(masters[order], prepend=-1))
+    return np.split(circuits[order], begin[1:])
+
+
+def leak_potentials(pattern: FixedPattern, members: Sequence[IntArray]) -> FloatArray:
+    """Leak potential in LSB of each group of merged circuits: the mean weighted with the leak conductances."""
+    leak, rate = pattern.leak_lsb, 1.0 / pattern.tau_mem_us
+    return np.array(
+        [leak[group[0]] if len(group) == 1 else np.average(leak[group], weights=rate[group]) for group in members]
+    )
+
+
+def build_neurons(config: ChipConfig, pattern: FixedPattern, members: Sequence[IntArray]) -> NDArray[np.void]:
+    """Neurons at rest, as NEURON records in the units of the engine.
+
+    Each neuron is a group of merged circuits, the master first. Modelled: their capacitances and leak conductances
+    add up, so that the leak rate is the mean and the leak potential the mean weighted with the conductances; rates of
+    the synaptic inputs are the means; threshold, reset and refractory time are the master's.
+    """
+    masters = np.array([group[0] for group in members], dtype=np.int64)
+    rates = [1.0 / tau for tau in (pattern.tau_mem_us, pattern.tau_syn_exc_us, pattern.tau_syn_inh_us)]
+    if any(len(group) > 1 for group in members):
+        rate_mem, rate_exc, rate_inh = (np.array([rate[group].mean() for group in members]) for rate in rates)
+    else:
+        rate_mem, rate_exc, rate_inh = (rate[masters] for rate in rates)
+    leak = leak_potentials(pattern, members)
+    # The kernel is largest at s = log(rate_exc / rate_mem) / (rate_exc - rate_mem), where its slope
+    # exp(-rate_exc s) - rate_mem K(s) is 0; log1p(x) / x in a form that holds at x = 0.
+    x = rate_exc / rate_mem - 1.0
+    near = np.abs(x) < 1e-6
+    s = np.where(near, 1.0 - x / 2.0, np.log1p(x) / np.where(near, 1.0, x)) / rate_mem
+    neurons = kernels.records(masters.size, kernels.NEURON)
+    neurons["circuit"] = masters
+    neurons["rate_mem"], neurons["rate_exc"], neurons["rate_inh"] = rate_mem, rate_exc, rate_inh
+    neurons["reset"] = pattern.reset_lsb[masters] - leak
+    neurons["mean_threshold"] = pattern.threshold_lsb[masters] - leak
+    neurons["peak_exc"] = np.exp(-rate_exc * s) / rate_mem * (1.0 + 1e-9)  # never too low by a rounding error
+    neurons["held_exc"] = np.exp(-rate_exc * config.refractory_us)
+    neurons["held_inh"] = np.exp(-rate_inh * config.refractory_us)
+    neurons["refractory"] = config.refractory_us
+    return neurons
+
+
+def build_network(
+    config: ChipConfig,
+    pattern: FixedPattern,
+    routes: Routes,
+    members: Sequence[IntArray],
+    delay_register: IntArray,
+    plasticity: Plasticity | None = None,
+    lockstep: bool | None = None,
+) -> kernels.Network:
+    """The chip with its digital memory, in the units of the engine.
+
+    Parameters
+    ----------
+    config : ChipConfig
+    pattern : FixedPattern
+    routes : Routes
+        Where the events of every source go.
+    members : sequence of (n,) int64
+        Circuits of each neuron that is switched on, the master first.
+    delay_register : (n,) int64
+        Of each delay element, 0 where there is none.
+    plasticity : Plasticity or None
+        Short-term plasticity of the synapse drivers, if it is on.
+    lockstep : bool or None
+        How the engine keeps the neurons; None for what is quicker.
+
+    Returns
+    -------
+    kernels.Network
+    """
+    neuron_of = np.full(N_CIRCUITS, -1)
+    for neuron, group in enumerate(members):
+        neuron_of[group] = neuron
+    merged = np.array([len(group) for group in members], dtype=np.float64)
+
+    source_of = np.repeat(np.arange(routes.begin.size - 1), np.diff(routes.begin))
+    route_of = np.repeat(np.arange(routes.output.size), np.diff(routes.synapse_begin))
+    element = np.where((routes.half == 1) & (routes.column % 2 == 0), routes.column // 2, -1)
+    trigger_route, triggers = _triggers(routes, source_of, route_of, element)
+
+    circuit = routes.half * N_COLUMNS + routes.column
+    used = np.flatnonzero(neuron_of[circuit] >= 0)
+    half, row, column, sign = (values[used] for values in (routes.half, routes.row, routes.column, routes.sign))
+    route, circuit = route_of[used], circuit[used]
+    group = (route * N_ROWS + row) * 2 + (sign < 0)
+    if np.any(np.diff(group) < 0):  # rows of both modes
+        order = np.argsort(group, kind="stable")
+        used, half, row, column, sign = used[order], half[order], row[order], column[order], sign[order]
+        route, circuit, group = route[order], circuit[order], group[order]
+    gain = np.where(sign > 0, pattern.gain_exc[circuit], pattern.gain_inh[circuit])
+    gain *= config.synaptic_gain * pattern.driver_gain[half, row] * pattern.synapse_gain[half, row, column]
+    neuron = neuron_of[circuit]
+    synapses = kernels.records(used.size, kernels.SYNAPSE)
+    synapses["neuron"] = neuron
+    synapses["jump"] = sign * gain * routes.weight[used] / merged[neuron]
+
+    first = np.flatnonzero(np.diff(group, prepend=-1))  # synapse of each row
+    rows = kernels.records(first.size + 1, kernels.ROW)
+    rows["driver"][:-1] = half[first] * (N_ROWS // 2) + row[first] // 2
+    rows["sign"][:-1] = sign[first]
+    rows["synapse"] = [*first, used.size]
+
+    onto_host = routes.output >= FIRST_L2_OUTPUT
+    sources = kernels.records(routes.begin.size, kernels.SOURCE)
+    sources["host_output"] = -1
+    sources["host_output"][source_of[onto_host]] = routes.output[onto_host]
+    kept = np.flatnonzero(~onto_host)
+    sources["route"] = np.searchsorted(source_of[kept], np.arange(sources.size))
+    ways = kernels.records(kept.size + 1, kernels.ROUTE)
+    ways["output"][:-1] = routes.output[kept]
+    ends = np.append(kept, routes.output.size)
+    ways["row"] = np.searchsorted(route[first], ends)
+    ways["trigger"] = np.searchsorted(trigger_route, ends)
+
+    if lockstep is None:
+        reached = max(LOCKSTEP_DENSITY * first.size * len(members), 1)
+        lockstep = len(members) >= LOCKSTEP_NEURONS and used.size >= reached
+    dense = np.zeros((first.size, len(members)) if lockstep else (0, 0))
+    if lockstep:
+        of_row = np.repeat(np.arange(first.size), np.diff(rows["synapse"]))
+        np.add.at(dense, (of_row, neuron), np.abs(synapses["jump"]))
+    neurons = build_neurons(config, pattern, members)
+    elements = np.flatnonzero(delay_register)
+    delays = register_to_us(delay_register[elements]) * pattern.delay_gain[elements]
+    return kernels.Network(
+        neurons=neurons,
+        sources=sources,
+        routes=ways,
+        rows=rows,
+        synapses=synapses,
+        dense=dense,
+        triggers=np.searchsorted(elements, triggers),
+        delays=delays + pattern.delay_offset_us[elements],
+        delay_outputs=FIRST_DELAY_OUTPUT + 2 * elements,
+        outputs=build_outputs(config.event_path),
+        drivers=build_drivers(config, plasticity),
+        latency=float(config.event_latency_us),
+        threshold_noise=float(config.noise.threshold_noise_std_lsb),
+        delay_jitter=float(config.noise.delay_jitter_us),
+        limited=limits(config) is not None,
+        plastic=plasticity is not None,
+        lockstep=lockstep,
+        uniform=lockstep and all(np.all(neurons[name] == neurons[name][0]) for name in _RATES),
+    )
+
+
+def _triggers(routes: Routes, source_of: IntArray, route_of: IntArray, element: IntArray) -> tuple[IntArray, IntArray]:
+    """Route and number of each delay element that is triggered, by route.
+
+    Modelled: of the routes that lead a source to the element, the one of the lowest crossbar output triggers it.
+    """
+    wanted = np.repeat(np.arange(routes.delay_begin.size - 1), np.diff(routes.delay_begin)) * N_DELAY_ELEMENTS
+    wanted += routes.delay_element
+    at = np.flatnonzero(element >= 0)
+    key, first = np.unique(source_of[route_of[at]] * N_DELAY_ELEMENTS + element[at], return_index=True)
+    route = route_of[at][first[np.searchsorted(key, wanted)]]
+    order = np.argsort(route, kind="stable")
+    return route[order], routes.delay_element[order]
+
+
+def build_adex_network(
+    config: ChipConfig, pattern: FixedPattern, adex: AdexPattern, members: Sequence[IntArray], network: kernels.Network
+) -> kernels_adex.Network:
+    """The same network with neurons that have adaptation and upswing, those of each neuron's master."""
+    assert config.adex is not None
+    lif = network.neurons
+    leak = leak_potentials(pattern, members)
+    masters = lif["circuit"]
+    neurons = kernels_adex.build_neurons(
+        masters,
+        tau_mem_us=1.0 / lif["rate_mem"],
+        tau_syn_exc_us=1.0 / lif["rate_exc"],
+        tau_syn_inh_us=1.0 / lif["rate_inh"],
+        reset_lsb=lif["reset"],
+        threshold_lsb=lif["mean_threshold"],
+        refractory_us=lif["refractory"],
+        a=adex.a[masters],
+        w_leak_lsb=adex.w_leak_lsb[masters] - leak,
+        b_lsb=adex.b_lsb[masters],
+        tau_w_us=adex.tau_w_us[masters],
+        delta_t_lsb=adex.delta_t_lsb[masters],
+        v_t_lsb=adex.v_t_lsb[masters] - leak,
+        tolerance=config.adex.tolerance,
+    )
+    rest = {name: getattr(network, name) for name in kernels_adex.Network._fields if name != "neurons"}
+    return kernels_adex.Network(neurons=neurons, **rest)
+
+
+def limits(config: ChipConfig) -> EventPathConfig | None:
+    """The limits of the event path, None if there are none."""
+    return config.event_path if config.event_path is not None and config.event_path.slot_ns > 0 else None
+
+
+def build_outputs(path: EventPathConfig | None) -> NDArray[np.void]:
+    """Idle crossbar outputs, as OUTPUT records."""
+    outputs = kernels.records(N_OUTPUTS, kernels.OUTPUT)
+    if path is not None:
+        onto_host = np.arange(N_OUTPUTS) >= FIRST_L2_OUTPUT
+        outputs["slot_ns"] = np.where(onto_host, path.l2_slot_ns, path.slot_ns)
+        outputs["depth"] = np.where(onto_host, path.l2_fifo_depth, path.fifo_depth)
+    return outputs
+
+
+def build_drivers(config: ChipConfig, plasticity: Plasticity | None) -> NDArray[np.void]:
+    """Rested synapse drivers, as DRIVER records, those of the top half first."""
+    drivers = kernels.records(2 * N_DRIVERS, kernels.DRIVER)
+    drivers["rest"] = drivers["target"] = drivers["efficacy"] = 1.0
+    if plasticity is not None:
+        on, voltages = plasticity.enabled.ravel(), plasticity.voltages.ravel()
+        rest, target = np.array(config.stp.rest)[voltages], np.array(config.stp.target)[voltages]
+        drivers["rest"] = drivers["efficacy"] = np.where(on, rest, 1.0)
+        drivers["target"] = np.where(on, target, 1.0)
+        drivers["rate"] = (1 + plasticity.recovery.ravel()) / config.stp.slowest_recovery_us
+        drivers["utilisation"] = plasticity.utilisation.ravel() / MAX_CODE
+        drivers["offset"] = np.where(on, config.stp.offset_step * (plasticity.offset.ravel() - ZERO_OFFSET), 0.0)
+    return drivers
