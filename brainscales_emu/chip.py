@@ -509,10 +509,9 @@ class PackLink:
         # Counted from the cycle of the first free place on, in which some places are taken already.
         first, taken = divmod(self._free, self._per_cycle)
         wanted = np.concatenate([np.zeros(taken, dtype=np.int64), cycles - first])
-        if not wanted.size:
-            return cycles
         sent = np.empty_like(wanted)
         kernels.pack(wanted, self._per_cycle, self._depth, sent)
-        last = sent.max()
-        self._free = int((first + last) * self._per_cycle + np.sum(sent == last))
+        last = sent.max(initial=-1)
+        if last >= 0:  # not all are lost
+            self._free = int((first + last) * self._per_cycle + np.sum(sent == last))
         return np.where(sent < 0, sent, first + sent)[taken:]

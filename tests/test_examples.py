@@ -51,6 +51,14 @@ def test_matrix_properties(tmp_path):
     assert picture.stat().st_size > 10_000
 
 
+def test_two_chips(tmp_path):
+    picture = tmp_path / "two_chips.png"
+    output = run("two_chips.py", picture)
+    assert "chips 2, spikes from chip to chip 336" in output  # 12 neurons, 4 volleys, 7 crossings
+    assert float(re.search(r"1.22 us later, but for (\S+) us", output)[1]) < 1e-9
+    assert picture.stat().st_size > 10_000
+
+
 @pytest.mark.compiled
 def test_train_in_the_loop():
     home, moved = (float(share) for share in re.findall(r"([0-9.]+)%", run("train_in_the_loop.py", 8)))

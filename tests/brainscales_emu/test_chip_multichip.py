@@ -2,17 +2,17 @@
 
 import dataclasses
 import math
+from itertools import pairwise
 
 import numpy as np
 import pytest
 import simpy
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from random_fabrics import random_fabric
 from test_chip_event_path import crowded_run
 
-from brainscales_emu import ChipConfig, ChipError, LinkConfig, NoiseConfig, PlacementError, kernels, multichip
-from brainscales_emu import chip as chip_module
+from brainscales_emu import ChipConfig, ChipError, LinkConfig, NoiseConfig, PlacementError, assembly, kernels, multichip
 from brainscales_emu.chip import Chip, PackLink, Probe
 from brainscales_emu.config import EventPathConfig
 from brainscales_emu.constants import EXTERNAL, FIRST_DELAY_OUTPUT
@@ -120,10 +120,7 @@ def test_layers_on_chips_of_their_own_are_shifted_by_the_latency(latency_us):
     rng = np.random.default_rng(4)
     on_chip_us = 0.08
     layers = [External("input", 5), *(Population(f"layer {k}", 8) for k in range(4))]
-    projections = [
-        Projection(pre, post, rng.integers(10, 60, (pre.size, post.size)))
-        for pre, post in zip(layers, layers[1:], strict=False)
-    ]
+    projections = [Projection(pre, post, rng.integers(10, 60, (pre.size, post.size))) for pre, post in pairwise(layers)]
     config = dataclasses.replace(EXACT, event_latency_us=on_chip_us)
     times, indices = rng.uniform(0.0, 30.0, 25), rng.integers(0, 5, 25)
 
@@ -131,16 +128,15 @@ def test_layers_on_chips_of_their_own_are_shifted_by_the_latency(latency_us):
         parts = split(layers, projections, assignment)
         setup = Setup(make_chips(config, len(parts.placements)), AggregatorConfig(latency_us=latency_us))
         setup.write([placement.fabric for placement in parts.placements], parts.connections)
-        recording = setup.run(*parts.events({"input": (times, indices)}), 80.0, 0)
+        recording = setup.run(*parts.events({"input": (times, indices)}), 200.0, 0)
         return [parts.spikes(recording, f"layer {k}")[1:] for k in range(4)]
 
     together = spikes({f"layer {k}": 0 for k in range(4)})
     apart = spikes({f"layer {k}": k for k in range(4)})
     for k in range(4):
-        assert together[k][0].size > 8
-        np.testing.assert_array_equal(apart[k][0], together[k][0])
-        shift = k * (latency_us - on_chip_us)
-        np.testing.assert_allclose(apart[k][1], together[k][1] + shift, rtol=0, atol=1e-9)
+        assert 8 < together[k][0].size == apart[k][0].size
+        who, when = together[k]
+        equal_trains(apart[k], (who, when + k * (latency_us - on_chip_us)), rtol=0, atol=1e-9)
 
 
 # --- any chips and connections, against an event-driven reference
@@ -200,7 +196,7 @@ def simulate_setup(wired, seeds, inputs, connections, latency_us, duration_us):
 def random_setup(seed):
     rng = np.random.default_rng(seed)
     config = dataclasses.replace(EXACT, event_latency_us=rng.choice([0.0, 0.08, 2.0]), noise=NOISY)
-    n = int(rng.integers(2, 5))
+    n = int(rng.integers(2, 4))
     fabrics = [random_fabric(rng, n_elements=3, n_rows=40, merged=True) for _ in range(n)]
     speakers = []
     for k, fabric in enumerate(fabrics):
@@ -210,17 +206,17 @@ def random_setup(seed):
                 speakers.append((k, circuit))
     wires = [(*speaker, int(rng.integers(n)), int(rng.integers(5))) for speaker in speakers for _ in range(2)]
     connections = np.unique(np.array(wires), axis=0)
-    inputs = [(np.sort(rng.uniform(0.0, 50.0, 25)), rng.integers(0, 5, 25)) for _ in range(n)]
+    inputs = [(np.sort(rng.uniform(0.0, 30.0, 12)), rng.integers(0, 5, 12)) for _ in range(n)]
     return config, fabrics, connections, inputs, float(rng.choice([0.3, 1.3, 7.0]))
 
 
 def run_setup(config, fabrics, connections, inputs, latency_us):
     setup = Setup(make_chips(config, len(fabrics)), AggregatorConfig(latency_us=latency_us))
     setup.write(fabrics, connections)
-    return setup.run([times for times, _ in inputs], [lines for _, lines in inputs], 80.0, 0)
+    return setup.run([times for times, _ in inputs], [lines for _, lines in inputs], 40.0, 0)
 
 
-@settings(deadline=None, max_examples=15)
+@settings(deadline=None, max_examples=10)
 @given(seed=st.integers(0, 10**6))
 def test_random_setups_equal_the_reference(seed):
     config, fabrics, connections, inputs, latency_us = random_setup(seed)
@@ -228,7 +224,7 @@ def test_random_setups_equal_the_reference(seed):
     wired = [WiredChip(config, draw_fixed_pattern(config, 1 + k), fabric) for k, fabric in enumerate(fabrics)]
     events = [list(zip(times.tolist(), (EXTERNAL + lines).tolist(), strict=True)) for times, lines in inputs]
     seeds = [10 + k for k in range(len(fabrics))]
-    expected, lost = simulate_setup(wired, seeds, events, connections, latency_us, 80.0)
+    expected, lost = simulate_setup(wired, seeds, events, connections, latency_us, 40.0)
     assert sum(chip.lost_events for chip in recording.chips) == lost
     speakers = {tuple(pair) for pair in connections[:, :2].tolist()}
     for k, source in speakers:
@@ -240,22 +236,23 @@ def test_random_setups_equal_the_reference(seed):
 
 def test_random_setups_are_worth_the_comparison():
     forwarded = [run_setup(*random_setup(seed)).forwarded_events.sum() for seed in range(15)]
-    assert np.median(forwarded) > 50
+    assert np.median(forwarded) > 20
 
 
 # --- what must not change a bit
 
 
 def as_bytes(recording):
+    arrays = ("ticks", "circuits", "analogue_times_us", "passed_events", "dropped_events")
     return [
-        (chip.ticks.tobytes(), chip.circuits.tobytes(), chip.analogue_times_us.tobytes(), chip.link_drops)
-        + (chip.dropped_events.tobytes(), chip.lost_events)
-        for chip in recording.chips
-    ] + [recording.dropped_up.sum(), recording.dropped_down.sum(), recording.forwarded_events.sum()]
+        *(getattr(chip, name).tobytes() for chip in recording.chips for name in arrays),
+        *((chip.link_drops, chip.lost_events) for chip in recording.chips),
+        *(events.sum() for events in (recording.dropped_up, recording.dropped_down, recording.forwarded_events)),
+    ]
 
 
 CROWDED = dataclasses.replace(
-    EXACT, noise=NOISY, event_path=EventPathConfig(slot_ns=50.0, fifo_depth=2, l2_slot_ns=100.0, l2_fifo_depth=2)
+    EXACT, noise=NOISY, event_path=EventPathConfig(slot_ns=400.0, fifo_depth=0, l2_slot_ns=400.0, l2_fifo_depth=0)
 )
 NARROW = AggregatorConfig(slot_ns=300.0, fifo_depth=1)
 
@@ -275,7 +272,7 @@ def test_windows_chip_order_and_repetition_do_not_change_a_bit(config, aggregato
         assert as_bytes(run_split(network, assignment, config, aggregator, order)[2]) == expected
     ticks = {0: Ppu(0.77, lambda *_: None), 2: Ppu(3.1, lambda *_: None)}
     assert as_bytes(run_split(network, assignment, config, aggregator, ppus=ticks)[2]) == expected
-    for window_ns in (1298, 333, 50):
+    for window_ns in (1298, 170):
         monkeypatch.setattr(multichip, "look_ahead_ns", lambda _, window_ns=window_ns: window_ns)
         assert as_bytes(run_split(network, assignment, config, aggregator)[2]) == expected
 
@@ -307,33 +304,34 @@ def test_a_session_in_windows_is_a_run(seed, ends):
     whole.write(fabric)
     expected = whole.run(times, lines, 60.0, 0)
     chip.write(fabric)
-    # Half of the events arrive only when their time has nearly come.
-    early = np.arange(times.size) % 2 == 0
-    ends = sorted({*ends, 30.0})
+    # The first events are known from the start, the others only when their window begins.
+    ends = sorted({*ends, 15.0})
     cycles = np.floor(times * 125 + 1e-6) / 125
+    early = cycles < 15.0
     session = chip.begin(times[early], lines[early], 60.0, 0)
     left = []
-    for begin, end in zip([0.0, *ends], [*ends, math.inf], strict=True):
+    for begin, end in pairwise([0.0, *ends, math.inf]):
         coming = ~early & (cycles >= begin) & (cycles < end)
         session.receive(cycles[coming], lines[coming])
         left.append(session.advance(end))
-        assert np.all(left[-1][0] >= 0.0)
+        assert np.all(left[-1][0] >= begin)
     recording = session.finish(whole.timeline)
-    # At equal times the host's events come before those that were received; such events don't compare.
-    if np.unique(cycles).size == cycles.size or config.event_path.fpga_to_chip == 0:
-        np.testing.assert_array_equal(recording.analogue_times_us, expected.analogue_times_us)
-    if np.all(early):
-        assert recording.link_drops == expected.link_drops
-    assert sum(sources.size for _, sources in left) == recording.ticks.size
+    for name in ("ticks", "circuits", "analogue_times_us", "passed_events", "dropped_events"):
+        np.testing.assert_array_equal(getattr(recording, name), getattr(expected, name))
+    assert (recording.link_drops, recording.lost_events) == (expected.link_drops, expected.lost_events)
+    leaving = np.concatenate([when for when, _ in left])
+    assert np.all(np.diff(leaving) >= 0.0)
+    assert leaving.size == recording.ticks.size
 
 
-@settings(deadline=None, max_examples=30)
+@settings(deadline=None, max_examples=300)
 @given(
     cycles=st.lists(st.integers(0, 30), max_size=60),
     cuts=st.lists(st.integers(0, 60), max_size=4),
     per_cycle=st.integers(1, 3),
     depth=st.integers(0, 5),
 )
+@example(cycles=[0, 0, 5, 5, 5, 6], cuts=[3, 5], per_cycle=1, depth=0)  # a piece of which all is lost
 def test_a_link_packed_in_pieces_is_packed_the_same(cycles, cuts, per_cycle, depth):
     cycles = np.sort(np.array(cycles, dtype=np.int64))
     expected = np.empty_like(cycles)
@@ -344,6 +342,8 @@ def test_a_link_packed_in_pieces_is_packed_the_same(cycles, cuts, per_cycle, dep
 
 
 # --- node links
+
+ONE_SPIKE = dataclasses.replace(EXACT, refractory_us=100.0, synaptic_gain=1.0)
 
 
 def simpy_link(times, slot, depth):
@@ -403,7 +403,7 @@ def burst_setup(aggregator, n=10, n_listeners=1):
     """All neurons of chip 0 spike at once; the other chips send back what they get."""
     inputs, neurons = External("input", 8), Population("neurons", n)
     placement = place([inputs, neurons], [Projection(inputs, neurons, np.full((8, n), 63))])
-    setup = Setup(make_chips(EXACT, 1 + n_listeners), aggregator)
+    setup = Setup(make_chips(ONE_SPIKE, 1 + n_listeners), aggregator)
     circuits = placement.neurons["neurons"][:, 0]
     connections = [(0, circuit, k, line) for k in range(1, n_listeners + 1) for line, circuit in enumerate(circuits)]
     setup.write([placement.fabric, *[loop_back(n)] * n_listeners], np.array(connections))
@@ -438,21 +438,19 @@ def test_a_burst_waits_at_the_node_link_and_the_rest_is_lost():
 
 
 def test_links_down_are_shared_by_all_senders():
-    # Three chips send 2 spikes each at one time to the fourth.
-    inputs, neurons = External("input", 8), Population("neurons", 2)
-    placement = place([inputs, neurons], [Projection(inputs, neurons, np.full((8, 2), 63))])
-    setup = Setup(make_chips(EXACT, 4), AggregatorConfig(slot_ns=200.0, fifo_depth=3))
-    circuits = placement.neurons["neurons"][:, 0]
-    connections = [(k, circuits[i], 3, 2 * k + i) for k in range(3) for i in range(2)]
+    # Three chips send a spike to two lines each of the fourth, at one time: one goes, two wait, three are lost.
+    inputs, neuron = External("input", 8), Population("neuron", 1)
+    placement = place([inputs, neuron], [Projection(inputs, neuron, np.full((8, 1), 63))])
+    setup = Setup(make_chips(ONE_SPIKE, 4), AggregatorConfig(slot_ns=200.0, fifo_depth=2))
+    (circuit,) = placement.neurons["neuron"][:, 0]
+    connections = [(k, circuit, 3, line) for k, lines in enumerate([(5, 0), (1, 3), (4, 2)]) for line in lines]
     setup.write([placement.fabric] * 3 + [loop_back(6)], np.array(connections))
     recording = setup.run([np.zeros(8)] * 3 + [[]], [np.arange(8)] * 3 + [[]], 20.0, 0)
-    spike = recording.chips[0].analogue_times_us[0]
-    # At spike + latency the first spikes of all come: one goes, two wait. A slot later one goes, and the second
-    # spikes come: two places are free, the third is lost.
-    assert recording.dropped_down.tolist() == [0, 0, 0, 1]
+    (spike,) = recording.chips[0].analogue_times_us
+    assert recording.dropped_down.tolist() == [0, 0, 0, 3]
     assert recording.dropped_up.sum() == 0
-    found = recording.chips[3].analogue_times_us
-    np.testing.assert_allclose(found, spike + LATENCY_US + 0.2 * np.arange(5))
+    np.testing.assert_allclose(recording.chips[3].analogue_times_us, spike + LATENCY_US + 0.2 * np.arange(3))
+    np.testing.assert_array_equal(recording.chips[3].circuits, EXTERNAL + np.arange(3))  # the lowest line goes first
 
 
 # --- phases and accounts
@@ -506,11 +504,11 @@ def one_neuron_setup(config=EXACT, n_inputs=1, weight=20, n=1):
 @pytest.mark.parametrize("lockstep", [False, True])
 def test_a_rewritten_weight_holds_from_the_update_on(lockstep, monkeypatch):
     # Lockstep is decided when the network is written, even if an update removes or adds most synapses.
-    monkeypatch.setattr(chip_module, "LOCKSTEP_NEURONS", 1)
-    monkeypatch.setattr(chip_module, "LOCKSTEP_DENSITY", 0.0 if lockstep else 2.0)
+    monkeypatch.setattr(assembly, "LOCKSTEP_NEURONS", 1)
+    monkeypatch.setattr(assembly, "LOCKSTEP_DENSITY", 0.0 if lockstep else 2.0)
     config = dataclasses.replace(EXACT, threshold_lsb=250.0)
     setup, placement = one_neuron_setup(config, weight=20, n=2)
-    monkeypatch.setattr(chip_module, "LOCKSTEP_DENSITY", 2.0 if lockstep else 0.0)
+    monkeypatch.setattr(assembly, "LOCKSTEP_DENSITY", 2.0 if lockstep else 0.0)
     weights = iter([50, 0])
     seen = []
 
@@ -594,8 +592,7 @@ def test_inputs_go_to_all_chips_that_listen_and_delays_stand_at_the_target():
     assert [sorted(placement.lines) for placement in parts.placements] == [["input"], ["input", "left from chip 0"]]
     assert parts.placements[0].fabric.delay_register.sum() == 0
     assert sorted(parts.placements[1].fabric.delay_register[parts.placements[1].fabric.delay_register > 0]) == registers
-    config = dataclasses.replace(EXACT, synaptic_gain=1.0)
-    setup = Setup(make_chips(config, 2))
+    setup = Setup(make_chips(ONE_SPIKE, 2))
     setup.write([placement.fabric for placement in parts.placements], parts.connections)
     recording = setup.run(*parts.events({"input": (np.zeros(3), np.arange(3))}), 40.0, 0)
     _, who, spikes = parts.spikes(recording, "left")
@@ -719,7 +716,7 @@ def test_errors(call, message):
 
 def test_a_ppu_that_writes_nonsense_is_told():
     setup, _ = one_neuron_setup()
-    with pytest.raises(PlacementError, match=r"fabric.weight\[0, 0, 0\] = 64 is outside 0..63"):
+    with pytest.raises(PlacementError, match=r"fabric.weight\[.*\] = 84 is outside 0..63"):
         setup.run([[]], [[]], 2.0, 0, ppus={0: Ppu(1.0, lambda *state: state[3] + 64)})
 
 
@@ -735,10 +732,9 @@ def test_relayed_spikes_come_after_their_delay():
     np.testing.assert_array_equal(times, np.sort(np.concatenate([first.ticks, first.ticks + 100])) / 125)
     np.testing.assert_array_equal(times[lines == 1], (first.ticks + 100) / 125)
     # The FPGA plays them in just these cycles.
-    session = chip.begin(times, lines, 100.0, 1)
-    played = session._sent["time"] * 125
-    np.testing.assert_allclose(played, np.round(played), atol=1e-9)
-    np.testing.assert_array_equal(np.round(played), np.sort(np.concatenate([first.ticks, first.ticks + 100])))
+    echo = Chip(ChipConfig(), 1, 1)
+    echo.write(loop_back(2))
+    np.testing.assert_array_equal(echo.run(times, lines, 100.0, 1).ticks, np.round(times * 125))
     assert relay(first, {})[0].size == 0
 
 
