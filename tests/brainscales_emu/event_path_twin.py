@@ -89,7 +89,7 @@ class Twin:
         self.env.process(self.fpga(list(zip(cycles, sources, strict=True))))
         for master in self.chip.neurons:
             self.predict(master)
-        self.env.run(until=duration_us)
+        self.env.run(until=math.nextafter(duration_us, math.inf))  # an event at the very end still counts
         self.over = True  # what waits at the outputs still leaves, but nothing comes of it on the chip
         self.env.run()
 
