@@ -10,8 +10,10 @@ A sweep takes the place of the experiments:
     endurance           median lifetime of the devices in programming cycles
     stuck               share of devices that never worked
 
-Runs are spread over processes with one thread each. Accuracies are means over the seeds and, in brackets, the standard
-deviation and the range; writes per device (level changes per weight for ideal weights) are those of all seeds.
+Runs are spread over processes with one thread each. After an interruption the same call goes on where it stopped: the
+results of finished runs are in its JSON file, which is to be deleted to start anew. Accuracies are means over the seeds
+and, in brackets, the standard deviation and the range; writes per device (level changes per weight for ideal weights)
+are those of all seeds.
 """
 
 from __future__ import annotations
@@ -21,7 +23,7 @@ import json
 import os
 import tempfile
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from multiprocessing import get_context
 from pathlib import Path
 from typing import NamedTuple
@@ -164,7 +166,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="option of every run")
     parser.add_argument("--processes", type=int, help="default: one for each core")
-    parser.add_argument("--out", type=Path, help="JSON file of all results (default runs/metaplasticity[-SWEEP].json)")
+    parser.add_argument("--out", type=Path, help="JSON file (default runs/metaplasticity[-SWEEP].json)")
     options = parser.parse_args(arguments)
     for variable in THREAD_VARIABLES:  # for the processes that are started below
         os.environ[variable] = "1"
@@ -174,14 +176,26 @@ def main(arguments: Sequence[str] | None = None) -> None:
         jobs += sweep(options.sweep, seed) if options.sweep else listed
     common = "".join(f" --set {option}" for option in options.set)
     jobs = [job._replace(experiment=job.experiment + common) for job in jobs]
-    with ProcessPoolExecutor(options.processes, mp_context=get_context("spawn")) as pool:
-        parts = tqdm(pool.map(train, jobs), total=len(jobs), unit="run", disable=None)
-        results = [result for part in parts for result in part]
     suffix = f"-{options.sweep}" if options.sweep else ""
     out = options.out or Path("runs") / f"metaplasticity{suffix}.json"
     out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_text(json.dumps(results, indent=1))
-    print(table(results))
+    done = {job: results for job, results in _finished(out) if job in jobs}
+    waiting = [job for job in jobs if job not in done]
+    with ProcessPoolExecutor(options.processes, mp_context=get_context("spawn")) as pool:
+        running = {pool.submit(train, job): job for job in waiting}
+        for future in tqdm(as_completed(running), total=len(waiting), unit="run", disable=None):
+            done[running[future]] = future.result()
+            part = out.with_name(f"{out.name}.part")
+            part.write_text(json.dumps([[job, done[job]] for job in jobs if job in done], indent=1))
+            part.replace(out)
+    print(table([result for job in jobs for result in done[job]]))
+
+
+def _finished(out: Path) -> list[tuple[Job, list[dict]]]:
+    """Runs that an earlier call with this file has finished, with their results."""
+    if not out.exists():
+        return []
+    return [(Job(*job), results) for job, results in json.loads(out.read_text())]
 
 
 if __name__ == "__main__":
