@@ -90,6 +90,15 @@ crossbar-speed: install ## Times of products, writes and wire solutions of the c
 	OPENBLAS_NUM_THREADS=1 NUMBA_NUM_THREADS=1 $(BIN)/python -m benchmarks.crossbar_forward
 	$(BIN)/python -m benchmarks.ir_drop
 
+.PHONY: calibration
+calibration: install ## Calibrate chips by measurement, and train on them before and after (15 minutes)
+	$(BIN)/python -m benchmarks.calibration
+
+.PHONY: neurobench
+neurobench: install ## NeuroBench tasks that need no download: chaotic function prediction and QUBO (minutes; FULL=1 for all series)
+	OPENBLAS_NUM_THREADS=1 $(BIN)/python -m benchmarks.tasks.chaotic $(if $(FULL),--all)
+	OPENBLAS_NUM_THREADS=1 $(BIN)/python -m benchmarks.tasks.qubo
+
 ##@ Housekeeping
 .PHONY: clean
 clean: ## Remove the environment and all caches (runs/ stays)

@@ -4,6 +4,9 @@ import os
 
 import pytest
 
+# Before numpy is loaded: with more threads than idle cores, small decompositions stall for minutes.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
 
 def pytest_collection_modifyitems(items):
     """Whole training runs take hours without the compiler; the kernels themselves are tested there all the same."""
