@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from . import kernels, kernels_adex
 from .adex import AdexPattern
+from .beyond import delay_routes
 from .config import ChipConfig, EventPathConfig
 from .constants import FIRST_DELAY_OUTPUT, N_CIRCUITS, N_COLUMNS, N_DELAY_ELEMENTS, N_ROWS
 from .delay import register_to_us
@@ -85,6 +86,7 @@ def build_network(
     delay_register: IntArray,
     plasticity: Plasticity | None = None,
     lockstep: bool | None = None,
+    synapse_delay_us: FloatArray | None = None,
 ) -> kernels.Network:
     """The chip with its digital memory, in the units of the engine.
 
@@ -102,6 +104,8 @@ def build_network(
         Short-term plasticity of the synapse drivers, if it is on.
     lockstep : bool or None
         How the engine keeps the neurons; None for what is quicker.
+    synapse_delay_us : (2, 256, 256) float64 or None
+        Delays in the synapses, see `beyond`; None is none.
 
     Returns
     -------
@@ -116,6 +120,12 @@ def build_network(
     route_of = np.repeat(np.arange(routes.output.size), np.diff(routes.synapse_begin))
     element = np.where((routes.half == 1) & (routes.column % 2 == 0), routes.column // 2, -1)
     trigger_route, triggers = _triggers(routes, source_of, route_of, element)
+
+    routes, parent, queue_of_late, delays_us = delay_routes(routes, synapse_delay_us)
+    most_late = int(np.bincount(source_of[parent]).max(initial=0))
+    if parent.size:
+        source_of = np.repeat(np.arange(routes.begin.size - 1), np.diff(routes.begin))
+        route_of = np.repeat(np.arange(routes.output.size), np.diff(routes.synapse_begin))
 
     circuit = routes.half * N_COLUMNS + routes.column
     used = np.flatnonzero(neuron_of[circuit] >= 0)
@@ -150,6 +160,11 @@ def build_network(
     ends = np.append(kept, routes.output.size)
     ways["row"] = np.searchsorted(route[first], ends)
     ways["trigger"] = np.searchsorted(trigger_route, ends)
+    ways["late"] = np.searchsorted(parent, ends)
+    late = kernels.records(parent.size, kernels.LATE)
+    late["queue"], late["route"] = queue_of_late, kept.size - parent.size + np.arange(parent.size)
+    queues = kernels.records(delays_us.size, kernels.QUEUE)
+    queues["delay"], queues["first"], queues["last"] = delays_us, -1, -1
 
     if lockstep is None:
         reached = max(LOCKSTEP_DENSITY * first.size * len(members), 1)
@@ -172,6 +187,9 @@ def build_network(
         delays=delays + pattern.delay_offset_us[elements],
         delay_outputs=FIRST_DELAY_OUTPUT + 2 * elements,
         outputs=build_outputs(config.event_path),
+        late=late,
+        queues=queues,
+        most_late=most_late,
         drivers=build_drivers(config, plasticity),
         latency=float(config.event_latency_us),
         threshold_noise=float(config.noise.threshold_noise_std_lsb),

@@ -12,6 +12,7 @@ from . import capmem, kernels, kernels_adex
 from .adex import draw_adex_pattern
 from .assembly import build_adex_network, build_network, leak_potentials, limits, merged_circuits
 from .background import background_events
+from .beyond import check_delays
 from .capmem import Codes
 from .config import ChipConfig
 from .constants import (
@@ -156,7 +157,9 @@ class Chip:
         self._pending_words = 0
         self._analogue_written = False
 
-    def write(self, fabric: Fabric, plasticity: Plasticity | None = None) -> None:
+    def write(
+        self, fabric: Fabric, plasticity: Plasticity | None = None, synapse_delay_us: ArrayLike | None = None
+    ) -> None:
         """Put a network into the digital memory; it is sent with the next run.
 
         Parameters
@@ -165,6 +168,14 @@ class Chip:
             E.g. ``place(...).fabric``.
         plasticity : Plasticity or None
             Short-term plasticity of the synapse drivers; None leaves it off.
+        synapse_delay_us : (2, 256, 256) array_like of float or None
+            A delay in each synapse [half, row, column], which no real chip has, see `beyond`; None is none. It can't
+            be combined with plasticity or chip.adex.
+
+        Raises
+        ------
+        ChipError
+            An argument is wrong, or two that can't be combined were given.
         """
         if not isinstance(fabric, Fabric):
             raise ChipError(f"Chip.write got {type(fabric).__name__}, not a Fabric; pass placement.fabric")
@@ -173,7 +184,13 @@ class Chip:
             raise ChipError(
                 "Chip.write got a Plasticity, which isn't modelled with chip.adex; leave one of the two out"
             )
-        self.plasticity = plasticity
+        delays_us = None if synapse_delay_us is None else check_delays(synapse_delay_us)
+        if delays_us is not None and (self._adex is not None or plasticity is not None):
+            other = "chip.adex" if self._adex is not None else "a Plasticity"
+            raise ChipError(
+                f"Chip.write got synapse_delay_us, which isn't modelled with {other}; leave one of the two out"
+            )
+        self.plasticity, self.synapse_delay_us = plasticity, delays_us
         self.network = self.assemble()
         # Modelled: a row's synapses, then one word each for the row's and the delay element's settings.
         row_words = -(-N_COLUMNS * SYNAPSE_BITS // self.config.link.word_bits) + 1
@@ -188,7 +205,14 @@ class Chip:
         if self._adex is not None:
             lockstep = False
         network = build_network(
-            self.config, pattern, find_routes(fabric), self.members, fabric.delay_register, self.plasticity, lockstep
+            self.config,
+            pattern,
+            find_routes(fabric),
+            self.members,
+            fabric.delay_register,
+            self.plasticity,
+            lockstep,
+            self.synapse_delay_us,
         )
         if self._adex is None:
             return network
@@ -400,12 +424,16 @@ class Session:
         Raises
         ------
         ChipError
-            The weights are out of range.
+            The weights are out of range, or the synapses have delays.
         """
         chip = self._chip
+        if chip.synapse_delay_us is not None:
+            raise ChipError("Session.rewrite can't change weights while events wait in synapses; drop synapse_delay_us")
         assert chip.fabric is not None  # a session has something to run
         chip.fabric = replace(chip.fabric, weight=np.asarray(weight))
-        chip.network = self._network = chip.assemble(isinstance(self._network, kernels.Network) and self._network.lockstep)
+        chip.network = self._network = chip.assemble(
+            isinstance(self._network, kernels.Network) and self._network.lockstep
+        )
 
     def finish(self, timeline: tuple[Phase, ...]) -> Recording:
         """What the run returned; book it on the chip's account, with these phases."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from .beyond import MAX_DELAY_US
 from .errors import ChipError, check_number
 from .mismatch import stream
 
@@ -14,9 +15,6 @@ FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 BoolArray = NDArray[np.bool_]
 Shape = tuple[int, int]  # n_pre, n_post
-
-# A second of chip time: more is a mistake in the unit.
-MAX_DELAY_US = 1e6
 
 
 @dataclass(frozen=True)

@@ -7,13 +7,16 @@ constant). Neurons are numbered 0..N-1 in the order of the logical neurons that 
 
 Three queues feed the engine, and at equal times the first one goes first: the sorted input events; spikes on their
 way to the crossbar's outputs, which stay sorted because all take equally long; and a binary heap with one place per
-neuron, one per delay element (when it fires), and one per crossbar output (when the first of the events that wait
-for it may pass), ordered by time, then by number.
+neuron, one per delay element (when it fires), one per crossbar output (when the first of the events that wait for it
+may pass), and one per queue of late events, ordered by time, then by number.
 
 An event takes the routes of its source: each leads through one crossbar output to synapse rows and delay elements.
 Where the event path has limits, an output lets one event pass per slot of its clock. An event that finds its slot
 free passes at once, otherwise it waits in the output's FIFO for the next slot that is, or is dropped and counted if
 as many as fit wait already. Slots are counted in integers, so that no drop depends on how a time is rounded.
+
+Synapses with delays of their own (see `beyond`) are driven late: an event that passes an output starts the late routes
+behind it, each of which waits in a queue. All events of a queue have the same delay, so that they stay sorted.
 
 Neurons are kept in one of two ways, which spike at the same times but for rounding:
 
@@ -71,8 +74,18 @@ NEURON = np.dtype(
 # entry after the last source holds the ends, and so do those after the last route and row.
 SOURCE = np.dtype((np.record, [("route", np.int64), ("host_output", np.int64)]))
 
-# A way through one crossbar output of the synapse arrays: its first row and its first trigger.
-ROUTE = np.dtype((np.record, [("output", np.int64), ("row", np.int64), ("trigger", np.int64)]))
+# A way through one crossbar output of the synapse arrays: its first row, its first trigger, and the first late route
+# that it starts.
+ROUTE = np.dtype((np.record, [(name, np.int64) for name in ("output", "row", "trigger", "late")]))
+
+# A late route: its queue and its number among the routes.
+LATE = np.dtype((np.record, [("queue", np.int64), ("route", np.int64)]))
+
+# A queue of late routes: their delay in us, places of the first and the last one that wait, -1 if none does.
+QUEUE = np.dtype((np.record, [("delay", np.float64), ("first", np.int64), ("last", np.int64)]))
+
+# A place in a queue: when which route is driven, and the next place, -1 if it is the last. Free places form a list too.
+DELAYED = np.dtype((np.record, [("time", np.float64), ("route", np.int64), ("next", np.int64)]))
 
 # Synapses of one synapse row that answer a route: synapse driver, +1 or -1, first synapse.
 ROW = np.dtype((np.record, [("driver", np.int64), ("sign", np.int64), ("synapse", np.int64)]))
@@ -112,16 +125,18 @@ INPUT = np.dtype((np.record, [("time", np.float64), ("source", np.int64)]))
 SPIKE = np.dtype((np.record, [("time", np.float64), ("source", np.int64), ("stamp", np.float64)]))
 
 # A place in the heap. Item n is neuron n, item N + k delay element k and, if the event path has limits, item
-# N + D + o crossbar output o. All items are always there; time is inf where nothing is due, so that a delay element
-# is busy if its time is finite.
+# N + D + o crossbar output o; the queues come last. All items are always there; time is inf where nothing is due, so
+# that a delay element is busy if its time is finite.
 EVENT = np.dtype((np.record, [("time", np.float64), ("index", np.int64)]))
 
 # How far a run has come: inputs played, spikes delivered to the crossbar, probe times done, spikes in the record,
-# events lost at busy delay elements; time at which the states in lockstep hold.
+# events lost at busy delay elements; first free place for late events, -1 if there is none, and number of those that
+# are taken; time at which the states in lockstep hold.
 PROGRESS = np.dtype(
     (
         np.record,
-        [(name, np.int64) for name in ("played", "delivered", "sampled", "recorded", "lost")] + [("time", np.float64)],
+        [(name, np.int64) for name in ("played", "delivered", "sampled", "recorded", "lost", "free", "taken")]
+        + [("time", np.float64)],
     )
 )
 
@@ -133,7 +148,10 @@ RATE_MEM, RATE_EXC, RATE_INH = range(11, 14)
 ENSEMBLE_ROWS = 14
 
 # What `advance` returns.
-DONE, RECORD_FULL = 0, 1
+DONE, RECORD_FULL, QUEUES_FULL = 0, 1, 2
+
+
+_FIRST_PLACES = 1024  # for late events
 
 
 class Network(NamedTuple):
@@ -149,6 +167,9 @@ class Network(NamedTuple):
     delays: NDArray[np.float64]  # (D,) us
     delay_outputs: NDArray[np.int64]  # (D,) source number of each element's output
     outputs: NDArray[np.void]  # (12,) OUTPUT, idle
+    late: NDArray[np.void]  # LATE
+    queues: NDArray[np.void]  # QUEUE, empty
+    most_late: int  # late routes that one event starts at most
     drivers: NDArray[np.void]  # (256,) DRIVER, rested
     latency: float  # us, from a spike to the crossbar's outputs to the synapses
     threshold_noise: float  # LSB, standard deviation
@@ -172,10 +193,12 @@ class State(NamedTuple):
 
     neurons: NDArray[np.void]  # (N,) NEURON
     ensemble: NDArray[np.float64]  # (ENSEMBLE_ROWS, N), or (ENSEMBLE_ROWS, 0) if each neuron is on its own
-    heap: NDArray[np.void]  # (N + D + 12,) EVENT, (N + D,) without limits
+    heap: NDArray[np.void]  # (N + D + 12 + queues,) EVENT, (N + D + queues,) without limits
     places: NDArray[np.int64]  # where each item is in the heap
     outputs: NDArray[np.void]  # (12,) OUTPUT
     waiting: NDArray[np.void]  # (12, depth + 1) WAITING, a ring per output
+    queues: NDArray[np.void]  # QUEUE
+    delayed: NDArray[np.void]  # DELAYED, places for the events of all queues
     drivers: NDArray[np.void]  # (256,) DRIVER
     spikes: NDArray[np.void]  # record, SPIKE, in order of time
     progress: NDArray[np.void]  # (1,) PROGRESS
@@ -189,7 +212,7 @@ def records(shape: int | tuple[int, ...], dtype: np.dtype) -> NDArray[np.void]:
 def new_state(network: Network, capacity: int) -> State:
     """State for `start`; `capacity` is the number of spikes that can be recorded."""
     outputs = network.outputs.size if network.limited else 0
-    heap = records(network.neurons.size + network.delays.size + outputs, EVENT)
+    heap = records(network.neurons.size + network.delays.size + outputs + network.queues.size, EVENT)
     heap["time"], heap["index"] = np.inf, np.arange(heap.size)
     ensemble = np.zeros((ENSEMBLE_ROWS, network.neurons.size if network.lockstep else 0))
     if network.lockstep:
@@ -197,6 +220,8 @@ def new_state(network: Network, capacity: int) -> State:
             ensemble[row] = network.neurons[name]
     # One more than may wait: the one whose slot has come may not have been popped yet.
     depth = int(network.outputs["depth"].max()) + 1 if network.limited else 0
+    delayed = records(max(_FIRST_PLACES, network.most_late) if network.queues.size else 0, DELAYED)
+    delayed["next"] = [*range(1, delayed.size), -1][: delayed.size]
     return State(
         neurons=network.neurons.copy(),
         ensemble=ensemble,
@@ -204,6 +229,8 @@ def new_state(network: Network, capacity: int) -> State:
         places=np.arange(heap.size),
         outputs=network.outputs.copy(),
         waiting=records((network.outputs.size, depth), WAITING),
+        queues=network.queues.copy(),
+        delayed=delayed,
         drivers=network.drivers.copy(),
         spikes=records(capacity, SPIKE),
         progress=records(1, PROGRESS),
@@ -211,10 +238,17 @@ def new_state(network: Network, capacity: int) -> State:
 
 
 def enlarged(state: State) -> State:
-    """The same state with twice the room for recorded spikes."""
-    spikes = records(2 * state.spikes.size, SPIKE)
-    spikes[: state.spikes.size] = state.spikes
-    return state._replace(spikes=spikes)
+    """The same state with twice the room for recorded spikes if that is used up, else for late events."""
+    progress, n = state.progress[0], state.delayed.size
+    if progress["recorded"] == state.spikes.size:
+        spikes = records(2 * state.spikes.size, SPIKE)
+        spikes[: state.spikes.size] = state.spikes
+        return state._replace(spikes=spikes)
+    delayed = records(2 * n, DELAYED)
+    delayed[:n] = state.delayed
+    delayed["next"][n:] = [*range(n + 1, 2 * n), progress["free"]]
+    progress["free"] = n
+    return state._replace(delayed=delayed)
 
 
 @njit(cache=True, error_model="numpy", forceinline=True)
@@ -696,17 +730,19 @@ def advance(until, network, inputs, sampling, state, rng):
 
     Parameters: `Network`; input events as INPUT records, ascending in time; `Sampling`; `State` after `start`; numpy
     Generator. Trial noise is drawn in the order of the events and only where its standard deviation isn't 0.
-    Returns DONE, or RECORD_FULL (call again with a state that is `enlarged`).
+    Returns DONE, or RECORD_FULL or QUEUES_FULL (call again with a state that is `enlarged`).
     """
     sources, routes, rows, synapses = network.sources, network.routes, network.rows, network.synapses
-    triggers, delays, dense = network.triggers, network.delays, network.dense
+    triggers, delays, dense, late = network.triggers, network.delays, network.dense, network.late
     limited, plastic, lockstep = network.limited, network.plastic, network.lockstep
     neurons, heap, places, spikes = state.neurons, state.heap, state.places, state.spikes
     outputs, waiting, drivers, ensemble = state.outputs, state.waiting, state.drivers, state.ensemble
+    queues, delayed = state.queues, state.delayed
     progress = state.progress[0]
     sampled, sample_times, membrane = sampling.neurons, sampling.times, sampling.membrane
     n_neurons = neurons.size
     n_items = n_neurons + delays.size
+    first_queue = heap.size - queues.size
     fastest = slowest = 0.0
     if lockstep:
         fastest = max(ensemble[RATE_MEM].max(), max(ensemble[RATE_EXC].max(), ensemble[RATE_INH].max()))
@@ -714,6 +750,8 @@ def advance(until, network, inputs, sampling, state, rng):
     while True:
         if progress.recorded == spikes.size:
             return RECORD_FULL
+        if progress.taken + network.most_late > delayed.size:
+            return QUEUES_FULL
         input_time = arrival_time = internal_time = math.inf
         item = -1
         if progress.played < inputs.size:
@@ -759,6 +797,18 @@ def advance(until, network, inputs, sampling, state, rng):
                 source = spikes[progress.delivered].source
                 progress.delivered += 1
             first_route, last_route = sources[source].route, sources[source + 1].route
+        elif item >= first_queue:  # the delay of a late route is over
+            queue = queues[item - first_queue]
+            place = delayed[queue.first]
+            first_route, last_route = place.route, place.route + 1
+            following = place.next
+            place.next = progress.free
+            progress.free = queue.first
+            progress.taken -= 1
+            queue.first = following
+            if following < 0:
+                queue.last = -1
+            _schedule(item, delayed[following].time if following >= 0 else math.inf, heap, places)
         elif item >= n_items:  # an event has waited until its slot
             output = outputs[item - n_items]
             ring = waiting[item - n_items]
@@ -843,6 +893,19 @@ def advance(until, network, inputs, sampling, state, rng):
                 if network.delay_jitter > 0.0:
                     delay += network.delay_jitter * rng.standard_normal()
                 _schedule(n_neurons + element, now + max(delay, 0.0), heap, places)
+            for n in range(routes[route].late, routes[route + 1].late):
+                queue = queues[late[n].queue]
+                free = progress.free
+                place = delayed[free]
+                progress.free = place.next
+                progress.taken += 1
+                place.time, place.route, place.next = now + queue.delay, late[n].route, -1
+                if queue.last < 0:
+                    queue.first = free
+                    _schedule(first_queue + late[n].queue, place.time, heap, places)
+                else:
+                    delayed[queue.last].next = free
+                queue.last = free
 
 
 @njit(cache=True, error_model="numpy")

@@ -25,12 +25,11 @@ from typing import Literal, TypeVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from . import kernels
 from .adc import CHANNELS, OFFSET_RANGE, Cadc, CadcConfig, Madc, MadcConfig
 from .cells import Cell, Neuron, SpikeSourceArray, SpikeSourcePoisson, SpikeSourcePoissonOnChip
-from .chip import Chip, Probe, Recording
+from .chip import Chip, EngineNetwork, Probe, Recording
 from .connectors import AllToAll, Connector, FixedProbability, OneToOne, connect, signed_weights, spread_delays
-from .constants import CYCLES_PER_US, DELAY_STEP_US, N_CIRCUITS
+from .constants import CYCLES_PER_US, DELAY_STEP_US, N_CIRCUITS, N_COLUMNS, N_ROWS
 from .delay import register_to_us, us_to_register
 from .errors import ChipError, check_number
 from .mismatch import stream
@@ -168,7 +167,7 @@ class Network:
         self._records_spikes: set[_Population] = set()
         self._watches: dict[_Population, _Watch] = {}
         self._placement: Placement | None = None
-        self._written: kernels.Network | None = None
+        self._written: EngineNetwork | None = None
         self._result: Result | None = None
         self._runs = 0
         self._spikes: dict[_Population, list[FloatArray]] = {}
@@ -429,7 +428,12 @@ class Network:
         return place(list(placed.values()), projections, self._excluded)
 
     def _write(self) -> None:
-        self.chip.write(self.placement.fabric)
+        delay_us = None
+        if self.delays == "beyond":
+            delay_us = np.zeros((2, N_ROWS, N_COLUMNS))
+            for projection, sites in zip(self.projections, self.placement.sites, strict=True):
+                delay_us.reshape(-1)[sites.cell] = projection.delay_us[sites.pre, sites.post]
+        self.chip.write(self.placement.fabric, synapse_delay_us=delay_us)
         self._written = self.chip.network
 
     def _beyond(self) -> tuple[str, ...]:

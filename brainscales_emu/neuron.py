@@ -12,10 +12,11 @@ Everything here is plain Python, slow and obvious; `kernels` holds the compiled 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .config import ChipConfig
 from .constants import BACKGROUND, FIRST_DELAY_OUTPUT, N_COLUMNS
@@ -177,11 +178,14 @@ class Route:
         Driver as (half, number), steps of the currents in LSB/us.
     elements : list of int
         Delay elements that are triggered.
+    late : list of (float, Route)
+        The synapses with a delay of their own (see `beyond`), by this delay in us.
     """
 
     output: int
     synapses: list[tuple[tuple[int, int], int, float, float]]
     elements: list[int]
+    late: list[tuple[float, Route]] = field(default_factory=list)
 
 
 class WiredChip:
@@ -193,11 +197,18 @@ class WiredChip:
     pattern : FixedPattern
     fabric : Fabric
     plasticity : Plasticity or None
+    synapse_delay_us : (2, 256, 256) float64 or None
     """
 
     def __init__(
-        self, config: ChipConfig, pattern: FixedPattern, fabric: Fabric, plasticity: Plasticity | None = None
+        self,
+        config: ChipConfig,
+        pattern: FixedPattern,
+        fabric: Fabric,
+        plasticity: Plasticity | None = None,
+        synapse_delay_us: NDArray[np.float64] | None = None,
     ) -> None:
+        self.synapse_delay_us = synapse_delay_us
         self.config, self.pattern, self.fabric = config, pattern, fabric
         self.members: dict[int, list[int]] = {}  # circuits of each neuron, by its master
         for circuit in np.flatnonzero(fabric.neuron_enabled).tolist():
@@ -243,10 +254,20 @@ class WiredChip:
         triggered = [element for element in sorted(weight) if weight[element] >= DELAY_TRIGGER_WEIGHT]
         routes = []
         for output, synapses in sorted(delivered.items()):
-            steps = [self._step(synapse) for synapse in synapses]
-            reached = [step for step in steps if step[1] in self.neurons]
-            routes.append(Route(output, reached, [e for e in triggered if carrier[e] == output]))
+            by_delay: dict[float, list] = {0.0: []}
+            for synapse in synapses:
+                step = self._step(synapse)
+                if step[1] in self.neurons:
+                    by_delay.setdefault(self._delay(synapse), []).append(step)
+            at_once = by_delay.pop(0.0)
+            late = [(delay_us, Route(output, steps, [])) for delay_us, steps in by_delay.items()]
+            routes.append(Route(output, at_once, [e for e in triggered if carrier[e] == output], late))
         return routes
+
+    def _delay(self, synapse: Synapse) -> float:
+        if self.synapse_delay_us is None:
+            return 0.0
+        return float(self.synapse_delay_us[synapse.half, synapse.row, synapse.column])
 
     def _step(self, synapse: Synapse) -> tuple[tuple[int, int], int, float, float]:
         circuit = synapse.half * N_COLUMNS + synapse.column
@@ -311,6 +332,7 @@ def simulate_reference(
         neuron.set_threshold(chip.mean_threshold[master] + draw(noise.threshold_noise_std_lsb))
     next_spike = {master: neuron.next_spike_us() for master, neuron in chip.neurons.items()}
     arrivals = list(zip(times_us, sources, strict=True))  # at the crossbar's outputs to the synapses
+    late: list[tuple[float, Route]] = []  # events that wait in synapses
     waiting: dict[int, float] = {}  # busy delay elements and when they fire
     spikes: list[tuple[float, int]] = []
     lost = 0
@@ -320,7 +342,8 @@ def simulate_reference(
         spike_us = next_spike.get(spiking, math.inf)
         fire_us = waiting.get(firing, math.inf)
         arrival_us = arrivals[0][0] if arrivals else math.inf
-        now = min(spike_us, fire_us, arrival_us)
+        late_us = late[0][0] if late else math.inf
+        now = min(spike_us, fire_us, arrival_us, late_us)
         if now > duration_us:
             return spikes, lost
 
@@ -331,11 +354,18 @@ def simulate_reference(
             for route in chip.routes(source):
                 for master in chip.deliver(route, now):
                     next_spike[master] = chip.neurons[master].next_spike_us()
+                late += [(now + delay_us, behind) for delay_us, behind in route.late]
+                late.sort(key=lambda event: event[0])
                 for element in route.elements:
                     if element in waiting:
                         lost += 1
                     else:
                         waiting[element] = now + max(chip.delay_us[element] + draw(noise.delay_jitter_us), 0.0)
+            continue
+
+        if now == late_us:
+            for master in chip.deliver(late.pop(0)[1], now):
+                next_spike[master] = chip.neurons[master].next_spike_us()
             continue
 
         if now == fire_us:
