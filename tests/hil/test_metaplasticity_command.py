@@ -208,7 +208,7 @@ def test_devices_and_pulses_add_up(runs):
         # Years at a run a day, from the most worn device.
         wear = trace["run/results/highest_wear"].item()
         assert trace["run/results/years_to_wear_out"].item() == pytest.approx(1 / (365.25 * wear))
-        assert trace["run/results/device_bits"].item() == pytest.approx(devices * np.log2(9))
+        assert trace["run/results/device_bits"].item() == pytest.approx(devices * 3)  # eight levels
     assert runs[CROSSBAR].stat().st_size < 10e6
 
 
@@ -476,11 +476,25 @@ def test_the_table_of_seeds(tmp_path, capsys):
     words = [word for option in BENCHMARK for word in ("--set", option)]
     out = tmp_path / "all.json"
     benchmark.main([IDEAL, "--seeds", "2", *words, "--out", str(out)])
-    results = json.loads(out.read_text())
+    results = [result for _, part in json.loads(out.read_text()) for result in part]
     assert [result["seed"] for result in results] == [1, 2]
     values = [100 * result["test_accuracy"]["mnist"] for result in results]
     row = capsys.readouterr().out.splitlines()[-1]
     assert f"**{np.mean(values):.2f} %** ({np.std(values, ddof=1):.2f}; {min(values):.2f} ... {max(values):.2f})" in row
+
+
+def test_a_table_goes_on_where_it_stopped(tmp_path, capsys, monkeypatch):
+    """Nothing is run again, and what is missing is: here no process could run anything."""
+    words = [word for option in BENCHMARK for word in ("--set", option)]
+    out = tmp_path / "all.json"
+    found = {"seed": 1, "test_accuracy": {"mnist": 0.5}, "after_first_task": {"mnist": 0.75}}
+    found["writes_per_device"] = {"mean": 1.0, "p99": 2.0, "max": 3}
+    common = "".join(f" --set {option}" for option in BENCHMARK)
+    finished = {**found, "row": f"`{IDEAL}`"}
+    out.write_text(json.dumps([[benchmark.Job(f"`{IDEAL}`", f"{IDEAL}{common}", 1), [finished]]]))
+    monkeypatch.setattr(benchmark, "train", lambda job: pytest.fail("ran again"))
+    benchmark.main([IDEAL, "--seeds", "1", *words, "--out", str(out)])
+    assert "**50.00 %**" in capsys.readouterr().out.splitlines()[-1]
 
 
 def test_made_up_devices_have_the_spread_that_was_asked_for(tmp_path):
