@@ -52,8 +52,8 @@ class WholeConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="
     test_images: Count = 10_000
 
 
-class PermutedConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="permuted", tag_field="kind"):
-    """One data set with its pixels in n_tasks random orders, each a task; the rest as for WholeConfig."""
+class _SplitConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One data set that n_tasks tasks are made of; the rest as for WholeConfig."""
 
     data_set: str
     n_tasks: Count
@@ -62,14 +62,12 @@ class PermutedConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, ta
     test_images: Count = 10_000
 
 
-class StreamConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="stream", tag_field="kind"):
-    """One data set in n_tasks parts that follow each other, all tested on the same images; the rest as above."""
+class PermutedConfig(_SplitConfig, frozen=True, tag="permuted", tag_field="kind"):
+    """Its pixels in n_tasks random orders, each a task."""
 
-    data_set: str
-    n_tasks: Count
-    validation: bool = False
-    train_images: Count = 60_000
-    test_images: Count = 10_000
+
+class StreamConfig(_SplitConfig, frozen=True, tag="stream", tag_field="kind"):
+    """In n_tasks parts that follow each other, all tested on the same images."""
 
 
 class MetaplasticityConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
