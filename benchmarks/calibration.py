@@ -18,9 +18,9 @@ from tqdm import tqdm
 
 from brainscales_emu import ChipConfig, preset
 from brainscales_emu.calibration import Calibration, calibrate
+from brainscales_emu.calibration.instrument import Instrument
 from brainscales_emu.capmem import median_codes
 from brainscales_emu.chip import Chip
-from brainscales_emu.instrument import Instrument
 
 EXPERIMENT = "chip_yin_yang_axonal"
 # Largest ratio of spreads in the vendor's tests (calix, 5 % trimmed on both sides).

@@ -28,7 +28,7 @@ from scipy.optimize import brentq
 from brainscales_emu import ChipConfig, NoiseConfig, kernels
 from brainscales_emu import chip as chip_module
 from brainscales_emu.chip import Chip
-from brainscales_emu.placement import External, Placement, Population, Projection, place
+from brainscales_emu.routing.placement import External, Placement, Population, Projection, place
 
 N_INPUTS = 256
 DURATION_US = 1000.0

@@ -5,7 +5,7 @@ Compiled code is loaded on first use: ``from brainscales_emu.chip import Chip``.
 
 from .config import PRESET_NAMES, ChipConfig, EventPathConfig, LinkConfig, NoiseConfig, StpConfig, preset
 from .errors import ChipError, PlacementError
-from .placement import Placement, place, place_feedforward
+from .routing.placement import Placement, place, place_feedforward
 
 __all__ = [
     "PRESET_NAMES",

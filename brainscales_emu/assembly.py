@@ -13,9 +13,9 @@ from .beyond import delay_routes
 from .config import ChipConfig, EventPathConfig
 from .constants import FIRST_DELAY_OUTPUT, N_CIRCUITS, N_COLUMNS, N_DELAY_ELEMENTS, N_ROWS
 from .delay import register_to_us
-from .fabric import Fabric, Routes
-from .labels import FIRST_L2_OUTPUT, N_DRIVERS, N_OUTPUTS
 from .mismatch import FixedPattern
+from .routing.fabric import Fabric, Routes
+from .routing.labels import FIRST_L2_OUTPUT, N_DRIVERS, N_OUTPUTS
 from .stp import MAX_CODE, ZERO_OFFSET, Plasticity
 
 FloatArray = NDArray[np.float64]

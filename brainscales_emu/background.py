@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .constants import BACKGROUND, CYCLES_PER_US
-from .fabric import Fabric, random_labels
+from .routing.fabric import Fabric, random_labels
 
 IntArray = NDArray[np.int64]
 

@@ -23,9 +23,9 @@ from .constants import (
     SYNAPSE_BITS,
 )
 from .errors import ChipError, check_number
-from .fabric import Fabric, random_begin
-from .fabric import routes as find_routes
 from .mismatch import FixedPattern, draw_fixed_pattern, stream
+from .routing.fabric import Fabric, random_begin
+from .routing.fabric import routes as find_routes
 from .stp import Plasticity
 from .system import Phase, Program, execute, to_cycles
 

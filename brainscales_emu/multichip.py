@@ -20,12 +20,12 @@ import numpy as np
 import simpy
 from numpy.typing import ArrayLike, NDArray
 
-from .adc import count_spikes
 from .chip import Account, Chip, Probe, Recording, Session
 from .constants import CYCLES_PER_US, N_CIRCUITS
 from .errors import ChipError, PlacementError, check_number
-from .fabric import Fabric
-from .placement import Background, External, Placement, Population, Projection, place
+from .readout.adc import count_spikes
+from .routing.fabric import Fabric
+from .routing.placement import Background, External, Placement, Population, Projection, place
 from .system import EventLink, Ppu, Process, execute_together, section_ns
 
 FloatArray = NDArray[np.float64]

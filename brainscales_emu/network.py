@@ -25,7 +25,6 @@ from typing import Literal, TypeVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .adc import CHANNELS, OFFSET_RANGE, Cadc, CadcConfig, Madc, MadcConfig
 from .cells import Cell, Neuron, SpikeSourceArray, SpikeSourcePoisson, SpikeSourcePoissonOnChip
 from .chip import Chip, EngineNetwork, Probe, Recording
 from .connectors import AllToAll, Connector, FixedProbability, OneToOne, connect, signed_weights, spread_delays
@@ -33,9 +32,10 @@ from .constants import CYCLES_PER_US, DELAY_STEP_US, N_CIRCUITS, N_COLUMNS, N_RO
 from .delay import register_to_us, us_to_register
 from .errors import ChipError, check_number
 from .mismatch import stream
-from .placement import Background, External, Placement, place
-from .placement import Population as PlacedPopulation
-from .placement import Projection as PlacedProjection
+from .readout.adc import CHANNELS, OFFSET_RANGE, Cadc, CadcConfig, Madc, MadcConfig
+from .routing.placement import Background, External, Placement, place
+from .routing.placement import Population as PlacedPopulation
+from .routing.placement import Projection as PlacedProjection
 
 __all__ = [
     "AllToAll",

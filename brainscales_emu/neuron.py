@@ -21,9 +21,9 @@ from numpy.typing import NDArray
 from .config import ChipConfig
 from .constants import BACKGROUND, FIRST_DELAY_OUTPUT, N_COLUMNS
 from .delay import register_to_us
-from .fabric import DELAY_TRIGGER_WEIGHT, Fabric, Synapse
-from .labels import FIRST_L2_OUTPUT
 from .mismatch import FixedPattern
+from .routing.fabric import DELAY_TRIGGER_WEIGHT, Fabric, Synapse
+from .routing.labels import FIRST_L2_OUTPUT
 from .stp import SHAPE, DriverEfficacy, Plasticity
 
 

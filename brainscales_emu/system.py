@@ -119,8 +119,8 @@ class Ppu:
         Updates are at this time of a run, at twice this time, and so on until before its end; whole nanoseconds.
     update : callable
         ``update(time_us, counts, overflow, weight)`` gets what the 512 spike counters hold since the last update,
-        their overflow flags (see `adc.count_spikes`) and a copy of the (2, 256, 256) weights [half, row, column]; it
-        returns the weights from now on, or None to leave them.
+        their overflow flags (see `readout.adc.count_spikes`) and a copy of the (2, 256, 256) weights
+        [half, row, column]; it returns the weights from now on, or None to leave them.
     """
 
     period_us: float

@@ -8,9 +8,9 @@ import numpy as np
 
 from brainscales_emu import ChipConfig, preset
 from brainscales_emu.calibration import Calibration, calibrate
+from brainscales_emu.calibration.instrument import Instrument
 from brainscales_emu.capmem import median_codes
 from brainscales_emu.chip import Chip
-from brainscales_emu.instrument import Instrument
 
 SERIAL = 7
 NAMES = {

@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 
 from brainscales_emu import preset
 from brainscales_emu.chip import Chip, Probe
-from brainscales_emu.placement import place_feedforward
+from brainscales_emu.routing.placement import place_feedforward
 
 out = sys.argv[1] if len(sys.argv) > 1 else "one_neuron.png"
 chip = Chip(preset("calibrated"), serial=7, seed=1)

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from brainscales_emu import preset
 from brainscales_emu.chip import Chip
 from brainscales_emu.multichip import AggregatorConfig, Setup, split
-from brainscales_emu.placement import External, Population, Projection
+from brainscales_emu.routing.placement import External, Population, Projection
 
 out = sys.argv[1] if len(sys.argv) > 1 else "two_chips.png"
 GROUPS, SIZE, VOLLEYS_US = 8, 12, np.array([0.0, 25.0, 50.0, 75.0])

@@ -27,7 +27,7 @@ from brainscales_emu.constants import (
     N_CIRCUITS,
 )
 from brainscales_emu.delay import register_to_us, us_to_register
-from brainscales_emu.placement import place_feedforward
+from brainscales_emu.routing.placement import place_feedforward
 from hil.errors import UserError
 from hil.protocols import Capabilities, Floats, Layer, LayerTimes, Quantity, SampleRecord
 from hil.targets.ideal import MEMBRANE_SAMPLES, sample_record

@@ -6,8 +6,8 @@ import numpy as np
 import simpy
 
 from brainscales_emu.constants import FIRST_DELAY_OUTPUT
-from brainscales_emu.labels import FIRST_L2_OUTPUT, N_OUTPUTS
 from brainscales_emu.neuron import WiredChip
+from brainscales_emu.routing.labels import FIRST_L2_OUTPUT, N_OUTPUTS
 
 CYCLE_US = 0.008
 TOLERANCE = 1e-6  # of a slot, by which an event at the beginning of a slot may come too early

@@ -5,8 +5,8 @@ import dataclasses
 import numpy as np
 
 from brainscales_emu.constants import EXTERNAL, FIRST_DELAY_OUTPUT, N_CIRCUITS
-from brainscales_emu.fabric import Fabric
-from brainscales_emu.labels import LABEL_BITS, N_BUSES, NODES, event_output
+from brainscales_emu.routing.fabric import Fabric
+from brainscales_emu.routing.labels import LABEL_BITS, N_BUSES, NODES, event_output
 
 EMPTY = Fabric.empty()
 

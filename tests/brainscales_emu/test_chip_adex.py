@@ -22,7 +22,7 @@ from brainscales_emu.chip import Chip, Probe
 from brainscales_emu.constants import EXTERNAL
 from brainscales_emu.mismatch import stream
 from brainscales_emu.neuron import LifNeuron, Membrane, first_crossing
-from brainscales_emu.placement import Population
+from brainscales_emu.routing.placement import Population
 from brainscales_emu.stp import Plasticity
 
 # No adaptation, no upswing; potentials above leak.

@@ -10,8 +10,8 @@ from brainscales_emu import ChipConfig
 from brainscales_emu.background import background_events, random_words
 from brainscales_emu.chip import Chip
 from brainscales_emu.constants import BACKGROUND, CYCLES_PER_US
-from brainscales_emu.fabric import Fabric, random_begin, random_labels
-from brainscales_emu.labels import FIRST_BACKGROUND_INPUT, FIRST_L2_OUTPUT
+from brainscales_emu.routing.fabric import Fabric, random_begin, random_labels
+from brainscales_emu.routing.labels import FIRST_BACKGROUND_INPUT, FIRST_L2_OUTPUT
 
 ALPHA = 1e-6
 

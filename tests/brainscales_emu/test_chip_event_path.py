@@ -13,9 +13,9 @@ from brainscales_emu import ChipConfig, ChipError, NoiseConfig
 from brainscales_emu.chip import Chip
 from brainscales_emu.config import EventPathConfig
 from brainscales_emu.constants import CYCLES_PER_US, EXTERNAL, N_CIRCUITS
-from brainscales_emu.fabric import Fabric
-from brainscales_emu.labels import FIRST_L2_INPUT, FIRST_L2_OUTPUT, LABEL_BITS
 from brainscales_emu.mismatch import draw_fixed_pattern
+from brainscales_emu.routing.fabric import Fabric
+from brainscales_emu.routing.labels import FIRST_L2_INPUT, FIRST_L2_OUTPUT, LABEL_BITS
 
 SPREAD = NoiseConfig(
     tau_mem_std=0.1,

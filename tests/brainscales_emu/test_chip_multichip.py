@@ -16,12 +16,12 @@ from brainscales_emu import ChipConfig, ChipError, LinkConfig, NoiseConfig, Plac
 from brainscales_emu.chip import Chip, PackLink, Probe
 from brainscales_emu.config import EventPathConfig
 from brainscales_emu.constants import EXTERNAL, FIRST_DELAY_OUTPUT
-from brainscales_emu.fabric import Fabric
-from brainscales_emu.labels import FIRST_L2_INPUT, FIRST_L2_OUTPUT, LABEL_BITS
 from brainscales_emu.mismatch import draw_fixed_pattern, stream
 from brainscales_emu.multichip import AggregatorConfig, Setup, relay, split
 from brainscales_emu.neuron import WiredChip
-from brainscales_emu.placement import Background, External, Population, Projection, place
+from brainscales_emu.routing.fabric import Fabric
+from brainscales_emu.routing.labels import FIRST_L2_INPUT, FIRST_L2_OUTPUT, LABEL_BITS
+from brainscales_emu.routing.placement import Background, External, Population, Projection, place
 from brainscales_emu.system import EventLink, Phase, Ppu
 
 LATENCY_US = 1.3

@@ -10,14 +10,14 @@ import pytest
 from scipy import stats
 
 from brainscales_emu import ChipConfig, ChipError, EventPathConfig, PlacementError, preset
-from brainscales_emu.adc import MADC_PERIOD_US, Cadc, CadcConfig, Madc, MadcConfig
 from brainscales_emu.cells import SpikeSourceArray, SpikeSourcePoisson, SpikeSourcePoissonOnChip
 from brainscales_emu.chip import Chip
-from brainscales_emu.delivery import check
 from brainscales_emu.network import AllToAll, EventsLost, FixedProbability, Network, Neuron, OneToOne
-from brainscales_emu.placement import Background, External
-from brainscales_emu.placement import Population as PlacedPopulation
-from brainscales_emu.placement import Projection as PlacedProjection
+from brainscales_emu.readout.adc import MADC_PERIOD_US, Cadc, CadcConfig, Madc, MadcConfig
+from brainscales_emu.routing.delivery import check
+from brainscales_emu.routing.placement import Background, External
+from brainscales_emu.routing.placement import Population as PlacedPopulation
+from brainscales_emu.routing.placement import Projection as PlacedProjection
 
 ORACLE = json.loads((Path(__file__).parents[1] / "oracles" / "nest.json").read_text())
 REST_LSB = 100.0

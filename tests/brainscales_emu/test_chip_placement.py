@@ -9,11 +9,19 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from brainscales_emu.constants import EXTERNAL
-from brainscales_emu.delivery import check, delivered
 from brainscales_emu.errors import ChipError, PlacementError
-from brainscales_emu.fabric import Fabric, routes
-from brainscales_emu.labels import event_output
-from brainscales_emu.placement import Background, External, Placement, Population, Projection, place, place_feedforward
+from brainscales_emu.routing.delivery import check, delivered
+from brainscales_emu.routing.fabric import Fabric, routes
+from brainscales_emu.routing.labels import event_output
+from brainscales_emu.routing.placement import (
+    Background,
+    External,
+    Placement,
+    Population,
+    Projection,
+    place,
+    place_feedforward,
+)
 
 
 def ones(*shape):

@@ -13,7 +13,7 @@ from brainscales_emu.config import StpConfig
 from brainscales_emu.constants import EXTERNAL
 from brainscales_emu.mismatch import draw_fixed_pattern, stream
 from brainscales_emu.neuron import WiredChip, simulate_reference
-from brainscales_emu.placement import place_feedforward
+from brainscales_emu.routing.placement import place_feedforward
 from brainscales_emu.stp import SHAPE, DriverEfficacy, Plasticity
 
 LAW = StpConfig(rest=(1.0, 0.2), target=(0.0, 0.9), slowest_recovery_us=80.0, offset_step=0.02)

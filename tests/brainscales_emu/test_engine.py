@@ -15,7 +15,7 @@ from brainscales_emu.config import EventPathConfig
 from brainscales_emu.constants import EXTERNAL, N_CIRCUITS
 from brainscales_emu.mismatch import draw_fixed_pattern, stream
 from brainscales_emu.neuron import Membrane, WiredChip, first_crossing, simulate_reference
-from brainscales_emu.placement import place_feedforward
+from brainscales_emu.routing.placement import place_feedforward
 
 ALL_NOISE = NoiseConfig(
     tau_mem_std=0.2,

@@ -11,7 +11,7 @@ from brainscales_emu.chip import Chip
 from brainscales_emu.constants import EXTERNAL
 from brainscales_emu.mismatch import draw_fixed_pattern, stream
 from brainscales_emu.neuron import WiredChip, simulate_reference
-from brainscales_emu.placement import place_feedforward
+from brainscales_emu.routing.placement import place_feedforward
 
 ORACLE = json.loads((Path(__file__).parents[1] / "oracles" / "nest.json").read_text())
 REST_LSB = 100.0

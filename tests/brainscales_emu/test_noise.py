@@ -10,7 +10,7 @@ from scipy import stats
 from brainscales_emu import ChipConfig, NoiseConfig, preset
 from brainscales_emu.chip import Chip
 from brainscales_emu.mismatch import FixedPattern, draw_fixed_pattern, stream
-from brainscales_emu.placement import place_feedforward
+from brainscales_emu.routing.placement import place_feedforward
 
 ALPHA = 1e-6
 SPREAD = NoiseConfig(

@@ -5,7 +5,7 @@ import pytest
 
 from brainscales_emu import ChipConfig, ChipError, LinkConfig, PlacementError
 from brainscales_emu.chip import Account, Chip, Probe
-from brainscales_emu.placement import place_feedforward
+from brainscales_emu.routing.placement import place_feedforward
 from brainscales_emu.system import Phase, execute, to_cycles
 
 LINK = LinkConfig(bandwidth_mbit_s=1000.0, latency_us=10.0, word_bits=64, words_per_event=2, settle_us=20_000.0)

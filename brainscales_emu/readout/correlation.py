@@ -16,10 +16,10 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ..constants import N_COLUMNS, N_ROWS
+from ..errors import ChipError, check_number
+from ..mismatch import stream
 from .adc import CHANNELS, Cadc
-from .constants import N_COLUMNS, N_ROWS
-from .errors import ChipError, check_number
-from .mismatch import stream
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]

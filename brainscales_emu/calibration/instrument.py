@@ -8,13 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .adc import CHANNELS, Cadc, CadcConfig
-from .capmem import Codes, median_codes
-from .chip import Chip, Probe
-from .config import ChipConfig
-from .constants import CYCLES_PER_US, N_CIRCUITS
-from .errors import ChipError
-from .placement import place_feedforward
+from ..capmem import Codes, median_codes
+from ..chip import Chip, Probe
+from ..config import ChipConfig
+from ..constants import CYCLES_PER_US, N_CIRCUITS
+from ..errors import ChipError
+from ..readout.adc import CHANNELS, Cadc, CadcConfig
+from ..routing.placement import place_feedforward
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]

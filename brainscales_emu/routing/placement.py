@@ -38,8 +38,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .allocation import TO_SYNAPSES, Addresses, Sources, Synapses, Targets, allocate
-from .constants import (
+from ..constants import (
     FIRST_DELAY_OUTPUT,
     MAX_WEIGHT,
     MIN_DELAY_REGISTER,
@@ -48,8 +47,9 @@ from .constants import (
     N_DELAY_ELEMENTS,
     N_ROWS,
 )
-from .delay import check_registers
-from .errors import ChipError, PlacementError, check_number
+from ..delay import check_registers
+from ..errors import ChipError, PlacementError, check_number
+from .allocation import TO_SYNAPSES, Addresses, Sources, Synapses, Targets, allocate
 from .fabric import (
     DELAY_TRIGGER_WEIGHT,
     EXCITATORY,

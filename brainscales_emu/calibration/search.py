@@ -21,9 +21,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .capmem import GAINS, MAX_CODE, PARAMETERS, POTENTIALS, TIME_CONSTANTS, Codes, median_codes
-from .config import ChipConfig
-from .errors import ChipError, check_number
+from ..capmem import GAINS, MAX_CODE, PARAMETERS, POTENTIALS, TIME_CONSTANTS, Codes, median_codes
+from ..config import ChipConfig
+from ..errors import ChipError, check_number
+from ..mismatch import stream
 from .instrument import Instrument
 from .measurement import (
     FAST_MEMBRANE_US,
@@ -35,7 +36,6 @@ from .measurement import (
     measure_tau_syn,
     measure_threshold,
 )
-from .mismatch import stream
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]

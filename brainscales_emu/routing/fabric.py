@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from .constants import (
+from ..constants import (
     BACKGROUND,
     EXTERNAL,
     FIRST_DELAY_OUTPUT,
@@ -29,7 +29,7 @@ from .constants import (
     N_DELAY_ELEMENTS,
     N_ROWS,
 )
-from .errors import PlacementError
+from ..errors import PlacementError
 from .labels import (
     DRIVERS_PER_BUS,
     FIRST_BACKGROUND_INPUT,

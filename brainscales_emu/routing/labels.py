@@ -19,7 +19,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from .constants import N_BACKGROUND, N_COLUMNS
+from ..constants import N_BACKGROUND, N_COLUMNS
 
 Int = TypeVar("Int", int, NDArray[np.int64])
 

@@ -12,8 +12,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from .constants import BACKGROUND, EXTERNAL, FIRST_DELAY_OUTPUT, N_CIRCUITS, N_COLUMNS
-from .errors import PlacementError
+from ..constants import BACKGROUND, EXTERNAL, FIRST_DELAY_OUTPUT, N_CIRCUITS, N_COLUMNS
+from ..errors import PlacementError
 from .fabric import DELAY_TRIGGER_WEIGHT, Fabric, random_begin
 from .labels import FIRST_L2_OUTPUT
 from .placement import Background, External, Placement, Population, Projection

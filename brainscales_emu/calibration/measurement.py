@@ -12,10 +12,10 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .adc import CHANNELS, OFFSET_RANGE, CadcConfig
-from .capmem import MAX_CODE, Codes, nominal_code
-from .config import ChipConfig
-from .constants import N_CIRCUITS
+from ..capmem import MAX_CODE, Codes, nominal_code
+from ..config import ChipConfig
+from ..constants import N_CIRCUITS
+from ..readout.adc import CHANNELS, OFFSET_RANGE, CadcConfig
 from .instrument import Instrument, Observation
 
 FloatArray = NDArray[np.float64]

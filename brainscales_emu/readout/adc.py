@@ -16,9 +16,9 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .constants import N_CIRCUITS
-from .errors import ChipError, check_number
-from .mismatch import stream
+from ..constants import N_CIRCUITS
+from ..errors import ChipError, check_number
+from ..mismatch import stream
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]

@@ -13,8 +13,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from .constants import N_COLUMNS, N_ROWS
-from .errors import PlacementError
+from ..constants import N_COLUMNS, N_ROWS
+from ..errors import PlacementError
 from .labels import (
     DRIVERS_PER_BUS,
     N_BUSES,

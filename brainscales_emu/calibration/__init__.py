@@ -1,0 +1,5 @@
+"""Codes found by measurement, as on a real chip: the instrument, what it measures, and the search over both."""
+
+from .search import Calibration, calibrate
+
+__all__ = ["Calibration", "calibrate"]
