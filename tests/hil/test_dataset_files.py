@@ -1,0 +1,134 @@
+"""Where official files are looked for, what a checksum is, what becomes of an archive, what is said if one fails."""
+
+import hashlib
+import io
+import tarfile
+
+import pytest
+
+from hil.datasets import files
+from hil.errors import UserError
+
+CONTENT = b"a published file"
+ARCHIVE = files.Source("some_set", "some.tar.gz", "https://example.org/some.tar.gz", size="1 MB")
+
+
+@pytest.fixture
+def world(tmp_path, monkeypatch):
+    """An empty checkout and cache."""
+    monkeypatch.delenv("NEUROHIL_DATA", raising=False)
+    monkeypatch.setattr(files, "_CHECKOUT", tmp_path / "checkout")
+    monkeypatch.setattr(files, "_cache", lambda: tmp_path / "cache")
+    return tmp_path
+
+
+def put_archive(path, names, content=CONTENT):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tarfile.open(path, "w:gz") as tar:
+        for name in names:
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            tar.addfile(member, io.BytesIO(content))
+
+
+def sha256(path):
+    return f"sha256:{hashlib.sha256(path.read_bytes()).hexdigest()}"
+
+
+@pytest.mark.parametrize("where", ["given/some_set", "given", "checkout/some_set", "cache/some_set"])
+def test_each_place_is_searched_in_order(world, where):
+    order = ["given/some_set", "given", "checkout/some_set", "cache/some_set"]
+    for place in order[order.index(where) :]:
+        (world / place).mkdir(parents=True, exist_ok=True)
+        (world / place / "some.tar.gz").touch()
+    assert files.find(ARCHIVE, world / "given") == world / where / "some.tar.gz"
+
+
+def test_environment_names_the_folder_unless_one_is_given(world, monkeypatch):
+    monkeypatch.setenv("NEUROHIL_DATA", str(world / "named"))
+    assert files.places("some_set", None)[:2] == [world / "named" / "some_set", world / "named"]
+    assert files.places("some_set", world / "given")[:2] == [world / "given" / "some_set", world / "given"]
+
+
+def test_missing_file_says_name_source_size_checksum_and_places(world):
+    with pytest.raises(UserError) as caught:
+        files.find(ARCHIVE._replace(checksum="md5:" + 32 * "0"), world / "given")
+    assert str(caught.value) == (
+        f"some.tar.gz of some_set is in none of {world}/given/some_set, {world}/given, {world}/checkout/some_set, "
+        f"{world}/cache/some_set; download it from https://example.org/some.tar.gz (1 MB), checksum "
+        f"md5:{32 * '0'}, and put it into a folder to which NEUROHIL_DATA is set"
+    )
+    with pytest.raises(
+        UserError, match=r"some.tar.gz \(or top/, unpacked\) of some_set .* checksum not published, and"
+    ):
+        files.unpacked(ARCHIVE, "top")
+
+
+def test_checksums_are_those_of_the_standards(tmp_path):
+    """Sums of "abc": RFC 1321, FIPS 180-4."""
+    (tmp_path / "ab").write_bytes(b"ab")
+    (tmp_path / "c").write_bytes(b"c")
+    both = [tmp_path / "ab", tmp_path / "c"]
+    files.verify(both, "md5:900150983cd24fb0d6963f7d28e17f72")
+    files.verify(both, "sha256:BA7816BF8F01CFEA414140DE5DAE2223B00361A396177A9CB410FF61F20015AD")
+    files.verify(both, "")
+    with pytest.raises(UserError, match=r"c is not as published: md5 is 9001.*, expected 0000.*; download it again"):
+        files.verify(both, "md5:" + 32 * "0")
+    with pytest.raises(UserError, match="both files is not as published"):
+        files.verify(both, "md5:" + 32 * "0", what="both files")
+    with pytest.raises(UserError, match="nowhere can't be read: No such file"):
+        files.verify([tmp_path / "nowhere"], "md5:" + 32 * "0")
+
+
+@pytest.mark.parametrize(
+    "checksum", ["900150983cd24fb0d6963f7d28e17f72", "md5:9001", "sha1:" + 40 * "0", "md5:" + 32 * "g"]
+)
+def test_a_malformed_checksum_is_refused(tmp_path, checksum):
+    with pytest.raises(UserError, match="is none; write 'md5:' and 32 or 'sha256:' and 64 hexadecimal digits"):
+        files.verify([], checksum)
+
+
+@pytest.mark.parametrize(
+    "names", [["top/a.txt", "top/deep/b.txt"], ["a.txt", "deep/b.txt"], ["./a.txt", "./deep/b.txt"]]
+)
+def test_archive_is_checked_and_unpacked_once(world, names):
+    path = world / "given" / "some.tar.gz"
+    put_archive(path, names)
+    source = ARCHIVE._replace(checksum=sha256(path))
+    root = files.unpacked(source, "top", world / "given")
+    assert root == world / "cache" / "some_set" / "top"
+    assert (root / "a.txt").read_bytes() == (root / "deep" / "b.txt").read_bytes() == CONTENT
+    assert [place.name for place in root.parent.iterdir()] == ["top"], "leftovers"
+    path.write_bytes(b"")  # not read again
+    assert files.unpacked(source, "top", world / "given") == root
+
+
+def test_a_folder_that_the_user_unpacked_goes_first(world):
+    put_archive(world / "given" / "some.tar.gz", ["top/a.txt"])
+    (world / "given" / "some_set" / "top").mkdir(parents=True)
+    assert files.unpacked(ARCHIVE, "top", world / "given") == world / "given" / "some_set" / "top"
+
+
+def test_another_archive_is_not_unpacked(world):
+    path = world / "given" / "some.tar.gz"
+    put_archive(path, ["top/a.txt"])
+    right = sha256(path)
+    with pytest.raises(UserError, match=r"some\.tar\.gz is not as published: sha256 is "):
+        files.unpacked(ARCHIVE._replace(checksum="sha256:" + 64 * "0"), "top", world / "given")
+    with pytest.raises(UserError, match=r"some\.tar\.gz is not as published: md5 is "):
+        files.unpacked(ARCHIVE._replace(checksum=right), "top", world / "given", checksum="md5:" + 32 * "0")
+    assert not (world / "cache").exists()
+
+
+@pytest.mark.parametrize("damage", ["cut", "text", "outside"])
+def test_a_damaged_archive_leaves_nothing(world, damage):
+    path = world / "given" / "some.tar.gz"
+    put_archive(path, ["top/a.txt", "../outside.txt"] if damage == "outside" else ["top/a.txt"], bytes(range(256)) * 40)
+    if damage == "cut":
+        path.write_bytes(path.read_bytes()[:-60])
+    if damage == "text":
+        path.write_text("<html>not found</html>")
+    with pytest.raises(UserError, match=r"some\.tar\.gz can't be unpacked into .*; download it again, or make room"):
+        files.unpacked(ARCHIVE, "top", world / "given")
+    assert list((world / "cache" / "some_set").iterdir()) == []
+    assert not (world / "cache" / "outside.txt").exists()
