@@ -1,0 +1,178 @@
+"""MNIST, then Fashion-MNIST: two tasks learnt one after the other, with metaplasticity, on three targets.
+
+Trained by the shipped experiments, on ideal weights, on the emulated memristor crossbar and on the emulated chip in
+matrix mode. After both tasks the 10 000 test images of each are classified, with the normalisation of their task.
+Every metric is the mean over the two tasks; the accuracies stand apart, too.
+
+The quick default trains one seed for 4 epochs a task, --full seeds 1 to 3 for 8. Each result says which. The modelled
+system track is for the crossbar and the chip; their learning includes the tests after every epoch.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from benchmarks.tasks.seeds import chosen, over_seeds, parser, quick_note, save
+from hil.errors import UserError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from hil.commands.metaplasticity import Run
+    from hil.neurobench.benchmark import Results
+
+EXPERIMENTS = {"ideal": "mnist_fashion_ideal", "crossbar": "mnist_fashion_crossbar", "chip": "mnist_fashion_chip"}
+TARGETS = {
+    "ideal": "ideal weights",
+    "crossbar": "emulated crossbar",
+    "chip": "emulated chip in matrix mode",
+}
+QUICK_SEEDS, QUICK_EPOCHS = 1, 4
+FULL_SEEDS, FULL_EPOCHS = 3, 8
+
+
+def score(
+    target: str, seed: int, epochs: int, costs: str | Path | None = None, overrides: Sequence[str] = ()
+) -> Results:
+    """Train one seed on both tasks, test both, count.
+
+    Parameters
+    ----------
+    target : {"ideal", "crossbar", "chip"}
+    seed : int
+    epochs : int
+        Of each task.
+    costs : path, optional
+        Replaces costs of the system track.
+    overrides : sequence of str
+        More changes of the experiment, such as "network.hidden=[64]".
+
+    Raises
+    ------
+    UserError
+        A bad override; a bad table of costs.
+    """
+    from tqdm import trange
+
+    from hil.commands import metaplasticity
+    from hil.neurobench.costs import crossbar_changes, load_costs, spent
+
+    table = load_costs(costs)
+    changes = [f"seed={seed}", f"training.epochs={epochs}", *overrides]
+    if target == "crossbar":
+        changes += [f"target.costs.{name}={value}" for name, value in crossbar_changes(table).items()]
+    run = metaplasticity.Run(metaplasticity.load(EXPERIMENTS[target], changes))
+    label = f"{EXPERIMENTS[target]}, seed {seed}"
+    for _ in trange(run.epochs_in_all, desc=label, unit="epoch", disable=None, leave=False):
+        run.train_epoch()
+    learnt = run.target.account()
+    by_task, accounts = {}, []
+    for name, index in run.tests.items():
+        by_task[name], account = _measured(run, target, index)
+        accounts.append(account)
+    results = _mean_of_tasks(by_task)
+    results["metadata"] |= {
+        "model": f"metaplastic {'-'.join(map(str, run.memory().layers))}, {TARGETS[target]}",
+        "experiment": run.config.experiment,
+        "epochs": epochs,
+        "note": "batch statistics, normalisation per task; the footprint holds the hidden weights, which learn on",
+    }
+    if target != "ideal":
+        done = {name: sum(account[name] for account in accounts) for name in accounts[0]}
+        samples = results["metadata"]["samples"]
+        results["SystemTrackModelled"], about = _system(run, spent({}, learnt), done, samples, table)
+        results["metadata"]["costs"] = about
+        results["metadata"]["provenance"]["SystemTrackModelled"] = "modelled"
+    return results
+
+
+def _measured(run: Run, target: str, index: int) -> tuple[Results, dict[str, float]]:
+    """Metrics of the test images of a task, and what the target spent on them, calibration apart."""
+    import numpy as np
+
+    from hil.neurobench import metrics
+    from hil.neurobench.benchmark import Benchmark, Task, batched
+    from hil.neurobench.costs import spent
+    from hil.neurobench.models import MatrixModel
+    from hil.neurobench.records import ModelInfo
+
+    task, memory, state = run.trainer.tasks[index], run.memory(), run.trainer.state()
+    for k, norm in enumerate(run.network.norms):
+        norm[...] = state[f"saved_norms_{k}"][index]
+    digital = target == "ideal"
+    model = MatrixModel(
+        run.network,
+        run.target,
+        ModelInfo("computed" if digital else "emulated"),
+        None if digital else memory.cell_bits * memory.devices,
+        memory.devices if target == "crossbar" else 0,
+        learns=True,
+    )
+    calibration = task.inputs(task.train.images[: run.config.training.batch])
+    run.network.forward(run.target, calibration, run.network.norms, 0, calibrate=True)
+    calibrated = run.target.account()
+    results = Benchmark(
+        model,
+        batched(task.test.images, task.test.labels, run.config.training.test_batch),
+        [lambda data: (task.inputs(np.asarray(data[0])), data[1])],
+        [lambda scores: scores.argmax(axis=1)],
+        [
+            [metrics.Footprint, metrics.TrueFootprint, metrics.ParameterCount, metrics.ConnectionSparsity],
+            [metrics.ClassificationAccuracy, metrics.ActivationSparsity, metrics.SynapticOperations],
+        ],
+        Task("MNIST, then Fashion-MNIST", data="official", seed=run.config.seed),
+    ).run(quiet=True)
+    return results, spent(calibrated, run.target.account())
+
+
+def _mean_of_tasks(by_task: dict[str, Results]) -> Results:
+    """Mean of every metric over the tasks, which have equally many images, and each task's accuracy."""
+    runs = list(by_task.values())
+    results = over_seeds(runs)
+    results["AccuracyByTask"] = {name: run["ClassificationAccuracy"] for name, run in by_task.items()}
+    about = results["metadata"]
+    del about["runs"]
+    about["task"] = runs[0]["metadata"]["task"]
+    about["samples"] = sum(run["metadata"]["samples"] for run in runs)
+    about["data_sha256"] = {name: run["metadata"]["data_sha256"] for name, run in by_task.items()}
+    about["provenance"]["AccuracyByTask"] = about["provenance"]["ClassificationAccuracy"]
+    return results
+
+
+def _system(
+    run: Run, learnt: dict[str, float], done: dict[str, float], samples: int, table: dict[str, Any]
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The modelled system track, and its costs."""
+    from hil.neurobench.costs import crossbar_phases, described, matrix_phases, system_track
+    from hil.targets.crossbar import CrossbarTarget
+
+    if not isinstance(run.target, CrossbarTarget):
+        costs = table["matrix"]
+        return system_track(matrix_phases(learnt, costs), matrix_phases(done, costs), samples), described(
+            "matrix", table
+        )
+    costs = table["crossbar"]
+    rows = sum(levels.shape[0] for levels in run.network.levels) / len(run.network.levels)  # a vector each
+    before, during = (crossbar_phases(part, part["vectors"] * rows, costs) for part in (learnt, done))
+    return system_track(before, during, samples), described("crossbar", table, run.target.controller.costs)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    options = parser(__doc__, tuple(EXPERIMENTS), QUICK_SEEDS, QUICK_EPOCHS).parse_args(arguments)
+    try:
+        seeds = chosen(options, "seeds", QUICK_SEEDS, FULL_SEEDS)
+        epochs = chosen(options, "epochs", QUICK_EPOCHS, FULL_EPOCHS)
+        for target in [options.target] if options.target else EXPERIMENTS:
+            results = over_seeds([score(target, seed, epochs, options.costs) for seed in range(1, seeds + 1)])
+            results["metadata"]["quick"] = quick_note(seeds, epochs, FULL_SEEDS, FULL_EPOCHS)
+            save(results, options.out, EXPERIMENTS[target])
+            accuracies = ", ".join(f"{name} {value:.1%}" for name, value in results["AccuracyByTask"].items())
+            print(f"{results['metadata']['model']}: {accuracies} (seeds: {seeds})")
+    except UserError as error:
+        sys.exit(f"mnist_fashion: {error}")
+
+
+if __name__ == "__main__":
+    main()
