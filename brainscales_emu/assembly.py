@@ -11,11 +11,12 @@ from . import kernels, kernels_adex
 from .adex import AdexPattern
 from .beyond import delay_routes
 from .config import ChipConfig, EventPathConfig
-from .constants import FIRST_DELAY_OUTPUT, N_CIRCUITS, N_COLUMNS, N_DELAY_ELEMENTS, N_ROWS
+from .constants import FIRST_DELAY_OUTPUT, N_CIRCUITS, N_COLUMNS, N_ROWS
 from .delay import register_to_us
 from .mismatch import FixedPattern
-from .routing.fabric import Fabric, Routes
+from .routing.fabric import Fabric
 from .routing.labels import FIRST_L2_OUTPUT, N_DRIVERS, N_OUTPUTS
+from .routing.routes import Routes
 from .stp import MAX_CODE, ZERO_OFFSET, Plasticity
 
 FloatArray = NDArray[np.float64]
@@ -83,6 +84,7 @@ def build_network(
     pattern: FixedPattern,
     routes: Routes,
     members: Sequence[IntArray],
+    neurons: NDArray[np.void],
     delay_register: IntArray,
     plasticity: Plasticity | None = None,
     lockstep: bool | None = None,
@@ -98,6 +100,8 @@ def build_network(
         Where the events of every source go.
     members : sequence of (n,) int64
         Circuits of each neuron that is switched on, the master first.
+    neurons : NEURON records
+        Their neurons, of `build_neurons`.
     delay_register : (n,) int64
         Of each delay element, 0 where there is none.
     plasticity : Plasticity or None
@@ -118,9 +122,8 @@ def build_network(
 
     source_of = np.repeat(np.arange(routes.begin.size - 1), np.diff(routes.begin))
     route_of = np.repeat(np.arange(routes.output.size), np.diff(routes.synapse_begin))
-    element = np.where((routes.half == 1) & (routes.column % 2 == 0), routes.column // 2, -1)
-    trigger_route, triggers = _triggers(routes, source_of, route_of, element)
-
+    triggering = np.argsort(routes.delay_route, kind="stable")
+    triggers = routes.delay_element[triggering]
     routes, parent, queue_of_late, delays_us = delay_routes(routes, synapse_delay_us)
     most_late = int(np.bincount(source_of[parent]).max(initial=0))
     if parent.size:
@@ -132,10 +135,12 @@ def build_network(
     half, row, column, sign = (values[used] for values in (routes.half, routes.row, routes.column, routes.sign))
     route, circuit = route_of[used], circuit[used]
     group = (route * N_ROWS + row) * 2 + (sign < 0)
-    if np.any(np.diff(group) < 0):  # rows of both modes
+    step = np.diff(group, prepend=-1)
+    if np.any(step < 0):  # rows of both modes
         order = np.argsort(group, kind="stable")
         used, half, row, column, sign = used[order], half[order], row[order], column[order], sign[order]
         route, circuit, group = route[order], circuit[order], group[order]
+        step = np.diff(group, prepend=-1)
     gain = np.where(sign > 0, pattern.gain_exc[circuit], pattern.gain_inh[circuit])
     gain *= config.synaptic_gain * pattern.driver_gain[half, row] * pattern.synapse_gain[half, row, column]
     neuron = neuron_of[circuit]
@@ -143,11 +148,11 @@ def build_network(
     synapses["neuron"] = neuron
     synapses["jump"] = sign * gain * routes.weight[used] / merged[neuron]
 
-    first = np.flatnonzero(np.diff(group, prepend=-1))  # synapse of each row
+    first = np.flatnonzero(step)  # synapse of each row
     rows = kernels.records(first.size + 1, kernels.ROW)
     rows["driver"][:-1] = half[first] * (N_ROWS // 2) + row[first] // 2
     rows["sign"][:-1] = sign[first]
-    rows["synapse"] = [*first, used.size]
+    rows["synapse"] = np.append(first, used.size)
 
     onto_host = routes.output >= FIRST_L2_OUTPUT
     sources = kernels.records(routes.begin.size, kernels.SOURCE)
@@ -159,7 +164,7 @@ def build_network(
     ways["output"][:-1] = routes.output[kept]
     ends = np.append(kept, routes.output.size)
     ways["row"] = np.searchsorted(route[first], ends)
-    ways["trigger"] = np.searchsorted(trigger_route, ends)
+    ways["trigger"] = np.searchsorted(routes.delay_route[triggering], ends)
     ways["late"] = np.searchsorted(parent, ends)
     late = kernels.records(parent.size, kernels.LATE)
     late["queue"], late["route"] = queue_of_late, kept.size - parent.size + np.arange(parent.size)
@@ -173,7 +178,6 @@ def build_network(
     if lockstep:
         of_row = np.repeat(np.arange(first.size), np.diff(rows["synapse"]))
         np.add.at(dense, (of_row, neuron), np.abs(synapses["jump"]))
-    neurons = build_neurons(config, pattern, members)
     elements = np.flatnonzero(delay_register)
     delays = register_to_us(delay_register[elements]) * pattern.delay_gain[elements]
     return kernels.Network(
@@ -199,20 +203,6 @@ def build_network(
         lockstep=lockstep,
         uniform=lockstep and all(np.all(neurons[name] == neurons[name][0]) for name in _RATES),
     )
-
-
-def _triggers(routes: Routes, source_of: IntArray, route_of: IntArray, element: IntArray) -> tuple[IntArray, IntArray]:
-    """Route and number of each delay element that is triggered, by route.
-
-    Modelled: of the routes that lead a source to the element, the one of the lowest crossbar output triggers it.
-    """
-    wanted = np.repeat(np.arange(routes.delay_begin.size - 1), np.diff(routes.delay_begin)) * N_DELAY_ELEMENTS
-    wanted += routes.delay_element
-    at = np.flatnonzero(element >= 0)
-    key, first = np.unique(source_of[route_of[at]] * N_DELAY_ELEMENTS + element[at], return_index=True)
-    route = route_of[at][first[np.searchsorted(key, wanted)]]
-    order = np.argsort(route, kind="stable")
-    return route[order], routes.delay_element[order]
 
 
 def build_adex_network(

@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from .constants import N_COLUMNS, N_ROWS
 from .errors import ChipError
-from .routing.fabric import Routes
+from .routing.routes import Routes
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]

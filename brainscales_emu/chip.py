@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from . import capmem, kernels, kernels_adex
 from .adex import draw_adex_pattern
-from .assembly import build_adex_network, build_network, leak_potentials, limits, merged_circuits
+from .assembly import build_adex_network, build_network, build_neurons, leak_potentials, limits, merged_circuits
 from .background import background_events
 from .beyond import check_delays
 from .capmem import Codes
@@ -25,7 +25,7 @@ from .constants import (
 from .errors import ChipError, check_number
 from .mismatch import FixedPattern, draw_fixed_pattern, stream
 from .routing.fabric import Fabric, random_begin
-from .routing.fabric import routes as find_routes
+from .routing.routes import Wiring, live_cells
 from .stp import Plasticity
 from .system import Phase, Program, execute, to_cycles
 
@@ -153,6 +153,7 @@ class Chip:
         self.timeline: tuple[Phase, ...] = ()
         self.network: EngineNetwork | None = None
         self.fabric: Fabric | None = None
+        self._wiring: Wiring | None = None
         self.n_lines = 0
         self._pending_words = 0
         self._analogue_written = False
@@ -179,7 +180,6 @@ class Chip:
         """
         if not isinstance(fabric, Fabric):
             raise ChipError(f"Chip.write got {type(fabric).__name__}, not a Fabric; pass placement.fabric")
-        self.fabric, self.members, self.n_lines = fabric, merged_circuits(fabric), fabric.external_label.size
         if self._adex is not None and plasticity is not None:
             raise ChipError(
                 "Chip.write got a Plasticity, which isn't modelled with chip.adex; leave one of the two out"
@@ -190,6 +190,10 @@ class Chip:
             raise ChipError(
                 f"Chip.write got synapse_delay_us, which isn't modelled with {other}; leave one of the two out"
             )
+        self.fabric, self.n_lines = fabric, fabric.external_label.size
+        if self._wiring is None or not self._wiring.fits(fabric):
+            self._wiring, self.members = Wiring(fabric, live_cells(fabric)), merged_circuits(fabric)
+            self._neurons = build_neurons(self.config, self.fixed_pattern, self.members)
         self.plasticity, self.synapse_delay_us = plasticity, delays_us
         self.network = self.assemble()
         # Modelled: a row's synapses, then one word each for the row's and the delay element's settings.
@@ -200,15 +204,16 @@ class Chip:
     def assemble(self, lockstep: bool | None = None) -> EngineNetwork:
         """What is written, in the units of the engine; `lockstep` as for `build_network`."""
         fabric, pattern = self.fabric, self.fixed_pattern
-        if fabric is None:
+        if fabric is None or self._wiring is None:
             raise ChipError("nothing was written to the chip; call Chip.write(placement.fabric) first")
         if self._adex is not None:
             lockstep = False
         network = build_network(
             self.config,
             pattern,
-            find_routes(fabric),
+            self._wiring.routes(fabric.weight),
             self.members,
+            self._neurons,
             fabric.delay_register,
             self.plasticity,
             lockstep,
@@ -430,7 +435,7 @@ class Session:
         if chip.synapse_delay_us is not None:
             raise ChipError("Session.rewrite can't change weights while events wait in synapses; drop synapse_delay_us")
         assert chip.fabric is not None  # a session has something to run
-        chip.fabric = replace(chip.fabric, weight=np.asarray(weight))
+        chip.fabric = chip.fabric.with_weights(weight)
         chip.network = self._network = chip.assemble(
             isinstance(self._network, kernels.Network) and self._network.lockstep
         )

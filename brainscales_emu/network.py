@@ -28,7 +28,7 @@ from numpy.typing import ArrayLike, NDArray
 from .cells import Cell, Neuron, SpikeSourceArray, SpikeSourcePoisson, SpikeSourcePoissonOnChip
 from .chip import Chip, EngineNetwork, Probe, Recording
 from .connectors import AllToAll, Connector, FixedProbability, OneToOne, connect, signed_weights, spread_delays
-from .constants import CYCLES_PER_US, DELAY_STEP_US, N_CIRCUITS, N_COLUMNS, N_ROWS
+from .constants import CYCLES_PER_US, DELAY_STEP_US, N_CIRCUITS
 from .delay import register_to_us, us_to_register
 from .errors import ChipError, check_number
 from .mismatch import stream
@@ -430,9 +430,7 @@ class Network:
     def _write(self) -> None:
         delay_us = None
         if self.delays == "beyond":
-            delay_us = np.zeros((2, N_ROWS, N_COLUMNS))
-            for projection, sites in zip(self.projections, self.placement.sites, strict=True):
-                delay_us.reshape(-1)[sites.cell] = projection.delay_us[sites.pre, sites.post]
+            delay_us = self.placement.synapse_delays([projection.delay_us for projection in self.projections])
         self.chip.write(self.placement.fabric, synapse_delay_us=delay_us)
         self._written = self.chip.network
 

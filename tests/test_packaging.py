@@ -67,6 +67,7 @@ def test_only_the_packages_are_inside(wheel):
     assert "hil/experiments/delgrad/chip_yin_yang_axonal.toml" in names
     assert "hil/experiments/crossbar/crossbar_9_levels.toml" in names
     assert "hil/experiments/metaplasticity/mnist_fashion_crossbar.toml" in names
+    assert "hil/neurobench/costs.toml" in names
 
 
 def test_installed_elsewhere_it_runs(wheel, tmp_path):

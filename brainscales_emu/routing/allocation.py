@@ -104,12 +104,11 @@ def _check_fan_in(synapses: Synapses, demand: IntArray, sources: Sources, target
 def _check_halves(demand: IntArray, targets: Targets) -> None:
     rows = _rows(demand.sum(axis=0), targets)
     for half in np.flatnonzero(rows.sum(axis=-1) > N_ROWS):
-        active = demand[..., targets.half == half].any(axis=-1)  # (n_sources, 2 signs)
-        signed = "signed " if rows[half].all() else ""
+        per_circuit = np.where(targets.half == half, -(-demand.sum(axis=0) // targets.circuits), 0)
+        most = [targets.names[target] for target in per_circuit.argmax(axis=-1)]
         raise PlacementError(
-            f"{active.any(axis=-1).sum()} {signed}sources need {rows[half].sum()} rows of the {_HALVES[half]} half "
-            f"({rows[half, 0]} excitatory and {rows[half, 1]} inhibitory), it has {N_ROWS}; use fewer sources or merge "
-            "circuits",
+            f"the {_HALVES[half]} half needs {rows[half].sum()} rows, {rows[half, 0]} excitatory ones for {most[0]} "
+            f"and {rows[half, 1]} inhibitory ones for {most[1]}, it has {N_ROWS}; use fewer sources or merge circuits",
             rule=6,
         )
 

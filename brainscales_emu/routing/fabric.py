@@ -3,18 +3,19 @@
 A *source* is a number: 0..511 is a neuron circuit (row * 256 + column; row 0 is the top one), 512..519 a background
 generator, 520 + k the external line k, i.e. an event that the host sends with the label `external_label[k]`. The
 output of delay element k is circuit 257 + 2k. After the last line come the labels of the generators that randomise
-some of their label bits: `Routes.random_begin` tells which sources these are.
+some of their label bits: `random_begin` tells which sources these are.
 
-`Fabric.deliver` follows one event by hand; `routes` does the same for all sources at once.
+`Fabric.deliver` follows one event by hand; `routes.routes` does the same for all sources at once.
 """
 
 from __future__ import annotations
 
+from copy import copy
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from ..constants import (
     BACKGROUND,
@@ -31,7 +32,6 @@ from ..constants import (
 )
 from ..errors import PlacementError
 from .labels import (
-    DRIVERS_PER_BUS,
     FIRST_BACKGROUND_INPUT,
     FIRST_L2_INPUT,
     FIRST_L2_OUTPUT,
@@ -72,40 +72,6 @@ class Synapse(NamedTuple):
     column: int
     weight: int
     sign: int
-
-
-class Routes(NamedTuple):
-    """Where the events of every source go; all arrays int64.
-
-    Attributes
-    ----------
-    begin : (n_sources + 1,)
-        Routes of source s are begin[s]..begin[s + 1], by crossbar output.
-    output : (n_routes,)
-        Crossbar output 0..11; 8..11 lead to the host and have no synapses.
-    synapse_begin : (n_routes + 1,)
-        Synapses of route r are synapse_begin[r]..synapse_begin[r + 1], by row, then column, then excitatory first.
-    half, row, column, weight, sign : (n_synapses,)
-        Synapses with a weight above 0. A row of both modes counts twice.
-    delay_begin : (n_sources + 1,)
-        Delay elements that source s triggers are delay_begin[s]..delay_begin[s + 1].
-    delay_element : (n_triggers,)
-    random_begin : (9,)
-        Labels of background generator b that randomises label bits are the sources
-        random_begin[b]..random_begin[b + 1], ascending; source 512 + b itself then has no routes.
-    """
-
-    begin: IntArray
-    output: IntArray
-    synapse_begin: IntArray
-    half: IntArray
-    row: IntArray
-    column: IntArray
-    weight: IntArray
-    sign: IntArray
-    delay_begin: IntArray
-    delay_element: IntArray
-    random_begin: IntArray
 
 
 class _Limits(NamedTuple):
@@ -230,6 +196,27 @@ class Fabric:
         values["master"] = np.arange(N_CIRCUITS)
         return cls(**values)
 
+    def with_weights(self, weight: ArrayLike, delay_register: ArrayLike | None = None) -> Fabric:
+        """The same contents with other weights and delays; what stays isn't checked again.
+
+        Parameters
+        ----------
+        weight : (2, 256, 256) array_like of int
+        delay_register : (128,) array_like of int or None
+            None leaves the registers as they are.
+
+        Raises
+        ------
+        PlacementError
+            A value is impossible.
+        """
+        other = copy(self)
+        values = {"weight": weight} if delay_register is None else {"weight": weight, "delay_register": delay_register}
+        for name, given in values.items():
+            object.__setattr__(other, name, _memory(name, np.asarray(given), _MEMORY[name]))
+        other._check_delays()
+        return other
+
     def _check_nodes(self) -> None:
         missing = np.argwhere(self.crossbar_enabled & ~NODES)
         if len(missing):
@@ -346,8 +333,10 @@ def _frozen(name: str, values: NDArray, shape: tuple[int, ...], kinds: str, noun
         raise PlacementError(
             f"fabric.{name} has type {array.dtype} and shape {array.shape}; give {noun} of shape {wanted}"
         )
-    frozen: NDArray = np.ascontiguousarray(array, dtype=dtype).view()
-    frozen.flags.writeable = False
+    frozen: NDArray = np.ascontiguousarray(array, dtype=dtype)
+    if frozen.flags.writeable:  # a copy, so that nobody changes it later
+        frozen = frozen.copy()
+        frozen.flags.writeable = False
     return frozen
 
 
@@ -374,105 +363,3 @@ def random_begin(fabric: Fabric) -> IntArray:
     for generator in np.flatnonzero(counts):
         counts[generator] = 2 ** int(fabric.background_mask[generator]).bit_count()
     return EXTERNAL + fabric.external_label.size + np.concatenate([[0], np.cumsum(counts)])
-
-
-def _events(fabric: Fabric, first_random: IntArray) -> tuple[IntArray, IntArray, IntArray]:
-    """Sources that send, ascending, with the crossbar input and the label of their events."""
-    circuits = np.flatnonzero(fabric.neuron_output)
-    generators = np.flatnonzero(fabric.background_enabled & (fabric.background_mask == 0))
-    channels, external = unpack(fabric.external_label)
-    sources = [circuits, BACKGROUND + generators, EXTERNAL + np.arange(external.size)]
-    inputs = [event_output(circuits), FIRST_BACKGROUND_INPUT + generators, FIRST_L2_INPUT + channels]
-    labels = [spike_label(circuits, fabric.neuron_label[circuits]), fabric.background_label[generators], external]
-    for generator in np.flatnonzero(np.diff(first_random)).tolist():
-        sources.append(np.arange(first_random[generator], first_random[generator + 1]))
-        inputs.append(np.full(sources[-1].size, FIRST_BACKGROUND_INPUT + generator))
-        labels.append(random_labels(fabric, generator))
-    return np.concatenate(sources), np.concatenate(inputs), np.concatenate(labels)
-
-
-def _begin(groups: IntArray, n_groups: int) -> IntArray:
-    """Where each group 0..n_groups - 1 begins in an ascending list of group numbers, and the end."""
-    begin = np.zeros(n_groups + 1, dtype=np.int64)
-    np.cumsum(np.bincount(groups, minlength=n_groups), out=begin[1:])
-    return begin
-
-
-def _expand(counts: IntArray, starts: IntArray) -> IntArray:
-    """Indices starts[0]..starts[0] + counts[0] - 1, then those of the next, and so on."""
-    ends = np.cumsum(counts)
-    return np.arange(ends[-1] if ends.size else 0) + np.repeat(starts - (ends - counts), counts)
-
-
-def _synapses_by_address(fabric: Fabric) -> tuple[IntArray, tuple[IntArray, ...]]:
-    """Synapses that can be driven, grouped by (half, driver, synapse label), and where each group begins."""
-    half_of_row, row_of_row = np.nonzero(fabric.row_mode)
-    at, column = np.nonzero(fabric.weight[half_of_row, row_of_row])
-    half, row = half_of_row[at], row_of_row[at]
-    address = (half * N_DRIVERS + row // 2) * N_SYNAPSE_LABELS + fabric.synapse_label[half, row, column]
-    n_addresses = 2 * N_DRIVERS * N_SYNAPSE_LABELS
-    order = np.argsort(address.astype(np.int16), kind="stable")  # 16 bits: a radix sort
-    half, row, column = half[order], row[order], column[order]
-    mode = fabric.row_mode[half, row]
-    sign = np.where(mode == INHIBITORY, -1, 1)
-    both = np.flatnonzero(mode == BOTH)
-    if both.size:
-        twice = np.repeat(np.arange(order.size), 1 + (mode == BOTH))
-        order, half, row, column, sign = order[twice], half[twice], row[twice], column[twice], sign[twice]
-        sign[both + np.arange(1, both.size + 1)] = -1
-    begin = _begin(address[order], n_addresses)
-    return begin, (half, row, column, fabric.weight[half, row, column], sign)
-
-
-def routes(fabric: Fabric) -> Routes:
-    """Where the events of every source go: equal to `Fabric.deliver` for all sources, but quick.
-
-    Parameters
-    ----------
-    fabric : Fabric
-
-    Returns
-    -------
-    Routes
-    """
-    first_random = random_begin(fabric)
-    n_sources = int(first_random[-1])
-    source, crossbar_input, label = _events(fabric, first_random)
-
-    passes = (label[:, None] & fabric.crossbar_mask[crossbar_input]) == fabric.crossbar_target[crossbar_input]
-    event, output = np.nonzero(passes & fabric.crossbar_enabled[crossbar_input])
-    source, label = source[event], label[event]  # from here on, of each route
-    n_routes = output.size
-
-    onto_bus = np.flatnonzero(output < FIRST_L2_OUTPUT)
-    half, bus = output[onto_bus] // N_BUSES, output[onto_bus] % N_BUSES
-    masks = fabric.driver_mask.reshape(2, DRIVERS_PER_BUS, N_BUSES)[half, :, bus]
-    fires = (row_select(label[onto_bus])[:, None] & masks) == (np.arange(DRIVERS_PER_BUS) & masks)
-    at, index = np.nonzero(fires)
-    driver = half[at] * N_DRIVERS + index * N_BUSES + bus[at]
-    address = driver * N_SYNAPSE_LABELS + synapse_label(label[onto_bus[at]])
-
-    address_begin, synapses = _synapses_by_address(fabric)
-    counts = address_begin[address + 1] - address_begin[address]
-    selected = _expand(counts, address_begin[address])
-    of_half, row, column, weight, sign = (array[selected] for array in synapses)
-    synapse_begin = np.concatenate([[0], np.cumsum(counts)])[np.searchsorted(onto_bus[at], np.arange(n_routes + 1))]
-
-    element = column // 2
-    enters = (of_half == 1) & (sign > 0) & (column % 2 == 0) & (fabric.delay_register[element] > 0)
-    entered = np.repeat(source, np.diff(synapse_begin))[enters] * N_DELAY_ELEMENTS + element[enters]
-    total = np.bincount(entered, weights=weight[enters], minlength=n_sources * N_DELAY_ELEMENTS)
-    trigger = np.flatnonzero(total >= DELAY_TRIGGER_WEIGHT)
-    return Routes(
-        begin=_begin(source, n_sources),
-        output=output,
-        synapse_begin=synapse_begin,
-        half=of_half,
-        row=row,
-        column=column,
-        weight=weight,
-        sign=sign,
-        delay_begin=_begin(trigger // N_DELAY_ELEMENTS, n_sources),
-        delay_element=trigger % N_DELAY_ELEMENTS,
-        random_begin=first_random,
-    )

@@ -226,7 +226,26 @@ class Placement:
                 if outputs is not None and values is not None:
                     name = f"delay_registers[{number}]"
                     registers[_elements(outputs)] = _registers(name, values, outputs.size)
-        return replace(self, fabric=replace(self.fabric, weight=memory, delay_register=registers))
+        memory.flags.writeable = False
+        return replace(self, fabric=self.fabric.with_weights(memory, registers))
+
+    def synapse_delays(self, delay_us: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
+        """Delays for `Chip.write` that are in the synapses, which no real chip has, see `beyond`.
+
+        Parameters
+        ----------
+        delay_us : sequence of (n_pre, n_post) float64
+            One matrix per projection.
+
+        Returns
+        -------
+        (2, 256, 256) float64
+            [half, row, column], 0 where no projection has a synapse.
+        """
+        memory = np.zeros(self.fabric.weight.shape)
+        for sites, matrix in zip(self.sites, delay_us, strict=True):
+            memory.reshape(-1)[sites.cell] = matrix[sites.pre, sites.post]
+        return memory
 
 
 def _integers(name: str, values: ArrayLike, n_dimensions: int) -> IntArray:

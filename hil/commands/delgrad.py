@@ -25,6 +25,7 @@ from hil.trace.schema import Layout
 from hil.trace.writer import TraceWriter
 
 CLASSES = 3
+BEYOND = "per-synapse delays, which BrainScaleS-2 does not have"
 MAP_SIDE = 61
 
 
@@ -87,6 +88,12 @@ def build_target(config: DelGradConfig) -> SpikingTarget:
     return IdealTarget(network.threshold, network.tau_ratio)
 
 
+def beyond(config: DelGradConfig) -> str | None:
+    """What the emulated chip does that no real chip can; None if nothing."""
+    on_chip = isinstance(config.target, BrainscalesConfig) and config.target.delays == "beyond"
+    return BEYOND if on_chip and config.network.delays != "none" else None
+
+
 class Run:
     """One experiment, ready to train: data, target, network and trainer.
 
@@ -143,6 +150,7 @@ class Run:
             test_size=len(self.inputs["test"]),
             time_units="us" if self.target.tau_us else "1",
             quantities=self.target.fixed_pattern(),
+            beyond=beyond(self.config),
         )
 
     def open_trace(self, path: Path) -> TraceWriter:
@@ -261,6 +269,8 @@ def _finish(run: Run, writer: TraceWriter, as_json: bool) -> None:
     if as_json:
         serial = getattr(config.target, "serial", None)
         facts = {"experiment": config.experiment, "epochs": config.epochs, "seed": config.seed, "serial": serial}
+        if beyond(config):
+            facts["beyond"] = beyond(config)
         print_json(facts | results, seconds, path)
 
 
@@ -280,4 +290,6 @@ def _print_results(run: Run, results: dict[str, Any], seconds: float, path: Path
     ]
     if results["chip_seconds"]:
         rows.insert(3, ("chip time", f"{results['chip_seconds']:.1f} s of real-time sections (emulated)"))
+    if unreal := beyond(config):
+        rows.insert(0, ("beyond the real chip", unreal))
     print_table(f"{config.experiment}: {config.epochs} epochs, seed {config.seed}, {target}", rows)

@@ -7,7 +7,6 @@ many weight LSB as make the chip's nominal threshold equal to the model's.
 from __future__ import annotations
 
 import dataclasses
-import difflib
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
@@ -15,6 +14,7 @@ import msgspec
 import numpy as np
 
 from brainscales_emu import ChipConfig, ChipError, NoiseConfig, preset
+from brainscales_emu.beyond import MAX_DELAY_US
 from brainscales_emu.calibration import Calibration
 from brainscales_emu.capmem import Codes
 from brainscales_emu.chip import Chip, Probe
@@ -27,9 +27,10 @@ from brainscales_emu.constants import (
     N_CIRCUITS,
 )
 from brainscales_emu.delay import register_to_us, us_to_register
-from brainscales_emu.routing.placement import place_feedforward
+from brainscales_emu.routing.placement import Placement, place_feedforward
 from hil.errors import UserError
 from hil.protocols import Capabilities, Floats, Layer, LayerTimes, Quantity, SampleRecord
+from hil.targets.errors import known_keys, user_errors
 from hil.targets.ideal import MEMBRANE_SAMPLES, sample_record
 
 
@@ -38,12 +39,15 @@ class BrainscalesConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True,
 
     calibration: file of a `brainscales_emu.calibration.Calibration` of this chip; the preset then has to be
     "uncalibrated", because it is the codes that make the circuits alike.
+    delays: "hardware" has the chip's delay elements, which are axonal; "beyond" has a delay of any length in each
+    synapse instead, which no real chip has.
     """
 
     preset: Literal["ideal", "calibrated", "uncalibrated", "w66f3"]
     serial: Annotated[int, msgspec.Meta(ge=0)]
     slot_us: Annotated[float, msgspec.Meta(gt=0)] = 180.0
     calibration: str | None = None
+    delays: Literal["hardware", "beyond"] = "hardware"
     chip: dict[str, float] = {}
     noise: dict[str, float] = {}
 
@@ -86,23 +90,32 @@ class BrainscalesTarget:
             )
         self._scale = swing / (threshold * chip_config.synaptic_gain * self.tau_us)
         self._chip = Chip(chip_config, serial=config.serial, seed=seed, codes=_codes(config))
-        shortest_us, longest_us = register_to_us([MIN_DELAY_REGISTER, MAX_DELAY_REGISTER])
+        self._beyond = config.delays == "beyond"
+        shortest_us, longest_us, step_us = *register_to_us([MIN_DELAY_REGISTER, MAX_DELAY_REGISTER]), DELAY_STEP_US
+        if self._beyond:
+            shortest_us, longest_us, step_us = 0.0, MAX_DELAY_US, 0.0
         self.capabilities = Capabilities(
             weight_max=MAX_WEIGHT / self._scale,
             weight_step=1.0 / self._scale,
-            delay_kinds=frozenset({"none", "axonal"}),
+            delay_kinds=frozenset({"none", "dendritic", "synaptic"} if self._beyond else {"none", "axonal"}),
             delay_min=shortest_us / self.tau_us,
             delay_max=longest_us / self.tau_us,
-            delay_step=DELAY_STEP_US / self.tau_us,
+            delay_step=step_us / self.tau_us,
             time_step=1.0 / (CYCLES_PER_US * self.tau_us),
         )
 
     def write(self, layers: Sequence[Layer]) -> None:
         weights = []
         for index, layer in enumerate(layers):
-            if layer.dendritic is not None or layer.synaptic is not None:
+            if layer.later_delays is not None and not self._beyond:
                 raise UserError(
-                    "network.delays: the chip's delay elements are axonal; use none or axonal, or the ideal target"
+                    "network.delays: the chip's delay elements are axonal; use none or axonal, the ideal target, or "
+                    "target.delays = 'beyond', which no real chip can"
+                )
+            if layer.axonal is not None and self._beyond:
+                raise UserError(
+                    "network.delays = 'axonal' takes the chip's delay elements, but target.delays = 'beyond' has "
+                    "delays in the synapses instead; use dendritic or synaptic, or target.delays = 'hardware'"
                 )
             if not np.isfinite(layer.weights).all():
                 pre, post = np.argwhere(~np.isfinite(layer.weights))[0]
@@ -111,12 +124,10 @@ class BrainscalesTarget:
                     "lower the learning rate or look for a bad sample"
                 )
             weights.append(np.rint(layer.weights * self._scale).astype(np.int64))
-        try:
+        with user_errors(ChipError):
             registers = [None if d is None else us_to_register(d * self.tau_us) for d in (x.axonal for x in layers)]
             placement = place_feedforward(layers[0].weights.shape[0], weights, registers)
-            self._chip.write(placement.fabric)
-        except ChipError as error:
-            raise UserError(str(error)) from error
+            self._chip.write(placement.fabric, synapse_delay_us=self._synapse_delays(placement, layers))
         self._neurons = [circuits[:, 0] for circuits in placement.neurons.values()]
         self._delays = placement.delays
         self._lines = placement.lines["input"]
@@ -157,6 +168,14 @@ class BrainscalesTarget:
             Quantity(field.name, _by_row(getattr(pattern, field.name)), *_DESCRIPTIONS[field.name])
             for field in dataclasses.fields(pattern)
         ]
+
+    def _synapse_delays(self, placement: Placement, layers: Sequence[Layer]) -> np.ndarray | None:
+        """Delays in the synapses, None if there are none."""
+        if all(layer.later_delays is None for layer in layers):
+            return None
+        delays = [0.0 if layer.later_delays is None else layer.later_delays * self.tau_us for layer in layers]
+        matrices = [np.broadcast_to(d, layer.weights.shape) for d, layer in zip(delays, layers, strict=True)]
+        return placement.synapse_delays(matrices)
 
     def _circuit_columns(self) -> np.ndarray:
         """Column of each circuit in the table of first spikes, one past the end if nobody listens."""
@@ -212,28 +231,19 @@ def _codes(config: BrainscalesConfig) -> Codes | None:
             f"target.calibration is given, but target.preset = {config.preset!r} has calibrated circuits already; "
             "choose 'uncalibrated'"
         )
-    try:
+    with user_errors(ChipError):
         return Calibration.load(config.calibration).codes
-    except ChipError as error:
-        raise UserError(str(error)) from error
 
 
 def _chip_config(config: BrainscalesConfig, tau_ratio: int) -> ChipConfig:
     base = preset(config.preset)
     base = dataclasses.replace(base, tau_mem_us=tau_ratio * base.tau_syn_exc_us)
-    try:
+    with user_errors(ChipError):
         noise = dataclasses.replace(base.noise, **_known("target.noise", config.noise, base.noise))
         changes: dict[str, Any] = _known("target.chip", config.chip, base)
         return dataclasses.replace(base, noise=noise, **changes)
-    except ChipError as error:
-        raise UserError(str(error)) from error
 
 
 def _known(path: str, changes: dict[str, float], base: ChipConfig | NoiseConfig) -> dict[str, float]:
     names = [field.name for field in dataclasses.fields(base) if type(getattr(base, field.name)) is float]
-    for name in changes:
-        if name not in names:
-            near = difflib.get_close_matches(name, names, n=1)
-            hint = f", did you mean {near[0]!r}?" if near else ""
-            raise UserError(f"unknown key {path}.{name}{hint}; known here: {', '.join(names)}")
-    return changes
+    return known_keys(path, changes, names)

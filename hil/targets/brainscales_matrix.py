@@ -7,9 +7,7 @@ with the host: each run of the chip begins with writing them. They don't age, we
 from __future__ import annotations
 
 import dataclasses
-import difflib
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
 import msgspec
@@ -21,6 +19,7 @@ from brainscales_emu.constants import MAX_WEIGHT, N_COLUMNS
 from brainscales_emu.mac import MAX_INPUT, MAX_SENDS, MacArray, MacConfig, Matrix
 from hil.errors import UserError
 from hil.protocols import Levels, MatrixCapabilities, Quantity, WriteReport
+from hil.targets.errors import known_keys, user_errors
 
 LINEAR_CODE = 80  # vendor's demo of matrix multiplication: codes are linear within about -80..80
 BEYOND = 0.001  # share of the codes that calibration lets lie beyond; chosen here
@@ -90,7 +89,7 @@ class BrainscalesMatrixTarget:
         self._spread = MAX_WEIGHT // max_level
         self._scale = weight_range / (max_level * self._spread * MAX_INPUT)  # weight units per input x weight
         self._max_sends = config.max_sends
-        with _user_errors():
+        with user_errors(ChipError):
             self._array = MacArray(_mac_config(config), config.serial, seed)
             self._sites = [self._array.site(shape) for shape in shapes]
         self._levels = [np.zeros(shape, dtype=np.int8) for shape in shapes]
@@ -195,7 +194,7 @@ class BrainscalesMatrixTarget:
         self._changed, array.runs, array.vectors, array.time_ns = (int(n) for n in state["counts"])
 
     def _run(self, layer: int, inputs: NDArray[np.uint8], trial: tuple[int, ...], sends: int) -> NDArray[np.int8]:
-        with _user_errors():
+        with user_errors(ChipError):
             return self._array.block_codes(self._matrices[layer], inputs, *trial, num_sends=sends)
 
 
@@ -211,17 +210,4 @@ def _codes(x: NDArray[Any]) -> NDArray[np.uint8]:
 
 def _mac_config(config: BrainscalesMatrixConfig) -> MacConfig:
     names = [entry.name for entry in dataclasses.fields(MacConfig) if entry.name != "signed"]
-    for name in config.mac:
-        if name not in names:
-            near = difflib.get_close_matches(name, names, n=1, cutoff=0.0)[0]
-            raise UserError(f"unknown key target.mac.{name}, did you mean {near!r}? Known here: {', '.join(names)}")
-    return MacConfig(**config.mac)  # type: ignore[arg-type]
-
-
-@contextmanager
-def _user_errors() -> Iterator[None]:
-    """What the chip refuses, as an error for the user."""
-    try:
-        yield
-    except ChipError as error:
-        raise UserError(str(error)) from error
+    return MacConfig(**known_keys("target.mac", config.mac, names))  # type: ignore[arg-type]

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, TypeVar
 
 import msgspec
@@ -14,6 +12,7 @@ from numpy.typing import NDArray
 
 from hil.errors import UserError
 from hil.protocols import Floats, Levels, MatrixCapabilities, Quantity, WriteReport
+from hil.targets.errors import known_keys, user_errors
 from memristor.controller import Controller, Multiply, Program, Read, Wait
 from memristor.converters import AdcConfig, DacConfig
 from memristor.costs import CostTable
@@ -81,7 +80,7 @@ class CrossbarTarget:
     def __init__(
         self, config: CrossbarTargetConfig, shapes: Sequence[tuple[int, int]], log_pulses: bool = False
     ) -> None:
-        with user_errors():
+        with user_errors(CrossbarError):
             costs = _changed("costs", CostTable(), config.costs)
             layers = _crossbar_config(config)
             seeds = [int(stream(config.seed, "layer", k).integers(2**63)) for k in range(len(shapes))]
@@ -102,7 +101,7 @@ class CrossbarTarget:
             raise UserError(
                 f"{len(layers)} layers of levels for {len(self.controller.crossbars)} layers of arrays; give one each"
             )
-        with user_errors():
+        with user_errors(CrossbarError):
             self.controller.submit(*(Program(k, levels) for k, levels in enumerate(layers)))
             reports = self.controller.run()
         return WriteReport(
@@ -113,21 +112,21 @@ class CrossbarTarget:
 
     def calibrate(self, layer: int, x: Floats) -> None:
         """As the protocol says; takes no time of the arrays."""
-        with user_errors():
+        with user_errors(CrossbarError):
             self._crossbar(layer).calibrate(x)
 
     def multiply(self, layer: int, x: Floats, trial: int) -> Floats:
         if self._crossbar(layer).range_uA is None:
             self.calibrate(layer, x)
-        with user_errors():
+        with user_errors(CrossbarError):
             return self.controller.execute(Multiply(layer, x, trial))
 
     def read(self, layer: int, trial: int) -> Floats:
-        with user_errors():
+        with user_errors(CrossbarError):
             return self.controller.execute(Read(layer, trial))
 
     def wait(self, seconds: float) -> None:
-        with user_errors():
+        with user_errors(CrossbarError):
             self.controller.execute(Wait(seconds))
 
     def account(self) -> dict[str, Any]:
@@ -140,7 +139,7 @@ class CrossbarTarget:
         return self.controller.state()
 
     def load_state(self, state: Mapping[str, NDArray[Any]]) -> None:
-        with user_errors():
+        with user_errors(CrossbarError):
             self.controller.load_state(state)
 
     def _crossbar(self, layer: int) -> Crossbar:
@@ -167,15 +166,6 @@ def _maps(layer: int, crossbar: Crossbar) -> list[Quantity]:
         Quantity(f"layer{layer}_{name}", values, ("row", "column"), units, f"{label}, layer {layer}")
         for name, values, units, label in described
     ]
-
-
-@contextmanager
-def user_errors() -> Iterator[None]:
-    """What the arrays refuse, as an error for the user."""
-    try:
-        yield
-    except CrossbarError as error:
-        raise UserError(str(error)) from error
 
 
 _MAPPING = ("levels_per_device", "scheme", "weight_range", "low_uS", "high_uS")
@@ -218,10 +208,5 @@ def _changed(table: str, default: T, changes: Changes) -> T:
 
 def _known(table: str, changes: Changes, names: Sequence[str]) -> dict[str, Any]:
     """Changes with None for "none"; UserError if a key isn't among the names."""
-    for name in changes:
-        if name not in names:
-            near = difflib.get_close_matches(name, names, n=1, cutoff=0.0)[0]
-            raise UserError(
-                f"unknown key crossbar.{table}.{name}, did you mean {near!r}? Known here: {', '.join(names)}"
-            )
+    changes = known_keys(f"crossbar.{table}", changes, names)
     return {name: None if value == "none" else value for name, value in changes.items()}

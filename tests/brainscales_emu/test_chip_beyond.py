@@ -18,8 +18,8 @@ from brainscales_emu.chip import Chip
 from brainscales_emu.constants import EXTERNAL
 from brainscales_emu.mismatch import draw_fixed_pattern, stream
 from brainscales_emu.neuron import WiredChip, simulate_reference
-from brainscales_emu.routing.fabric import routes
 from brainscales_emu.routing.placement import External, Population, Projection, place
+from brainscales_emu.routing.routes import routes
 from brainscales_emu.stp import Plasticity
 
 NONE = np.zeros((2, 256, 256))

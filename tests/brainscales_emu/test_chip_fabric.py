@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 
 from brainscales_emu.constants import BACKGROUND, EXTERNAL
 from brainscales_emu.errors import PlacementError
-from brainscales_emu.routing.fabric import Fabric, Synapse, random_begin, routes
+from brainscales_emu.routing.fabric import Fabric, Synapse, random_begin
 from brainscales_emu.routing.labels import NODES
+from brainscales_emu.routing.routes import routes
 
 
 def fabric_with(**changes):

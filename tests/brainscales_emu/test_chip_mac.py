@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from normal_samples import ALPHA, assert_std
 from scipy import stats
 
 from brainscales_emu import ChipError, preset
 from brainscales_emu.mac import MacArray, MacConfig, draw_noise, draw_pattern
 from brainscales_emu.mismatch import draw_fixed_pattern, stream
 
-ALPHA = 1e-6
 UNIFORM = MacConfig(
     noise_std_lsb=0.0, column_gain_std=0.0, column_offset_std_lsb=0.0, row_gain_std=0.0, synapse_gain_std=0.0
 )
@@ -30,20 +30,6 @@ def mock(inputs, weights, gain=0.002, num_sends=1, noise=None, rows=128):
             result = result + noise[block]
         total += np.clip(np.floor(result), -128, 127)
     return np.clip(total, -128, 127)
-
-
-def is_normal_with(sample, mean, std):
-    """Do mean and variance agree with N(mean, std**2)?"""
-    n = sample.size
-    z = (sample.mean() - mean) / (std / math.sqrt(n))
-    chi2 = np.sum((sample - mean) ** 2) / std**2
-    return 2 * stats.norm.sf(abs(z)) > ALPHA and ALPHA / 2 < stats.chi2.cdf(chi2, n) < 1 - ALPHA / 2
-
-
-def assert_std(sample, mean, std):
-    assert is_normal_with(sample, mean, std)
-    assert not is_normal_with(sample, mean, 1.05 * std)
-    assert not is_normal_with(sample, mean, 0.95 * std)
 
 
 # Equal to the mock

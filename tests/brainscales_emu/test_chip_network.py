@@ -1,12 +1,11 @@
 """The PyNN-like face: what a network becomes on the chip, what comes back, and what is refused."""
 
 import dataclasses
-import json
 import math
-from pathlib import Path
 
 import numpy as np
 import pytest
+from nest_oracle import ORACLE, chip_config
 from scipy import stats
 
 from brainscales_emu import ChipConfig, ChipError, EventPathConfig, PlacementError, preset
@@ -19,8 +18,6 @@ from brainscales_emu.routing.placement import Background, External
 from brainscales_emu.routing.placement import Population as PlacedPopulation
 from brainscales_emu.routing.placement import Projection as PlacedProjection
 
-ORACLE = json.loads((Path(__file__).parents[1] / "oracles" / "nest.json").read_text())
-REST_LSB = 100.0
 # One event of weight 63 makes a neuron spike, once.
 QUIET = ChipConfig(tau_mem_us=2.0, tau_syn_exc_us=0.5, synaptic_gain=10.0, refractory_us=5.0)
 
@@ -29,26 +26,10 @@ def network(config=QUIET, serial=3, seed=1, **arguments):
     return Network(Chip(config, serial, seed), **arguments)
 
 
-def nest_config(params, weight_pa_per_lsb):
-    """1 ms of the oracle is 1 us of the chip, and 0 mV are 100 LSB."""
-    return ChipConfig(
-        tau_mem_us=params["tau_m"],
-        tau_syn_exc_us=params["tau_syn_ex"],
-        tau_syn_inh_us=params["tau_syn_in"],
-        leak_lsb=REST_LSB + params["E_L"] + params["I_e"] * params["tau_m"] / params["C_m"],
-        reset_lsb=REST_LSB + params["V_reset"],
-        threshold_lsb=REST_LSB + params["V_th"],
-        refractory_us=params["t_ref"],
-        synaptic_gain=weight_pa_per_lsb / params["C_m"],
-        event_latency_us=0.0,
-        exact_input_times=True,
-    )
-
-
 @pytest.mark.parametrize("name", ORACLE["cases"])
 def test_every_spike_of_nest_on_the_routed_chip(name):
     case = ORACLE["cases"][name]
-    net = network(nest_config(case["params"], case["weight_pA_per_lsb"]))
+    net = network(chip_config(case))
     trains = [np.array(train) + ORACLE["delay_ms"] for train in case["input_times_ms"]]
     inputs = net.Population(ORACLE["n_in"], SpikeSourceArray(trains))
     neurons = net.Population(ORACLE["n_out"])

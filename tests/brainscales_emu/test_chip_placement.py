@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from brainscales_emu.constants import EXTERNAL
 from brainscales_emu.errors import ChipError, PlacementError
 from brainscales_emu.routing.delivery import check, delivered
-from brainscales_emu.routing.fabric import Fabric, routes
+from brainscales_emu.routing.fabric import Fabric
 from brainscales_emu.routing.labels import event_output
 from brainscales_emu.routing.placement import (
     Background,
@@ -22,6 +22,7 @@ from brainscales_emu.routing.placement import (
     place,
     place_feedforward,
 )
+from brainscales_emu.routing.routes import routes
 
 
 def ones(*shape):
@@ -330,12 +331,10 @@ def test_rule_5_more_labels_than_a_bus_can_have():
 
 def test_rule_6_signed_sources():
     # 129 inputs have 129 synapses per neuron, so rule 1 holds; but each takes an excitatory and an inhibitory row.
-    rows = (
-        "129 signed sources need 258 rows of the top half (129 excitatory and 129 inhibitory), it has 256; use fewer "
-    )
+    rows = "the top half needs 258 rows, 129 excitatory ones for neurons[0] and 129 inhibitory ones for neurons[0], "
     inputs, neurons = External("input", 129), Population("neurons", 256)
     projection = Projection(inputs, neurons, ones(129, 256), rewritable=True)
-    assert refusal([inputs, neurons], [projection]) == (6, rows + "sources or merge circuits")
+    assert refusal([inputs, neurons], [projection]) == (6, rows + "it has 256; use fewer sources or merge circuits")
     signed = ones(129, 256)
     signed[:, 7] = -1
     assert refusal([inputs, neurons], [Projection(inputs, neurons, signed)])[0] == 6
@@ -343,6 +342,25 @@ def test_rule_6_signed_sources():
         place_feedforward(*feedforward(129, (3,), (False,)))
     assert error.value.rule == 6
     placed([inputs, neurons], [Projection(inputs, neurons, ones(129, 256))])
+
+
+def test_rule_6_names_the_neurons_whose_rows_it_counts():
+    # 240 sources in all, but rows are what the neurons with most synapses of a sign need: 150, and 214 over 2 circuits.
+    inputs = External("input", 240)
+    lean, merged = Population("lean", 20), Population("merged", 4, circuits=2)
+    to_lean, to_merged = np.zeros((240, 20), dtype=int), np.zeros((240, 4), dtype=int)
+    to_lean[:150, 3], to_lean[200:, 4], to_lean[:100, 7] = 1, 1, -1
+    to_merged[:214, 2] = -1
+    rule, message = refusal(
+        [inputs, lean, merged], [Projection(inputs, lean, to_lean), Projection(inputs, merged, to_merged)]
+    )
+    assert (rule, message) == (
+        6,
+        "the top half needs 257 rows, 150 excitatory ones for lean[3] and 107 inhibitory ones for merged[2], it has "
+        "256; use fewer sources or merge circuits",
+    )
+    to_merged[212:, 2] = 0
+    placed([inputs, lean, merged], [Projection(inputs, lean, to_lean), Projection(inputs, merged, to_merged)])
 
 
 def test_rule_7_on_chip_sources():

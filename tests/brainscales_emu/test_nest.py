@@ -1,36 +1,15 @@
 """Spike times of NEST's precise models and of a 40-digit solver, read with 1 ms as 1 us and 0 mV as 100 LSB."""
 
-import json
-from pathlib import Path
-
 import numpy as np
 import pytest
+from nest_oracle import ORACLE, chip_config
 
-from brainscales_emu import ChipConfig, assembly
+from brainscales_emu import assembly
 from brainscales_emu.chip import Chip
 from brainscales_emu.constants import EXTERNAL
 from brainscales_emu.mismatch import draw_fixed_pattern, stream
 from brainscales_emu.neuron import WiredChip, simulate_reference
 from brainscales_emu.routing.placement import place_feedforward
-
-ORACLE = json.loads((Path(__file__).parents[1] / "oracles" / "nest.json").read_text())
-REST_LSB = 100.0
-
-
-def chip_config(case):
-    p = case["params"]
-    return ChipConfig(
-        tau_mem_us=p["tau_m"],
-        tau_syn_exc_us=p["tau_syn_ex"],
-        tau_syn_inh_us=p["tau_syn_in"],
-        leak_lsb=REST_LSB + p["E_L"] + p["I_e"] * p["tau_m"] / p["C_m"],
-        reset_lsb=REST_LSB + p["V_reset"],
-        threshold_lsb=REST_LSB + p["V_th"],
-        refractory_us=p["t_ref"],
-        synaptic_gain=case["weight_pA_per_lsb"] / p["C_m"],
-        event_latency_us=0.0,
-        exact_input_times=True,
-    )
 
 
 def input_events(case):

@@ -5,14 +5,13 @@ import math
 
 import numpy as np
 import pytest
-from scipy import stats
+from normal_samples import assert_std, is_normal_with
 
 from brainscales_emu import ChipConfig, NoiseConfig, preset
 from brainscales_emu.chip import Chip
 from brainscales_emu.mismatch import FixedPattern, draw_fixed_pattern, stream
 from brainscales_emu.routing.placement import place_feedforward
 
-ALPHA = 1e-6
 SPREAD = NoiseConfig(
     tau_mem_std=0.05,
     tau_syn_std=0.20,
@@ -26,20 +25,6 @@ SPREAD = NoiseConfig(
     delay_gain_std=0.02,
     delay_offset_std_us=0.18,
 )
-
-
-def is_normal_with(sample, mean, std):
-    """Do mean and variance agree with N(mean, std**2)?"""
-    n = sample.size
-    z = (sample.mean() - mean) / (std / math.sqrt(n))
-    chi2 = np.sum((sample - mean) ** 2) / std**2
-    return 2 * stats.norm.sf(abs(z)) > ALPHA and ALPHA / 2 < stats.chi2.cdf(chi2, n) < 1 - ALPHA / 2
-
-
-def assert_std(sample, mean, std):
-    assert is_normal_with(sample, mean, std)
-    assert not is_normal_with(sample, mean, 1.05 * std)
-    assert not is_normal_with(sample, mean, 0.95 * std)
 
 
 @pytest.fixture(scope="module")

@@ -58,6 +58,28 @@ def test_perfect_chip_equals_the_closed_form_to_one_time_stamp(network, inputs, 
         assert late.min() > -1e-6 * TICK and late.max() < (1 + 1e-5) * TICK  # rounded down to 8 ns
 
 
+@pytest.mark.parametrize("kind", ["synaptic", "dendritic"])
+def test_beyond_the_chip_delays_are_in_the_synapses(network, inputs, kind):
+    """Delays of any length, shorter than the chip's shortest too: equal to the closed form to one time stamp."""
+    target, ideal, undelayed = chip(delays="beyond"), IdealTarget(THRESHOLD, 1), IdealTarget(THRESHOLD, 1)
+    assert kind in target.capabilities.delay_kinds and kind not in chip().capabilities.delay_kinds
+    rng = np.random.default_rng(7)
+    shapes = [layer.weights.shape if kind == "synaptic" else layer.weights.shape[1:] for layer in network]
+    layers = [Layer(x.weights, **{kind: rng.uniform(0.0, 1.5, n)}) for x, n in zip(network, shapes, strict=True)]
+    target.write(layers)
+    ideal.write(layers)
+    undelayed.write([Layer(layer.weights) for layer in network])
+    seen, wanted, plain = (driven.run(inputs, 1) for driven in (target, ideal, undelayed))
+    assert np.array_equal(seen[0].spikes, seen[1].arrivals)  # the delays come after what the host observes
+    for one, two, without in zip(seen, wanted, plain, strict=True):
+        assert np.array_equal(np.isinf(one.spikes), np.isinf(two.spikes))
+        fired = np.isfinite(two.spikes)
+        late = two.spikes[fired] - one.spikes[fired]
+        assert fired.mean() > 0.2 and late.min() > -1e-6 * TICK and late.max() < (1 + 1e-5) * TICK
+        both = fired & np.isfinite(without.spikes)
+        assert np.median(np.abs(two.spikes[both] - without.spikes[both])) > 20 * TICK
+
+
 def test_recorded_times_are_on_the_grid(network, inputs):
     target = chip("w66f3")
     target.write(network)
@@ -147,7 +169,7 @@ def test_inputs_outside_their_slot_are_refused(network, inputs, time):
 
 def test_a_network_that_does_not_fit_is_refused_with_the_rule():
     target = chip()
-    with pytest.raises(UserError, match=r"rule 6: .* need 258 rows of the top half"):
+    with pytest.raises(UserError, match=r"rule 6: the top half needs 258 rows"):
         target.write([Layer(np.zeros((129, 30))), Layer(np.zeros((30, 3)))])
 
 
@@ -156,7 +178,7 @@ def test_a_network_that_does_not_fit_is_refused_with_the_rule():
     [
         (Layer(np.full((20, 30), np.nan)), "weights[0][0, 0] = nan is not a number; lower the learning rate"),
         (Layer(np.zeros((20, 30)), synaptic=np.zeros((20, 30))), "the chip's delay elements are axonal"),
-        (Layer(np.zeros((20, 30)), dendritic=np.zeros(30)), "use none or axonal, or the ideal target"),
+        (Layer(np.zeros((20, 30)), dendritic=np.zeros(30)), "or target.delays = 'beyond', which no real chip can"),
         (Layer(np.zeros((20, 30)), axonal=np.full(20, 1.0)), "6 us is below the shortest delay 8.25 us"),
         (Layer(np.zeros((20, 30)), axonal=np.full(20, 6.0)), "36 us is above the longest delay 33.25 us"),
         (Layer(np.full((20, 30), 2.2)), "= 66 is outside -63..63 LSB"),
@@ -165,6 +187,21 @@ def test_a_network_that_does_not_fit_is_refused_with_the_rule():
 def test_what_the_chip_cannot_do_is_one_clear_error(layer, message):
     with pytest.raises(UserError, match=re.escape(message)):
         chip().write([layer, Layer(np.zeros((30, 3)))])
+
+
+@pytest.mark.parametrize(
+    ("layer", "message"),
+    [
+        (
+            Layer(np.zeros((20, 30)), axonal=np.full(20, 2.0)),
+            "dendritic or synaptic, or target.delays = 'hardware'",
+        ),
+        (Layer(np.zeros((20, 30)), synaptic=np.full((20, 30), -1.0)), "= -6.0 us is outside 0..1e+06 us; give a time"),
+    ],
+)
+def test_what_is_refused_beyond_the_chip(layer, message):
+    with pytest.raises(UserError, match=re.escape(message)):
+        chip(delays="beyond").write([layer, Layer(np.zeros((30, 3)))])
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
 
+import numpy as np
+
 from hil.protocols import Quantity
 from hil.trace.schema import EPOCH, EPOCH_AXIS, RUN, Array, Layout, Plot, TraceError, index_axis, quantity_plot
 
@@ -18,6 +20,7 @@ def delgrad_layout(
     test_size: int,
     time_units: str,
     quantities: Iterable[Quantity] = (),
+    beyond: str | None = None,
 ) -> Layout:
     """Layout of the trace of a DelGrad run on the Yin-Yang task.
 
@@ -39,6 +42,9 @@ def delgrad_layout(
         ``us`` for a chip, ``1`` for times in units of the synaptic time constant tau_s.
     quantities : iterable of Quantity
         Fixed pattern of the emulated chip, 1-D or 2-D; each quantity gets a plot in ``run/chip``.
+    beyond : str or None
+        What the emulated chip's delays did that no real chip can, in ASCII; None if nothing. It is the label of
+        ``run/results/delays``, which says ``beyond`` from the start of the run.
 
     Returns
     -------
@@ -64,14 +70,18 @@ def delgrad_layout(
         _test_times(layers[-1], test_size, time_units),
         *(quantity_plot(quantity, "chip") for quantity in quantities),
     ]
-    results = (
+    results = [
         Array("test_accuracy", (), (), "float64", "1", "test accuracy"),
         Array("tested_epoch", (), (), "int64", "1", "epoch whose parameters were tested"),
         Array("validation_accuracy", (), (), "float64", "1", "validation accuracy of the tested parameters"),
         Array("missing_spikes", (), (), "int64", "1", "number of output spikes missing in the test"),
         Array("chip_seconds", (), (), "float64", "s", "time on the chip (s)"),
-    )
-    return Layout(tuple(plots), results, "delgrad")
+    ]
+    if beyond:
+        kinds = ("hardware", "beyond")
+        label = f"beyond: {beyond}"
+        results.append(Array("delays", (), (), "int64", "1", label, np.array(kinds.index("beyond")), kinds))
+    return Layout(tuple(plots), tuple(results), "delgrad")
 
 
 def _learning_curves() -> list[Plot]:

@@ -15,13 +15,27 @@ MAPS = [
     for k, shape in enumerate([(200, 60), (30, 20)])
     for name in ("conductance", "target")
 ]
+CHIP_MAPS = [
+    Quantity("column_offset", np.ones((4, 128)), ("quadrant", "column"), "1", "column offset (code LSB)"),
+    Quantity("row_gain", np.ones((256, 2)), ("driver", "row"), "1", "gain of the driver's rows"),
+    Quantity("synapse_gain", np.ones((512, 256)), ("row", "column"), "1", "gain of the synapse"),
+]
 LEVELS = np.arange(-7, 8)
 CASES = {
     "ideal": metaplasticity_layout(["mnist", "fashion_mnist"], ["mnist", "fashion_mnist"], 10, 2, LEVELS),
     "crossbar": metaplasticity_layout(["mnist", "fashion_mnist"], ["mnist", "fashion_mnist"], 10, 2, LEVELS, MAPS),
+    "chip": metaplasticity_layout(
+        ["mnist", "fashion_mnist"], ["mnist", "fashion_mnist"], 10, 2, LEVELS, CHIP_MAPS, chip=True
+    ),
     "stream": metaplasticity_layout(["fashion_mnist"], ["part_0", "part_1", "part_2"], 10, 3, LEVELS),
 }
 EPOCHS = 3
+
+
+def attribute(node, name):
+    """Text of an attribute, of variable or of fixed length in the file."""
+    found = node.attrs[name]
+    return found.decode() if isinstance(found, bytes) else found
 
 
 def value(array, rng):
@@ -71,20 +85,20 @@ def test_growing_plots_can_be_drawn_before_the_end(name, tmp_path):
 def test_units_and_long_name_on_every_number(file):
     numbers = [(p, node) for p, node in nodes(file) if isinstance(node, h5py.Dataset) and node.dtype.kind in "iuf"]
     for path, node in numbers:
-        for attribute in ("units", "long_name"):
-            assert isinstance(node.attrs[attribute], str) and node.attrs[attribute].isascii(), path
-        if node.attrs["units"] != "1":
-            assert f"({node.attrs['units']})" in node.attrs["long_name"], path
+        units, long_name = attribute(node, "units"), attribute(node, "long_name")
+        assert units and units.isascii() and long_name and long_name.isascii(), path
+        if units != "1":
+            assert f"({units})" in long_name, path
 
 
 def test_it_opens_with_the_accuracies(file):
-    assert file.attrs["default"] == "run" and file["run"].attrs["default"] == "accuracy"
-    assert file["run/accuracy"].attrs["signal"] in ("test_mnist", "test_fashion_mnist")
-    task = file["run/accuracy/task"].attrs
-    assert len(task["flag_meanings"].split()) == len(task["flag_values"])
+    assert attribute(file, "default") == "run" and attribute(file["run"], "default") == "accuracy"
+    assert attribute(file["run/accuracy"], "signal") in ("test_mnist", "test_fashion_mnist")
+    task = file["run/accuracy/task"]
+    assert len(attribute(task, "flag_meanings").split()) == len(task.attrs["flag_values"])
     for _, node in nodes(file):
         if isinstance(node, h5py.Group):
-            assert node.attrs["NX_class"] in ("NXentry", "NXdata", "NXcollection")
+            assert attribute(node, "NX_class") in ("NXentry", "NXdata", "NXcollection")
 
 
 def test_only_a_corner_of_a_map_is_kept():
