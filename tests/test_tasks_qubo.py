@@ -198,7 +198,7 @@ def test_gaps_and_times_by_hand():
 
 def test_unproven_and_unpublished_graphs_are_held_against_the_best_found():
     workload = Workload(110, 0.03, 11)
-    run = qubo.measure([SOLVERS["annealing"]], workload, 0.05, 0)[0]
+    run = qubo.measure([SOLVERS["annealing"]], workload, [0.05], 0)[0]
     assert run.exact is None and mis.target(workload) is None and run.target == run.solution.cost
 
 
@@ -211,7 +211,7 @@ def test_wrong_cost_is_found_out():
     with pytest.raises(
         RuntimeError, match=r"tabu search claims a cost of -1000 on n = 10, 10 %, seed 0, which is wrong"
     ):
-        qubo.measure([Liar()], Workload(10, 0.1, 0), 0.01, 0)
+        qubo.measure([Liar()], Workload(10, 0.1, 0), [0.01], 0)
 
 
 def test_command_writes_results(tmp_path, capsys):
@@ -221,14 +221,15 @@ def test_command_writes_results(tmp_path, capsys):
         assert results["BKSGap"] == {"10, 10 %": 0.0, "25, 10 %": 0.0}
         assert [run["cost"] for run in results["metadata"]["runs"]] == [-7, -7, -12, -15]
         assert all(run["target_proven"] for run in results["metadata"]["runs"])
-        assert results["metadata"]["clock"] == "measured on the host"
-    assert "| 25, 10 % | tabu | 0.0000 |" in capsys.readouterr().out
+        assert results["metadata"]["clock"] == ("modelled" if name == "spiking" else "measured on the host")
+    printed = capsys.readouterr().out
+    assert "| 25, 10 % | tabu | 0.0000 |" in printed and "| 25, 10 % | spiking, whole | 0.0000 |" in printed
 
 
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: qubo.make_solver("gurobi"), "there is no solver 'gurobi'; choose one of annealing, tabu"),
+        (lambda: qubo.make_solver("gurobi"), "there is no solver 'gurobi'; choose one of annealing, tabu, spiking"),
         (lambda: SimulatedAnnealing(hottest=0.1, coldest=0.2), "hottest = 0.1 and coldest = 0.2 must be temperatures"),
         (lambda: SimulatedAnnealing(first_sweeps=0), "first_sweeps = 0 is outside 1"),
         (lambda: TabuSearch(tenure=0), "tenure = 0 and patience = 40 must be at least 1"),

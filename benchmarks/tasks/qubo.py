@@ -5,7 +5,8 @@ target after 1 ms, 10 ms, ... Scenario "time to solution": when gaps of 0.1, 0.0
 are read off one run of each solver on each graph, which ends at the timeout or at a gap of 0. Targets are those of
 NeuroBench; where branch and bound is done in a second (n <= 50, and n = 100 from 5 % on) they are proven here.
 
-Times are wall-clock times of this machine, one thread, from the moment the problem is loaded. Power isn't measured, so
+Times run from the moment the problem is loaded: on the wall clock of this machine, one thread; those of the spiking
+network on the emulated chip are modelled (`spiking_solver` says how, and what the host does). Power isn't measured, so
 this is no submission to the system track.
 """
 
@@ -27,7 +28,10 @@ if TYPE_CHECKING:
     from hil.neurobench.benchmark import Results
 
 RESULTS = Path(__file__).parents[1] / "results"
-SOLVERS = ("annealing", "tabu")
+DEFAULT_TIMEOUTS_S = {"annealing": 1.0, "tabu": 1.0, "spiking": 0.1}
+SOLVERS = tuple(DEFAULT_TIMEOUTS_S)
+QUICK_SIZES, QUICK_SEEDS = (10, 25, 50, 100, 250), (0,)
+FULL_SIZES = (*QUICK_SIZES, 500, 1000)
 TIMEOUTS_S = (1e-3, 1e-2, 1e-1, 1.0, 10.0, 100.0)
 GAPS = (0.1, 0.05, 0.01)
 
@@ -57,6 +61,10 @@ def make_solver(name: str) -> Solver:
 
     if name not in SOLVERS:
         raise UserError(f"there is no solver {name!r}; choose one of {', '.join(SOLVERS)}")
+    if name == "spiking":
+        from benchmarks.tasks.spiking_solver import SpikingSolver
+
+        return SpikingSolver()
     return SimulatedAnnealing() if name == "annealing" else TabuSearch()
 
 
@@ -65,8 +73,8 @@ def is_provable(workload: Workload) -> bool:
     return workload.n <= 50 or (workload.n <= 100 and workload.density >= 0.05)
 
 
-def measure(solvers: Sequence[Solver], workload: Workload, timeout_s: float, seed: int) -> list[Run]:
-    """Run each solver on a graph, and prove the optimum where that is quick.
+def measure(solvers: Sequence[Solver], workload: Workload, timeouts_s: Sequence[float], seed: int) -> list[Run]:
+    """Run each solver on a graph, each with its timeout, and prove the optimum where that is quick.
 
     Raises
     ------
@@ -84,13 +92,16 @@ def measure(solvers: Sequence[Solver], workload: Workload, timeout_s: float, see
     exact = -int(np.sum(maximum_independent_set(graph))) if is_provable(workload) else None
     published = mis.target(workload)
     known = published if exact is None else exact
-    limits = Limits(seconds=timeout_s, target=-math.inf if known is None else known)
-    solutions = [solver.solve(matrix, seed, limits) for solver in solvers]
+    target = -math.inf if known is None else known
+    solutions = [
+        solver.solve(matrix, seed, Limits(seconds=timeout_s, target=target))
+        for solver, timeout_s in zip(solvers, timeouts_s, strict=True)
+    ]
     for solver, solution in zip(solvers, solutions, strict=True):
         if solution.cost != mis.cost(matrix, solution.assignment) or (exact is not None and solution.cost < exact):
             raise RuntimeError(f"{solver.name} claims a cost of {solution.cost} on {workload}, which is wrong")
-    target = known if known is not None else min(solution.cost for solution in solutions)
-    return [Run(workload, target, exact, solution) for solution in solutions]
+    best = known if known is not None else min(solution.cost for solution in solutions)
+    return [Run(workload, best, exact, solution) for solution in solutions]
 
 
 def results_of(solver: Solver, runs: Sequence[Run], timeout_s: float, seed: int) -> Results:
@@ -102,7 +113,7 @@ def results_of(solver: Solver, runs: Sequence[Run], timeout_s: float, seed: int)
     timeouts = [seconds for seconds in TIMEOUTS_S if seconds <= timeout_s * (1 + 1e-9)]
     groups: dict[str, list[Run]] = {}
     for run in runs:
-        groups.setdefault(f"{run.workload.n}, {100 * run.workload.density:g} %", []).append(run)
+        groups.setdefault(_group(run.workload.n, run.workload.density), []).append(run)
     values = {
         "BKSGap": {name: fmean([_gap(run, timeout_s) for run in group]) for name, group in groups.items()},
         "BKSGapAfter": {
@@ -114,7 +125,14 @@ def results_of(solver: Solver, runs: Sequence[Run], timeout_s: float, seed: int)
             for name, group in groups.items()
         },
     }
-    clock: Provenance = "modelled" if solver.clock == "modelled" else "measured"
+    on_chip = solver.clock == "modelled"
+    if on_chip:
+        values["BKSGapWithoutRepair"] = {
+            name: _mean_gap_without_repair(group)
+            for name, group in groups.items()
+            if all(run.solution.work["cost_without_repair"] is not None for run in group)
+        }
+    clock: Provenance = "modelled" if on_chip else "measured"
     described = {
         "solver": solver.name,
         "clock": solver.clock,
@@ -132,12 +150,15 @@ def results_of(solver: Solver, runs: Sequence[Run], timeout_s: float, seed: int)
                 "target_proven": run.exact is not None,
                 "times_s": run.solution.times_s.tolist(),
                 "costs": run.solution.costs.tolist(),
+                **run.solution.work,
             }
             for run in runs
         ],
     }
     task = Task("QUBO maximum independent set", data="generated", seed=seed)
     provenance = {"TimeToSolution": clock, "BKSGapAfter": clock}
+    if on_chip:
+        provenance |= {"BKSGap": "emulated", "BKSGapWithoutRepair": "emulated"}
     return Results(values | {"metadata": metadata(task, ModelInfo("computed"), values, described, provenance)})
 
 
@@ -146,6 +167,12 @@ def _gap(run: Run, seconds: float) -> float:
 
     # A solver ends with a call that may pass the timeout by a fraction of a millisecond.
     return mis.gap(run.solution.cost_after(seconds), run.target)
+
+
+def _mean_gap_without_repair(runs: Sequence[Run]) -> float:
+    from hil.datasets import max_independent_set as mis
+
+    return fmean([mis.gap(run.solution.work["cost_without_repair"], run.target) for run in runs])
 
 
 def _time_to(run: Run, gap: float) -> float:
@@ -168,24 +195,41 @@ def table(rows: dict[str, Results]) -> str:
             cells = [
                 f"{1e3 * t['median_s']:.3g} ms ({t['reached']}/{t['runs']})" if t["reached"] else "-" for t in times
             ]
-            lines.append(f"| {group} | {name} | {results['BKSGap'][group]:.4f} | {' | '.join(cells)} |")
+            solver = ", ".join([name, *_ways(results, group)])
+            lines.append(f"| {group} | {solver} | {results['BKSGap'][group]:.4f} | {' | '.join(cells)} |")
     return "\n".join(lines)
+
+
+def _ways(results: Results, group: str) -> list[str]:
+    """How a group's graphs ran on the chip: whole or in blocks; nothing for a solver on the host."""
+    runs = results["metadata"]["runs"]
+    return sorted({run["ran"] for run in runs if _group(run["n"], run["density"]) == group and "ran" in run})
+
+
+def _group(n: int, density: float) -> str:
+    return f"{n}, {100 * density:g} %"
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("solvers", nargs="*", default=[], help=f"any of {', '.join(SOLVERS)} (default: all)")
-    parser.add_argument("--sizes", type=int, nargs="+", default=[10, 25, 50, 100, 250, 500, 1000], help="nodes")
+    parser.add_argument("--all", action="store_true", help="sizes up to 1000 and five seeds (slow)")
+    parser.add_argument("--sizes", type=int, nargs="+", help=f"nodes (default {_listed(QUICK_SIZES)})")
     parser.add_argument("--densities", type=float, nargs="+", default=[0.01, 0.05, 0.1, 0.25], help="shares of edges")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4], help="of the graphs")
-    parser.add_argument("--timeout", type=float, default=1.0, help="seconds per graph and solver (default 1)")
+    parser.add_argument("--seeds", type=int, nargs="+", help=f"of the graphs (default {_listed(QUICK_SEEDS)})")
+    timeouts = ", ".join(f"{name} {seconds:g}" for name, seconds in DEFAULT_TIMEOUTS_S.items())
+    parser.add_argument("--timeout", type=float, help=f"seconds per graph on a solver's clock (default {timeouts})")
     parser.add_argument("--seed", type=int, default=0, help="of the solvers")
-    parser.add_argument("--out", type=Path, default=RESULTS, help=f"folder for the results (default {RESULTS.name}/)")
+    parser.add_argument("--out", type=Path, help="folder for the results (default runs/, with --all results/ here)")
     options = parser.parse_args(arguments)
     try:
         run(options)
     except UserError as error:
         sys.exit(f"qubo: {error}")
+
+
+def _listed(values: Sequence[int]) -> str:
+    return " ".join(map(str, values))
 
 
 def run(options: argparse.Namespace) -> None:
@@ -195,21 +239,28 @@ def run(options: argparse.Namespace) -> None:
     from benchmarks.tasks.solvers import Limits
     from hil.datasets import max_independent_set as mis
 
-    if not 0 < options.timeout < math.inf:
+    if options.timeout is not None and not 0 < options.timeout < math.inf:
         raise UserError(f"--timeout {options.timeout}: give seconds above 0")
     solvers = {name: make_solver(name) for name in options.solvers or SOLVERS}
+    timeouts_s = [options.timeout or DEFAULT_TIMEOUTS_S[name] for name in solvers]
+    sizes = options.sizes or (FULL_SIZES if options.all else QUICK_SIZES)
+    seeds = options.seeds or (mis.TUNING_SEEDS if options.all else QUICK_SEEDS)
     smallest = mis.qubo(mis.graph(mis.Workload(10, 0.1, 0)))
     for solver in solvers.values():  # compiled before the clock runs
         solver.solve(smallest, options.seed, Limits(rounds=1))
     runs: dict[str, list[Run]] = {name: [] for name in solvers}
-    workloads = list(mis.workloads(options.sizes, options.densities, options.seeds))
+    workloads = list(mis.workloads(sizes, options.densities, seeds))
     for workload in tqdm(workloads, unit="graph", disable=None):
-        measured = measure(list(solvers.values()), workload, options.timeout, options.seed)
+        measured = measure(list(solvers.values()), workload, timeouts_s, options.seed)
         for name, one in zip(solvers, measured, strict=True):
             runs[name].append(one)
-    rows = {name: results_of(solvers[name], runs[name], options.timeout, options.seed) for name in solvers}
+    rows = {
+        name: results_of(solver, runs[name], timeout_s, options.seed)
+        for (name, solver), timeout_s in zip(solvers.items(), timeouts_s, strict=True)
+    }
+    folder = options.out or (RESULTS if options.all else Path("runs"))
     for name, results in rows.items():
-        results.save_json(options.out / f"qubo_{name}.json")
+        results.save_json(folder / f"qubo_{name}.json")
     print(table(rows))
 
 

@@ -1,15 +1,15 @@
 """Solvers of QUBO problems: simulated annealing and tabu search on the host, behind a protocol open to others.
 
-A stochastic spiking network on an emulated chip is a `Solver` too: it returns the times of its chip and says
-`clock = "modelled"`.
+The spiking network on the emulated chip is in `spiking_solver`: its times are those of the chip, `clock = "modelled"`.
 """
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator
-from typing import Literal, NamedTuple, Protocol
+from collections.abc import Callable, Iterator, Mapping
+from types import MappingProxyType
+from typing import Any, Literal, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,13 +36,15 @@ class Limits(NamedTuple):
 class Solution(NamedTuple):
     """What a solver found: assignment (n,) int8 of zeros and ones, its cost, and how it got there.
 
-    times_s (k,) float64, ascending, and costs (k,) int64, descending: when the best cost so far was first known.
+    times_s (k,) float64, ascending, and costs (k,) int64, descending: when the best cost so far was first known. work:
+    what a modelled machine and its host did for it, by name; empty for a solver that runs on the host alone.
     """
 
     assignment: NDArray[np.int8]
     cost: int
     times_s: NDArray[np.float64]
     costs: Ints
+    work: Mapping[str, Any] = MappingProxyType({})
 
     def cost_after(self, seconds: float) -> int:
         """Best cost known by then; 0, that of the empty set, before the first."""
@@ -101,7 +103,7 @@ class SimulatedAnnealing:
         problem = _Problem(matrix)
         draws = stream(seed, self.name)
         per_call = max(1, CALL_MOVES // problem.n)
-        trace = _Trace(problem, limits)
+        trace = Trace(limits, _stopwatch())
         for sweeps in self._runs():
             ratio = (self.coldest / self.hottest) ** (1.0 / max(sweeps - 1, 1))
             for begin in range(0, sweeps, per_call):
@@ -109,8 +111,8 @@ class SimulatedAnnealing:
                 temperatures = self.hottest * ratio ** np.arange(begin, begin + count)
                 thresholds = temperatures[:, np.newaxis] * draws.standard_exponential((count, problem.n))
                 problem.cost, problem.best_cost = qubo_kernels.anneal(*problem.arrays, thresholds)
-                if trace.ended():
-                    return trace.solution()
+                if trace.ended(problem.best_cost):
+                    return trace.solution(problem.best_x)
         raise AssertionError("the runs never end")
 
     def _runs(self) -> Iterator[int]:
@@ -157,15 +159,15 @@ class TabuSearch:
         per_call = max(1, CALL_MOVES // n)
         tabu_until = np.zeros(n, dtype=np.int64)
         first = better_at = 0
-        trace = _Trace(problem, limits)
+        trace = Trace(limits, _stopwatch())
         while True:
             tenures = draws.integers(tenure, 2 * tenure + 1, per_call)
             offsets = draws.integers(0, n, per_call)
             before = problem.best_cost
             problem.cost, problem.best_cost = qubo_kernels.tabu(*problem.arrays, tabu_until, first, tenures, offsets)
             first += per_call
-            if trace.ended():
-                return trace.solution()
+            if trace.ended(problem.best_cost):
+                return trace.solution(problem.best_x)
             if problem.best_cost < before:
                 better_at = first
             elif first - better_at > self.patience * n:
@@ -177,15 +179,27 @@ class TabuSearch:
                 better_at = first
 
 
+def check_matrix(matrix: NDArray[np.integer]) -> NDArray[np.integer]:
+    """The matrix of a problem as an array.
+
+    Raises
+    ------
+    UserError
+        It isn't a symmetric matrix of integers.
+    """
+    matrix = np.asarray(matrix)
+    if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1] or matrix.dtype.kind not in "iu" or not matrix.size:
+        raise UserError(f"qubo: the matrix is {matrix.dtype} {matrix.shape}; expected integers, (n, n), n > 0")
+    if np.any(matrix != matrix.T):
+        raise UserError("qubo: the matrix is not symmetric; use (Q + Q^T) / 2, doubled if need be")
+    return matrix
+
+
 class _Problem:
     """A matrix by rows, and a state with what flips would change; starts at x = 0."""
 
     def __init__(self, matrix: NDArray[np.integer]) -> None:
-        matrix = np.asarray(matrix)
-        if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1] or matrix.dtype.kind not in "iu" or not matrix.size:
-            raise UserError(f"qubo: the matrix is {matrix.dtype} {matrix.shape}; expected integers, (n, n), n > 0")
-        if np.any(matrix != matrix.T):
-            raise UserError("qubo: the matrix is not symmetric; use (Q + Q^T) / 2, doubled if need be")
+        matrix = check_matrix(matrix)
         self.n = len(matrix)
         self._diagonal = np.diag(matrix).astype(np.int64)
         rows, self._columns = np.nonzero(matrix)
@@ -214,32 +228,47 @@ class _Problem:
         )
 
 
-class _Trace:
-    """The clock of a run and its improvements."""
+class Trace:
+    """The improvements of a run, and when it ends.
 
-    def __init__(self, problem: _Problem, limits: Limits) -> None:
+    Parameters
+    ----------
+    limits : Limits
+    clock_s : callable
+        Seconds since the start.
+
+    Raises
+    ------
+    UserError
+        There is no limit.
+    """
+
+    def __init__(self, limits: Limits, clock_s: Callable[[], float]) -> None:
         if limits.seconds == limits.rounds == math.inf and limits.target == -math.inf:
             raise UserError("qubo: without a limit a solver never ends; give seconds, rounds or a target cost")
-        self._problem, self._limits = problem, limits
+        self._limits, self._clock_s = limits, clock_s
         self._rounds = 0
+        self._best_cost = 0
         self._times_s: list[float] = []
         self._costs: list[int] = []
-        self._start_s = time.perf_counter()
 
-    def ended(self) -> bool:
+    def ended(self, best_cost: int) -> bool:
         """Look at the clock, note a better cost, and tell whether a limit is reached."""
-        now_s = time.perf_counter() - self._start_s
+        now_s = self._clock_s()
         self._rounds += 1
-        if self._problem.best_cost < (self._costs[-1] if self._costs else 0):
+        if best_cost < self._best_cost:
+            self._best_cost = int(best_cost)
             self._times_s.append(now_s)
-            self._costs.append(int(self._problem.best_cost))
+            self._costs.append(self._best_cost)
         limits = self._limits
-        return now_s >= limits.seconds or self._rounds >= limits.rounds or self._problem.best_cost <= limits.target
+        return now_s >= limits.seconds or self._rounds >= limits.rounds or self._best_cost <= limits.target
 
-    def solution(self) -> Solution:
-        return Solution(
-            self._problem.best_x.copy(),
-            int(self._problem.best_cost),
-            np.array(self._times_s, dtype=np.float64),
-            np.array(self._costs, dtype=np.int64),
-        )
+    def solution(self, assignment: NDArray[np.int8], work: Mapping[str, Any] = MappingProxyType({})) -> Solution:
+        """With the assignment of the best cost."""
+        times_s, costs = np.array(self._times_s, dtype=np.float64), np.array(self._costs, dtype=np.int64)
+        return Solution(assignment.copy(), self._best_cost, times_s, costs, work)
+
+
+def _stopwatch() -> Callable[[], float]:
+    start_s = time.perf_counter()
+    return lambda: time.perf_counter() - start_s
