@@ -58,6 +58,10 @@ test-nojit: install ## Run the suite without the compiler, with true coverage of
 test-bounds: install ## Run the suite with bounds checks in the kernels
 	NUMBA_BOUNDSCHECK=1 NUMBA_CACHE_DIR=$$(mktemp -d) $(BIN)/python -m pytest -q
 
+.PHONY: test-browser
+test-browser: install ## Run the tests that need a browser (Debian: apt-get install chromium chromium-driver)
+	$(BIN)/python -m pytest -q -m browser tests/browser
+
 .PHONY: lint
 lint: install ## Check style and types
 	$(BIN)/ruff check .
@@ -93,6 +97,10 @@ crossbar-speed: install ## Times of products, writes and wire solutions of the c
 .PHONY: calibration
 calibration: install ## Calibrate chips by measurement, and train on them before and after (15 minutes)
 	$(BIN)/python -m benchmarks.calibration
+
+.PHONY: trace-cost
+trace-cost: install ## Measure what writing a trace costs a run
+	OPENBLAS_NUM_THREADS=1 $(BIN)/python -m benchmarks.trace_cost
 
 .PHONY: neurobench
 neurobench: export OPENBLAS_NUM_THREADS = 1

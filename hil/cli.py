@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -18,7 +19,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = _parser()
     options = parser.parse_args(arguments)
     try:
-        options.command(options)
+        return options.command(options) or OK
     except UserError as error:
         print(f"neurohil: {error}", file=sys.stderr)
         return USAGE
@@ -28,7 +29,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt as interrupt:
         print(f"\nneurohil: {interrupt or 'interrupted'}", file=sys.stderr)
         return INTERRUPTED
-    return OK
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -40,6 +40,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_delgrad(commands)
     _add_crossbar(commands)
     _add_metaplasticity(commands)
+    _add_trace(commands)
     return parser
 
 
@@ -168,6 +169,67 @@ def _crossbar(options: argparse.Namespace) -> None:
 
     seed = [] if options.seed is None else [f"target.seed={options.seed}"]
     crossbar.start(options.measurement, options.experiment, [*options.set, *seed], options.out, options.json)
+
+
+def _add_trace(commands: argparse._SubParsersAction) -> None:
+    trace = commands.add_parser(
+        "trace",
+        help="look into what a run has written",
+        description="Look into a trace, of a run that is finished, goes on, or was interrupted (.part).",
+    )
+    trace.set_defaults(command=_trace)
+    actions = trace.add_subparsers(dest="action", required=True, metavar="ACTION")
+
+    def action(name: str, summary: str) -> argparse.ArgumentParser:
+        return actions.add_parser(name, help=summary, description=f"{summary[0].upper()}{summary[1:]}.")
+
+    ls = action("ls", "list what is in it: shapes, units, a sparkline")
+    ls.add_argument("files", nargs="+", metavar="FILE")
+    ls.add_argument("--json", action="store_true", dest="as_json", help="print a line of JSON for each file")
+    show = action("show", "show one dataset, with statistics, or one group")
+    show.add_argument("file", metavar="FILE")
+    show.add_argument("path", metavar="PATH", help="a path from `trace ls`, e.g. run/accuracy")
+    validate = action("validate", "check the rules that readers and viewers rely on; exit code 1 if one is broken")
+    validate.add_argument("files", nargs="+", metavar="FILE")
+    plot = action("plot", "draw a plot in a window, to a file, or with characters where there is no display")
+    plot.add_argument("file", metavar="FILE")
+    plot.add_argument("path", nargs="?", metavar="PATH", help="a plot (default: the one that viewers open with)")
+    plot.add_argument("--out", metavar="FILE", help="picture to write, .png or .svg")
+    plot.add_argument("--epoch", type=int, metavar="N", help="which epoch, of a plot that has several (default: last)")
+    diff = action("diff", "tell what differs; exit code 0 if nothing does, 1 if something does, 2 in trouble")
+    diff.add_argument("a", metavar="A")
+    diff.add_argument("b", metavar="B")
+    for name in ("rtol", "atol"):
+        kind = {"rtol": "relative", "atol": "absolute"}[name]
+        diff.add_argument(f"--{name}", type=float, default=0.0, metavar="X", help=f"{kind} tolerance (default 0)")
+    watch = action("watch", "follow a run, epoch by epoch; exit code 1 if it stops before its last epoch")
+    watch.add_argument("file", metavar="FILE", help="the trace that the run will leave, or its .part file")
+    export = action("export", "write it in another format")
+    export.add_argument("file", metavar="FILE")
+    export.add_argument("--to", required=True, choices=("sonata", "nir", "csv"), help="format")
+    export.add_argument("--out", required=True, metavar="PATH", help="file or folder to write")
+    report = action("report", "write one page of HTML with interactive figures")
+    report.add_argument("file", metavar="FILE")
+    report.add_argument("--out", metavar="HTML", help="page to write (default: beside the trace)")
+    report.add_argument("--open", action="store_true", dest="is_opened", help="open it in the browser")
+
+
+def _trace(options: argparse.Namespace) -> int:
+    from hil.commands import trace
+
+    given = {name: value for name, value in vars(options).items() if name not in ("command", "action")}
+    # Names and labels may hold what the terminal's encoding lacks.
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")
+    try:
+        code = getattr(trace, options.action)(**given)
+        sys.stdout.flush()
+    except BrokenPipeError:  # the reader of the output, such as `head`, has enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return OK
+    except OSError as error:
+        raise UserError(str(error)) from error
+    return int(code)
 
 
 def _list_experiments(kind: str) -> None:

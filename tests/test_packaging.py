@@ -51,7 +51,8 @@ def test_metadata_arrived(metadata):
     assert "Apache-2.0" in (metadata["License"] or metadata["License-Expression"])
     assert metadata["Description-Content-Type"] == "text/markdown"
     required = {line.split(">")[0].strip() for line in metadata.get_all("Requires-Dist") if "extra ==" not in line}
-    assert required == {"numpy", "numba", "simpy", "h5py", "scipy", "msgspec", "tomli-w", "tqdm", "matplotlib", "pooch"}
+    plain = {"numpy", "numba", "simpy", "h5py", "scipy", "msgspec", "tomli-w", "tqdm", "matplotlib", "pooch"}
+    assert required == plain | {"bokeh", "jinja2"}
     assert "dev" in metadata.get_all("Provides-Extra")
 
 
@@ -68,6 +69,7 @@ def test_only_the_packages_are_inside(wheel):
     assert "hil/experiments/crossbar/crossbar_9_levels.toml" in names
     assert "hil/experiments/metaplasticity/mnist_fashion_crossbar.toml" in names
     assert "hil/neurobench/costs.toml" in names
+    assert "hil/trace/report/assets/page.html" in names
 
 
 def test_installed_elsewhere_it_runs(wheel, tmp_path):

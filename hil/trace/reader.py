@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from hil.trace.guard import dimensions, hazards
 from hil.trace.schema import EPOCH, RUN, SCHEMA, SCHEMA_VERSION, TraceError
 from hil.trace.state_file import State, StateFile
 
@@ -39,7 +40,9 @@ class Trace:
     versions : dict
         Versions of the software that wrote the file, by name.
     paths : tuple of str
-        All datasets.
+        All datasets, in the order in which they were created.
+    groups : tuple of str
+        All groups that hold datasets.
 
     Raises
     ------
@@ -49,7 +52,10 @@ class Trace:
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
-        self._file = _open(self.path)
+        with self._reading(), open_hdf5(self.path) as file:
+            self._refuse_hazards(file)
+        # Opened anew, because an open file does not see everywhere at once what a running writer adds to it.
+        self._file = open_hdf5(self.path)
         try:
             with self._reading():
                 self._check_schema()
@@ -59,8 +65,9 @@ class Trace:
                 self.complete = bool(entry["complete"][()])
                 self.versions: dict[str, str] = {name: text.asstr()[()] for name, text in entry["versions"].items()}
                 # Before any growing dataset is opened: what is read later can only be longer.
-                self.epochs: int = entry[EPOCH].shape[0] if EPOCH in entry else 0
+                self.epochs = finished_epochs(entry[EPOCH]) if EPOCH in entry else 0
                 self.paths = tuple(_datasets(self._file))
+                self.groups = tuple(dict.fromkeys(group for path in self.paths for group in _groups_above(path)))
         except TraceError:
             self.close()
             raise
@@ -68,18 +75,19 @@ class Trace:
     def __getitem__(self, path: str) -> NDArray:
         """Content of the dataset at `path`, cut to the finished epochs; final ones are empty, NaN or -1 before
         the end of the run."""
+        return self.dataset(path)[...]
+
+    def dataset(self, path: str) -> StoredArray:
+        """The dataset at `path`, nothing of which is read yet."""
         dataset = self._dataset(path)
         with self._reading():
-            finished = tuple(
-                slice(self.epochs) if dimension.label == EPOCH else slice(None) for dimension in dataset.dims
-            )
-            return np.asarray(dataset[finished])
+            return StoredArray(dataset, self.epochs, self._reading)
 
     def attributes(self, path: str) -> dict[str, Any]:
-        """Attributes of the dataset at `path`, among them ``units`` and ``long_name`` (str)."""
-        dataset = self._dataset(path)
+        """Attributes of the dataset at `path`, among them ``units`` and ``long_name`` (str), or of the group there."""
         with self._reading():
-            return dict(dataset.attrs)
+            node = self._file[path] if path in self.groups else self._dataset(path)
+            return {name: _decoded(value) for name, value in node.attrs.items()}
 
     def state(self) -> NDArray:
         """Training state after the last finished epoch: what a run needs to go on from there (1-D, float64).
@@ -88,8 +96,7 @@ class Trace:
         """
         if self.epochs == 0:
             raise TraceError(f"{self.path} holds no finished epoch, hence no state; start the run anew")
-        with self._reading():
-            return np.asarray(self._file[RUN]["state"][self.epochs % 2])
+        return self.dataset(f"{RUN}/state")[self.epochs % 2]
 
     def large_state(self, like: State) -> dict[str, NDArray]:
         """As `state`, for a run that keeps its state beside the trace.
@@ -113,20 +120,31 @@ class Trace:
     def __exit__(self, *exception: object) -> None:
         self.close()
 
-    def _check_schema(self) -> None:
-        schema = self._file.attrs.get("schema")
-        if schema != SCHEMA:
-            found = "has no schema name" if schema is None else f"has the schema name {schema!r}"
+    def _refuse_hazards(self, file: Any) -> None:
+        if "schema" not in file.attrs:
+            raise TraceError(self._of_other_make("has no schema name"))
+        for where, what in hazards(file):
             raise TraceError(
-                f"{self.path} is an HDF5 file of other make (its root {found}, not {SCHEMA!r}); "
-                "pass a trace that neurohil wrote"
+                f"{self.path} is damaged or of other make ({where} {what}); pass a trace that this neurohil "
+                f"wrote, of schema version {SCHEMA_VERSION}"
             )
-        version = str(self._file.attrs.get("schema_version"))
+
+    def _check_schema(self) -> None:
+        schema = _decoded(self._file.attrs["schema"])
+        if schema != SCHEMA:
+            raise TraceError(self._of_other_make(f"has the schema name {schema!r}"))
+        version = str(_decoded(self._file.attrs.get("schema_version")))
         if version.split(".")[0] != SCHEMA_VERSION.split(".")[0]:
             raise TraceError(
                 f"{self.path} has trace schema version {version}, but this neurohil reads version "
                 f"{SCHEMA_VERSION}; read it with the neurohil that wrote it"
             )
+
+    def _of_other_make(self, found: str) -> str:
+        return (
+            f"{self.path} is an HDF5 file of other make (its root {found}, not {SCHEMA!r}); "
+            "pass a trace that neurohil wrote"
+        )
 
     def _dataset(self, path: str) -> Any:
         if path not in self.paths:
@@ -141,8 +159,46 @@ class Trace:
             yield
         except TraceError:
             raise
-        except (OSError, KeyError, RuntimeError, ValueError, TypeError, AttributeError) as error:
+        except Exception as error:  # h5py has no class of its own for what it raises at a damaged file
             raise TraceError(_damaged(self.path, error)) from error
+
+
+class StoredArray:
+    """A dataset in a trace, as far as its epochs are finished; what is asked for by index is read then.
+
+    Attributes
+    ----------
+    shape : tuple of int
+    dims : tuple of str
+        Name of each dimension; empty where it has none.
+    dtype : numpy.dtype
+    chunks : tuple of int, or None
+        How it is stored.
+    """
+
+    def __init__(self, dataset: Any, epochs: int, reading: Callable[[], AbstractContextManager[None]]) -> None:
+        self._dataset = dataset
+        self._reading = reading
+        self.dtype: np.dtype = dataset.dtype
+        self.chunks: tuple[int, ...] | None = dataset.chunks
+        self.dims = dimensions(dataset)
+        self.shape = tuple(
+            min(size, epochs) if dim == EPOCH else size for size, dim in zip(dataset.shape, self.dims, strict=True)
+        )
+
+    def __getitem__(self, selection: Any) -> NDArray:
+        """What numpy's basic indexing selects: integers, slices with a positive step, an ellipsis."""
+        steps = selection if isinstance(selection, tuple) else (selection,)
+        if Ellipsis in steps:
+            at = steps.index(Ellipsis)
+            steps = steps[:at] + (slice(None),) * (len(self.shape) + 1 - len(steps)) + steps[at + 1 :]
+        steps += (slice(None),) * (len(self.shape) - len(steps))
+        finished = tuple(
+            slice(*step.indices(size)) if isinstance(step, slice) else range(size)[step]
+            for step, size in zip(steps, self.shape, strict=True)
+        )
+        with self._reading():
+            return np.asarray(self._dataset[finished])
 
 
 def open_finished(path: str | Path) -> Trace:
@@ -162,7 +218,14 @@ def open_finished(path: str | Path) -> Trace:
     return trace
 
 
-def _open(path: Path) -> Any:
+def open_hdf5(path: Path) -> Any:
+    """The HDF5 file at `path`, open for reading, whether its run has finished, goes on or was killed.
+
+    Raises
+    ------
+    TraceError
+        If it is missing, or no HDF5 file that can be opened.
+    """
     import h5py
 
     part = Path(f"{path}.part")
@@ -179,14 +242,30 @@ def _open(path: Path) -> Any:
         raise TraceError(f"{path} is not an HDF5 file ({found}); pass a trace that neurohil wrote")
     running_or_killed = len(head) == 12 and head[8] == 3 and bool(head[11] & _SWMR_FLAG)
     try:
-        return h5py.File(path, "r", swmr=running_or_killed)
+        file = h5py.File(path, "r", swmr=running_or_killed)
     except (OSError, ValueError) as error:
+        raise TraceError(_damaged(path, error)) from error
+    try:
+        file["/"]  # h5py opens the root group only when it is asked for
+        return file
+    except (OSError, RuntimeError, LookupError) as error:
+        file.close()
         raise TraceError(_damaged(path, error)) from error
 
 
 def _damaged(path: Path, error: Exception) -> str:
     reason = " ".join(str(error).split())
     return f"{path} is damaged or was never completely created ({reason}); delete it and run again"
+
+
+def finished_epochs(axis: Any) -> int:
+    """Entries of the epoch axis; when the disk was full, the last one may be declared and not there."""
+    epochs = int(axis.shape[0])
+    try:
+        axis[max(epochs - 1, 0) :]
+    except OSError:
+        return epochs - 1
+    return epochs
 
 
 def _datasets(group: Any, prefix: str = "") -> Iterator[str]:
@@ -198,3 +277,17 @@ def _datasets(group: Any, prefix: str = "") -> Iterator[str]:
             yield from _datasets(child, f"{prefix}{name}/")
         else:
             yield f"{prefix}{name}"
+
+
+def _decoded(value: Any) -> Any:
+    """An attribute with str instead of bytes."""
+    if isinstance(value, bytes):
+        return value.decode(errors="replace")
+    if isinstance(value, np.ndarray) and value.dtype.kind == "S":
+        return np.array([text.decode(errors="replace") for text in value.ravel()]).reshape(value.shape)
+    return value
+
+
+def _groups_above(path: str) -> list[str]:
+    steps = path.split("/")
+    return ["/".join(steps[:depth]) for depth in range(1, len(steps))]

@@ -13,10 +13,13 @@ from hil.errors import UserError
 from hil.protocols import Quantity
 
 SCHEMA = "neurohil-trace"
-SCHEMA_VERSION = "1.0"
+SCHEMA_VERSION = "2.0"
+"""2: texts of fixed length, which HDF5 reads safely from a damaged file; version 1 isn't read any more."""
 
 RUN = "run"
 EPOCH = "epoch"
+DIMS = "dims"
+"""Attribute of a dataset: the name of each of its dimensions."""
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
@@ -187,7 +190,10 @@ def quantity_plot(quantity: Quantity, folder: str) -> Plot:
         )
     if name in dims:
         raise TraceError(f"fixed pattern {name} has dims {dims}; name no dimension like the quantity itself")
-    signal = Array(name, dims, values.shape, str(values.dtype), quantity.units, quantity.long_name, values)
+    label = quantity.long_name
+    if quantity.units != "1" and f"({quantity.units})" not in label:
+        label += f" ({quantity.units})"
+    signal = Array(name, dims, values.shape, str(values.dtype), quantity.units, label, values)
     return Plot(
         f"{RUN}/{folder}/{name}",
         quantity.long_name,

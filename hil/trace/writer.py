@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import fcntl
 import importlib.metadata
+import io
 import json
 import math
 import os
 import platform
 import re
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+import resource
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -25,7 +27,7 @@ from numpy.typing import NDArray
 
 from hil import __version__
 from hil.trace.reader import Trace
-from hil.trace.schema import EPOCH, EPOCH_AXIS, RUN, SCHEMA, SCHEMA_VERSION, Array, Layout, Plot, TraceError
+from hil.trace.schema import DIMS, EPOCH, EPOCH_AXIS, RUN, SCHEMA, SCHEMA_VERSION, Array, Layout, Plot, TraceError
 from hil.trace.state_file import State, StateFile
 
 # Growing rows are collected in plain chunks, which are rewritten in place. A compressed chunk would change its
@@ -34,11 +36,11 @@ _GROWING_CHUNK_BYTES = 16384
 _COMPRESSED = {"compression": "gzip", "compression_opts": 1, "shuffle": True, "fletcher32": True}
 # No object header, rewritten at each epoch, may straddle two pages: when a process is killed, the kernel may cut
 # a write short between pages.
-_WITHIN_PAGE = {"alignment_threshold": 64, "alignment_interval": 1024}
+_FORMAT = {"libver": "v110", "alignment_threshold": 64, "alignment_interval": 1024}
+_COMPLETE, _STATE, _AXIS = f"{RUN}/complete", f"{RUN}/state", f"{RUN}/{EPOCH}"
 # Content, by kind of type, of an array that is not written yet.
 _NOT_YET = {"f": np.nan, "i": -1, "u": 0}
-# Far more than an epoch or the end of a run takes. HDF5 can't even close a file once a write has failed, so it
-# must not meet a full disk.
+# Far more than an epoch or the end of a run takes: a full disk is told of before anything is half-written.
 _RESERVE_MB = 64
 
 
@@ -93,8 +95,10 @@ class TraceWriter:
             if self._beside:
                 self._beside.delete()
             raise
-        self._run = self._file[RUN]
-        self._datasets = {name: self._file[name] for name in [*self._growing, *self._final]}
+        # Held open, because to close one while the disk refuses leaves HDF5 beyond repair.
+        self._datasets = {name: self._file[name] for name in [*self._growing, *self._final, _COMPLETE]}
+        if layout.has_epochs:
+            self._datasets |= {name: self._file[name] for name in (_STATE, _AXIS)}
         self._lock = _lock(self._part)
 
     @classmethod
@@ -148,7 +152,7 @@ class TraceWriter:
 
     def _replay(self, old: Trace) -> None:
         rows = {name: np.moveaxis(old[name], array.dims.index(EPOCH), 0) for name, array in self._growing.items()}
-        states = old[f"{RUN}/state"]
+        states = old[_STATE]
         for epoch in range(old.epochs):
             # Of all states the file keeps the two newest, and those are what the last two rounds write.
             self.append_epoch({name: row[epoch] for name, row in rows.items()}, states[(epoch + 1) % 2])
@@ -172,13 +176,13 @@ class TraceWriter:
         rows = _checked(values, self._growing)
         finished = self.epochs + 1
         with self._writing():
-            self._run["state"][finished % 2] = self._vector(finished, state)
+            self._datasets[_STATE][finished % 2] = self._vector(finished, state)
             for name, row in rows.items():
                 dataset, along = self._datasets[name], self._growing[name].dims.index(EPOCH)
                 dataset.resize(finished, axis=along)
                 dataset[(slice(None),) * along + (self.epochs,)] = row
             self._file.flush()
-            axis = self._run[EPOCH]
+            axis = self._datasets[_AXIS]
             axis.resize(finished, axis=0)
             axis[self.epochs] = finished
             self._file.flush()
@@ -217,7 +221,7 @@ class TraceWriter:
                 if dataset.shape != array.shape:
                     dataset.resize(array.shape)
                 dataset[...] = array
-            self._run["complete"][...] = 1
+            self._datasets[_COMPLETE][...] = 1
             self._file.flush()
             self._file.close()
             os.replace(self._part, self.path)
@@ -254,17 +258,13 @@ class TraceWriter:
         try:
             yield
         except (OSError, RuntimeError) as error:
-            _UNWRITABLE.append((self._file, self._datasets))
+            _close_unwritable(self._file)
             self._file = None
             self.close()
             raise TraceError(
                 f"{self._part} can't be written ({_reason(error)}), its {self.epochs} finished epochs are kept; "
                 f"mend that, then {_how_to_go_on(self._layout, self._part)}"
             ) from error
-
-
-# Files that HDF5 failed to write (quota, I/O error). To close them would crash the process.
-_UNWRITABLE: list[Any] = []
 
 
 def _beside(part: Path) -> Path:
@@ -278,37 +278,55 @@ def _vector_size(state: int | State) -> int:
 
 
 def _create(part: Path, layout: Layout, title: str, config: str, state_size: int) -> Any:
+    """The file, first made in memory: HDF5 can't go back from a disk that refuses half a file."""
     import h5py
 
+    image = io.BytesIO()
+    with h5py.File(image, "w", track_order=True, **_FORMAT) as file:
+        _fill(file, layout, title, config, state_size)
     try:
-        file = h5py.File(part, "x", libver="v110", track_order=True, **_WITHIN_PAGE)
+        with part.open("xb") as disk:
+            try:
+                disk.write(image.getbuffer())
+                disk.flush()
+            except OSError:
+                part.unlink()
+                raise
+        file = h5py.File(part, "r+", **_FORMAT)
     except OSError as error:
         raise TraceError(f"{part} can't be created ({_reason(error)}); choose another file") from error
     try:
-        _fill(file, layout, title, config, state_size)
         file.swmr_mode = True
-    except BaseException:
-        file.close()
+    except (OSError, RuntimeError) as error:
+        _close_unwritable(file)
         part.unlink()
-        raise
+        raise TraceError(f"{part} can't be created ({_reason(error)}); choose another file") from error
     return file
+
+
+def _close_unwritable(file: Any) -> None:
+    """Close a file whose disk refuses what HDF5 still has to write: to try again would crash the process at its end.
+
+    So the rest goes into memory and is forgotten, and what is on the disk stays as it is.
+    """
+    memory = os.memfd_create("unwritten")
+    os.dup2(memory, file.id.get_vfd_handle())
+    os.close(memory)
+    with suppress(OSError, RuntimeError):  # what failed once may stay broken, but does no harm any more
+        file.close()
 
 
 def _fill(file: Any, layout: Layout, title: str, config: str, state_size: int) -> None:
     """Everything that the file will ever hold, in the order in which viewers shall list it."""
-    file.attrs["NX_class"] = "NXroot"
-    file.attrs["default"] = RUN
-    file.attrs["creator"] = "neurohil"
-    file.attrs["schema"] = SCHEMA
-    file.attrs["schema_version"] = SCHEMA_VERSION
+    _describe(file, NX_class="NXroot", default=RUN, creator="neurohil", schema=SCHEMA, schema_version=SCHEMA_VERSION)
     run = _create_group(file, RUN, "NXentry")
-    run.attrs["default"] = layout.plots[0].path.removeprefix(f"{RUN}/")
-    run["title"] = title
-    run["config"] = config
+    _describe(run, default=layout.plots[0].path.removeprefix(f"{RUN}/"))
+    run["title"] = _text(title)
+    run["config"] = _text(config)
     _create_dataset(run, Array("complete", (), (), "uint8", "1", "whether the run came to its end"))
     versions = _create_group(run, "versions", "NXcollection")
     for name, version in _versions().items():
-        versions[name] = version
+        versions[name] = _text(version)
     results = _create_group(run, "results", "NXcollection")
     for array in layout.results:
         _create_dataset(results, array)
@@ -321,9 +339,30 @@ def _fill(file: Any, layout: Layout, title: str, config: str, state_size: int) -
         _create_dataset(run, Array("state", ("slot", "element"), (2, state_size), "float64", "1", label))
 
 
+def _text(text: str) -> NDArray:
+    """Text of fixed length. HDF5 believes what a file says of one of variable length, and crashes on a damaged one."""
+    import h5py
+
+    content = text.encode()
+    return np.array(content, dtype=h5py.string_dtype("utf-8", max(1, len(content))))
+
+
+def _texts(texts: Iterable[str]) -> NDArray:
+    """Several names, as one array."""
+    import h5py
+
+    contents = [text.encode() for text in texts]
+    return np.array(contents, dtype=h5py.string_dtype("utf-8", max(map(len, contents))))
+
+
+def _describe(node: Any, **texts: str) -> None:
+    for name, text in texts.items():
+        node.attrs[name] = _text(text)
+
+
 def _create_group(parent: Any, name: str, nx_class: str) -> Any:
     group = parent.create_group(name, track_order=True)
-    group.attrs["NX_class"] = nx_class
+    _describe(group, NX_class=nx_class)
     return group
 
 
@@ -332,14 +371,14 @@ def _create_plot(run: Any, plot: Plot) -> None:
     steps = plot.path.removeprefix(f"{RUN}/").split("/")
     for folder, child in pairwise(steps):
         if folder not in parent:
-            _create_group(parent, folder, "NXcollection").attrs["default"] = child
+            _describe(_create_group(parent, folder, "NXcollection"), default=child)
         parent = parent[folder]
     group = _create_group(parent, steps[-1], "NXdata")
-    group.attrs["signal"] = plot.signal.name
-    group.attrs["axes"] = [axis.name for axis in plot.axes]
+    _describe(group, signal=plot.signal.name)
+    group.attrs["axes"] = _texts([axis.name for axis in plot.axes])
     if plot.auxiliary:
-        group.attrs["auxiliary_signals"] = [array.name for array in plot.auxiliary]
-    group["title"] = plot.title
+        group.attrs["auxiliary_signals"] = _texts([array.name for array in plot.auxiliary])
+    group["title"] = _text(plot.title)
     for array in plot.arrays:
         if array is EPOCH_AXIS:
             group[EPOCH] = run[EPOCH]
@@ -347,9 +386,9 @@ def _create_plot(run: Any, plot: Plot) -> None:
             _create_dataset(group, array)
     if plot.log_x:
         scales = ["linear"] * (len(plot.axes) - 1) + ["log"]
-        group.attrs["SILX_style"] = json.dumps({"axes_scale_types": scales})
+        _describe(group, SILX_style=json.dumps({"axes_scale_types": scales}))
     if plot.interpretation:
-        group[plot.signal.name].attrs["interpretation"] = plot.interpretation
+        _describe(group[plot.signal.name], interpretation=plot.interpretation)
 
 
 def _create_dataset(group: Any, array: Array) -> None:
@@ -366,13 +405,12 @@ def _create_dataset(group: Any, array: Array) -> None:
     else:
         options["data"] = np.full(array.shape, _NOT_YET[np.dtype(array.dtype).kind])
     dataset = group.create_dataset(array.name, **options)
-    dataset.attrs["units"] = array.units
-    dataset.attrs["long_name"] = array.long_name
+    _describe(dataset, units=array.units, long_name=array.long_name)
+    if array.dims:
+        dataset.attrs[DIMS] = _texts(array.dims)
     if array.flag_meanings:
         dataset.attrs["flag_values"] = np.arange(len(array.flag_meanings))
-        dataset.attrs["flag_meanings"] = " ".join(array.flag_meanings)
-    for dimension, label in zip(dataset.dims, array.dims, strict=True):
-        dimension.label = label
+        _describe(dataset, flag_meanings=" ".join(array.flag_meanings))
 
 
 def _chunks(array: Array) -> tuple[int, ...]:
@@ -416,6 +454,13 @@ def _refuse_full_disk(part: Path, remedy: str) -> None:
             f"{part.parent} has {free_mb} MB left, and a trace is written with {_RESERVE_MB} MB in reserve; "
             f"make room, then {remedy}"
         )
+    limit, _ = resource.getrlimit(resource.RLIMIT_FSIZE)
+    left_mb = (limit - (part.stat().st_size if part.exists() else 0)) // 10**6
+    if limit != resource.RLIM_INFINITY and left_mb < _RESERVE_MB:
+        raise TraceError(
+            f"{part} may grow by {left_mb} MB to this process's limit for a file, and a trace is written with "
+            f"{_RESERVE_MB} MB in reserve; raise the limit (ulimit -f), then {remedy}"
+        )
 
 
 def _refuse_existing(part: Path, layout: Layout) -> None:
@@ -447,7 +492,7 @@ def _refuse_other_run(old: Trace, layout: Layout, title: str, config: str, state
     different = [
         what for what, then, wanted in (("title", old.title, title), ("config", old.config, config)) if then != wanted
     ]
-    shapes = {name: array.shape for name, array in layout.arrays()} | {f"{RUN}/state": (2, state_size)}
+    shapes = {name: array.shape for name, array in layout.arrays()} | {_STATE: (2, state_size)}
     different += [name for name, shape in shapes.items() if not _could_be(old, name, shape)]
     if not different:
         different += [
@@ -508,6 +553,8 @@ def _versions() -> dict[str, str]:
 
 def _reason(error: Exception) -> str:
     """What the system said, without HDF5's account of addresses and sizes."""
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
     text = " ".join(str(error).split())
     said = re.search(r"error message = '([^']*)'", text)
     return said[1] if said else text

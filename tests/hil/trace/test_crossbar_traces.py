@@ -11,7 +11,9 @@ from test_nxdata import assert_plottable, nodes, plots
 from hil.cli import main
 from hil.trace import Trace, TraceError, TraceWriter
 from hil.trace.layouts.crossbar import STATES, ir_drop_layout
+from hil.trace.nxdata import names, text
 from hil.trace.plots.crossbar import draw_age, draw_characterise, draw_ir_drop, draw_program
+from hil.trace.validation import validate
 
 SMALL = [
     "--set",
@@ -39,6 +41,10 @@ def file(run):
         yield opened
 
 
+def test_all_rules_are_kept(run):
+    assert validate(run[1]) == []
+
+
 def test_every_plot_can_be_drawn(file):
     assert len(plots(file)) >= 3
     for group in plots(file):
@@ -52,29 +58,28 @@ def test_units_and_long_name_on_every_number(file):
     assert len(numbers) > 10
     for path, node in numbers:
         for attribute in ("units", "long_name"):
-            assert isinstance(node.attrs[attribute], str), path
-            assert node.attrs[attribute].isascii() and node.attrs[attribute], path
-        unit = node.attrs["units"]
+            assert text(node.attrs[attribute]).isascii() and text(node.attrs[attribute]), path
+        unit = text(node.attrs["units"])
         if unit in ("uS", "V", "s", "pJ", "ohm"):
-            assert f"({unit})" in node.attrs["long_name"], path
+            assert f"({unit})" in text(node.attrs["long_name"]), path
 
 
 def test_it_opens_with_the_first_plot(run, file):
-    assert file.attrs["default"] == "run"
-    assert file["run"].attrs["default"] == FIRST[run[0]]
-    assert file[f"run/{FIRST[run[0]]}"].attrs["NX_class"] == "NXdata"
+    assert text(file.attrs["default"]) == "run"
+    assert text(file["run"].attrs["default"]) == FIRST[run[0]]
+    assert text(file[f"run/{FIRST[run[0]]}"].attrs["NX_class"]) == "NXdata"
     for _, node in nodes(file):
         if isinstance(node, h5py.Group):
-            assert node.attrs["NX_class"] in ("NXentry", "NXdata", "NXcollection")
+            assert text(node.attrs["NX_class"]) in ("NXentry", "NXdata", "NXcollection")
 
 
 def test_maps_are_row_by_column(run, file):
     maps = [group for group in plots(file) if group.name.startswith("/run/maps/")]
     assert (len(maps) > 0) == (run[0] != "characterise")
     for group in maps:
-        assert list(group.attrs["axes"]) == ["row", "column"]
-        signal = group[group.attrs["signal"]]
-        assert signal.shape == (12, 20) and signal.attrs["interpretation"] == "image"
+        assert names(group.attrs["axes"]) == ["row", "column"]
+        signal = group[text(group.attrs["signal"])]
+        assert signal.shape == (12, 20) and text(signal.attrs["interpretation"]) == "image"
 
 
 def test_curves_over_decades_ask_for_a_logarithmic_axis(run, file):
@@ -82,7 +87,7 @@ def test_curves_over_decades_ask_for_a_logarithmic_axis(run, file):
     found = [group.name.removeprefix("/run/") for group in plots(file) if "SILX_style" in group.attrs]
     assert sorted(found) == wanted
     for name in found:
-        style = json.loads(file[f"run/{name}"].attrs["SILX_style"])
+        style = json.loads(text(file[f"run/{name}"].attrs["SILX_style"]))
         assert style == {"axes_scale_types": ["log"]}
 
 
@@ -99,9 +104,10 @@ def test_states_and_flags_are_explained(run, file):
     if run[0] != "program":
         return
     state = file["run/maps/state/state"]
-    assert state.attrs["flag_meanings"].split() == list(STATES)
+    assert text(state.attrs["flag_meanings"]).split() == list(STATES)
     assert list(state.attrs["flag_values"]) == list(range(len(STATES)))
-    assert file["run/maps/verified_written/verified_written"].attrs["flag_meanings"] == "not_verified verified"
+    verified = file["run/maps/verified_written/verified_written"]
+    assert text(verified.attrs["flag_meanings"]) == "not_verified verified"
 
 
 def test_pictures_come_from_the_trace_alone_and_are_equal(run, tmp_path):

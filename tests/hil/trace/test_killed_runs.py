@@ -1,5 +1,6 @@
 """A run that is killed, at whatever moment, loses at most the epoch in progress and resumes to the same bytes."""
 
+import os
 import random
 import re
 import signal
@@ -16,17 +17,35 @@ import synthetic_run as run
 from hil.trace import Trace, TraceError
 
 EPOCHS = 120
-KILLS = 14
+KILLS = 50
 
 
-def start(path: Path) -> subprocess.Popen[str]:
-    """A process that begins or resumes the run and has loaded its libraries."""
-    process = subprocess.Popen(
-        [sys.executable, run.__file__, str(path), str(EPOCHS)], stdout=subprocess.PIPE, text=True, cwd=Path.cwd()
-    )
-    assert process.stdout is not None
-    assert process.stdout.readline() == "ready\n"
-    return process
+class Process:
+    """A copy of this process that begins or resumes the run. With its libraries loaded, it starts in no time."""
+
+    def __init__(self, path: Path, epochs: int = EPOCHS) -> None:
+        self.reading, writing = os.pipe()
+        self.pid = os.fork()
+        if self.pid == 0:
+            os.dup2(writing, 1)
+            sys.stdout = open(1, "w", closefd=False)
+            try:
+                run.main(str(path), epochs)
+            finally:
+                os._exit(0)
+        os.close(writing)
+        self.output = open(self.reading)
+        assert self.output.readline() == "ready\n"
+
+    def kill(self) -> bool:
+        """Whether it was killed before it had ended."""
+        os.kill(self.pid, signal.SIGKILL)
+        return os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1]) == -signal.SIGKILL
+
+    def reported(self) -> list[str]:
+        """What it had said, once it is dead."""
+        with self.output:
+            return self.output.read().split()
 
 
 def check_epochs(trace: Trace, at_least: int) -> None:
@@ -46,16 +65,15 @@ def test_every_finished_epoch_survives_sigkill_and_the_end_is_the_same(tmp_path)
     run.write(reference, run.CHIP, EPOCHS)
     rng = random.Random(1)
     killed, finished, most = 0, 0, 0
-    patience = 0.15
+    patience = 0.1
     while killed < KILLS or most <= 10 or not part.exists():
-        process = start(path)
-        # Long enough to create the file, or to write the finished epochs again, and then some; longer each time,
-        # because a busy machine gets less far.
+        process = Process(path)
+        # Long enough to create the file, or to write the finished epochs again, and then some; longer each time until
+        # it has got somewhere, because a busy machine gets less far.
         time.sleep(rng.uniform(0.0, patience + 0.006 * finished))
-        patience = min(1.05 * patience, 5.0)
-        process.kill()
-        reported = process.communicate()[0].split()
-        killed += process.returncode == -signal.SIGKILL
+        patience = min(1.05 * patience, 5.0) if most <= 10 else patience
+        killed += process.kill()
+        reported = process.reported()
         if path.exists():
             assert path.read_bytes() == reference.read_bytes()
             path.unlink()
@@ -83,14 +101,13 @@ def test_every_finished_epoch_survives_sigkill_and_the_end_is_the_same(tmp_path)
 def test_a_running_trace_can_be_watched_but_neither_resumed_nor_overwritten(tmp_path):
     path = tmp_path / "run.h5"
     part = Path(f"{path}.part")
-    process = start(path)
-    assert process.stdout is not None
+    process = Process(path, epochs=100_000)
     try:
-        for seen in map(int, islice(process.stdout, 5)):
+        for seen in map(int, islice(process.output, 5)):
             with Trace(part) as trace:
                 check_epochs(trace, at_least=seen)
                 assert not trace.complete
-        process.send_signal(signal.SIGSTOP)
+        os.kill(process.pid, signal.SIGSTOP)
         in_use = f"{part} is in use by another process, a run or a viewer; wait for its end or stop it"
         with pytest.raises(TraceError, match=f"^{re.escape(in_use)}$"):
             run.write(path, run.CHIP, 1)
@@ -98,7 +115,7 @@ def test_a_running_trace_can_be_watched_but_neither_resumed_nor_overwritten(tmp_
             run.resume(part, run.CHIP, 1)
     finally:
         process.kill()
-        process.communicate()
+        process.reported()
 
 
 def test_kill_while_finishing_leaves_the_old_trace_and_a_resumable_part(tmp_path):
@@ -118,3 +135,58 @@ def test_kill_while_finishing_leaves_the_old_trace_and_a_resumable_part(tmp_path
     reference = tmp_path / "reference.h5"
     run.write(reference, run.IDEAL, 3)
     assert path.read_bytes() == reference.read_bytes()
+
+
+COMMAND = [sys.executable, "-m", "hil", "delgrad"]
+
+
+def kill_and_resume(path, epochs, kills, seed):
+    """A real training that is killed at random moments; returns how many epochs were kept in all."""
+    part, rng, kept = Path(f"{path}.part"), random.Random(seed), 0
+    for _ in range(kills):
+        begun = ["--resume", str(part)] if part.exists() else [*REAL, "--epochs", str(epochs), "--out", str(path)]
+        process = subprocess.Popen([*COMMAND, *begun], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        deadline = time.monotonic() + 120
+        wanted = kept + rng.randrange(1, 4)
+        while process.poll() is None and time.monotonic() < deadline and finished(part) < min(wanted, epochs):
+            time.sleep(0.05)
+        time.sleep(rng.uniform(0, 0.2))
+        process.kill()
+        process.wait()
+        if path.exists():
+            return kept
+        assert finished(part) >= kept
+        kept = finished(part)
+    return kept
+
+
+def finished(part):
+    try:
+        with Trace(part) as trace:
+            return trace.epochs
+    except TraceError:  # not there yet
+        return 0
+
+
+REAL = ["yin_yang_weights", "--set", "training.batch=1000"]
+
+
+def real_run_killed(tmp_path, epochs, kills):
+    reference, path = tmp_path / "reference.h5", tmp_path / "killed.h5"
+    subprocess.run([*COMMAND, *REAL, "--epochs", str(epochs), "--out", str(reference)], check=True, capture_output=True)
+    kept = kill_and_resume(path, epochs, kills, seed=3)
+    assert kept >= 1
+    if not path.exists():
+        subprocess.run([*COMMAND, "--resume", f"{path}.part"], check=True, capture_output=True)
+    assert path.read_bytes() == reference.read_bytes()
+
+
+@pytest.mark.compiled
+def test_a_training_that_was_killed_ends_with_the_same_bytes(tmp_path):
+    real_run_killed(tmp_path, epochs=8, kills=1)
+
+
+@pytest.mark.slow
+@pytest.mark.compiled
+def test_a_training_killed_fifty_times_ends_with_the_same_bytes(tmp_path):
+    real_run_killed(tmp_path, epochs=200, kills=50)

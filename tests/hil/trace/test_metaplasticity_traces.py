@@ -8,6 +8,7 @@ from test_nxdata import assert_plottable, nodes, plots
 from hil.protocols import Quantity
 from hil.trace import TraceWriter
 from hil.trace.layouts.metaplasticity import CORNER, corner, metaplasticity_layout
+from hil.trace.nxdata import text
 from hil.trace.schema import EPOCH
 
 MAPS = [
@@ -30,12 +31,6 @@ CASES = {
     "stream": metaplasticity_layout(["fashion_mnist"], ["part_0", "part_1", "part_2"], 10, 3, LEVELS),
 }
 EPOCHS = 3
-
-
-def attribute(node, name):
-    """Text of an attribute, of variable or of fixed length in the file."""
-    found = node.attrs[name]
-    return found.decode() if isinstance(found, bytes) else found
 
 
 def value(array, rng):
@@ -79,26 +74,26 @@ def test_growing_plots_can_be_drawn_before_the_end(name, tmp_path):
         assert len(growing) == (4 if name == "crossbar" else 3)
         for group in growing:
             assert_plottable(group)
-            assert group[group.attrs["signal"]].shape == (EPOCHS,)
+            assert group[text(group.attrs["signal"])].shape == (EPOCHS,)
 
 
 def test_units_and_long_name_on_every_number(file):
     numbers = [(p, node) for p, node in nodes(file) if isinstance(node, h5py.Dataset) and node.dtype.kind in "iuf"]
     for path, node in numbers:
-        units, long_name = attribute(node, "units"), attribute(node, "long_name")
+        units, long_name = text(node.attrs["units"]), text(node.attrs["long_name"])
         assert units and units.isascii() and long_name and long_name.isascii(), path
         if units != "1":
             assert f"({units})" in long_name, path
 
 
 def test_it_opens_with_the_accuracies(file):
-    assert attribute(file, "default") == "run" and attribute(file["run"], "default") == "accuracy"
-    assert attribute(file["run/accuracy"], "signal") in ("test_mnist", "test_fashion_mnist")
+    assert text(file.attrs["default"]) == "run" and text(file["run"].attrs["default"]) == "accuracy"
+    assert text(file["run/accuracy"].attrs["signal"]) in ("test_mnist", "test_fashion_mnist")
     task = file["run/accuracy/task"]
-    assert len(attribute(task, "flag_meanings").split()) == len(task.attrs["flag_values"])
+    assert len(text(task.attrs["flag_meanings"]).split()) == len(task.attrs["flag_values"])
     for _, node in nodes(file):
         if isinstance(node, h5py.Group):
-            assert attribute(node, "NX_class") in ("NXentry", "NXdata", "NXcollection")
+            assert text(node.attrs["NX_class"]) in ("NXentry", "NXdata", "NXcollection")
 
 
 def test_only_a_corner_of_a_map_is_kept():

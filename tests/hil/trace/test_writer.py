@@ -331,9 +331,9 @@ def test_write_error_keeps_finished_epochs(tmp_path):
     path, reference = tmp_path / "run.h5", tmp_path / "reference.h5"
     part = f"{path}.part"
     script = DEAD_DISK.format(folder=str(Path(run.__file__).parent), path=str(path))
-    # How the process ends is HDF5's affair: it crashes at the exit when it still can't write.
-    said = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=Path.cwd()).stdout
-    assert said.strip() == (
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=Path.cwd())
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.strip() == (
         f"{part} can't be written (No space left on device), its 13 finished epochs are kept; mend that, then "
         f"continue with `neurohil delgrad --resume {part}`, or delete that file and run again"
     )

@@ -1,0 +1,145 @@
+"""`neurohil trace`: look into a trace from the terminal. Each function prints, and returns the exit code."""
+
+from __future__ import annotations
+
+import json
+import sys
+import webbrowser
+from collections import Counter
+from collections.abc import Sequence
+from itertools import groupby
+from pathlib import Path
+
+from hil.trace.reader import Trace
+from hil.trace.schema import TraceError
+from hil.trace.terminal import cut, number, printable, sparkline, width
+
+OK, DIFFERENT, STOPPED = 0, 1, 1
+
+
+def ls(files: Sequence[str], as_json: bool) -> int:
+    """The tree of each trace, or a line of JSON for each."""
+    from hil.trace.listing import contents, tree
+
+    for file in files:
+        with Trace(file) as trace:
+            print(json.dumps(contents(trace)) if as_json else tree(trace, width()))
+    return OK
+
+
+def show(file: str, path: str) -> int:
+    """What is at a path: attributes, statistics, values."""
+    from hil.trace.description import describe
+
+    with Trace(file) as trace:
+        print(describe(trace, _tidy(path), width()))
+    return OK
+
+
+def validate(files: Sequence[str]) -> int:
+    """Which rules are broken; exit code 1 if one of them makes viewers or readers fail."""
+    from hil.trace.validation import validate as find
+
+    code = OK
+    for file in files:
+        findings = find(file)
+        counts = Counter(finding.severity for finding in findings)
+        told = [f"{n} {severity}{'s' * (n != 1)}" for severity, n in counts.items()]
+        print(f"{file}: {', '.join(told) or 'valid'}")
+        for finding in findings:
+            print(f"  {finding.severity:<7}  {printable(finding.path)} {printable(finding.text)}")
+        code = DIFFERENT if counts["error"] else code
+    return code
+
+
+def plot(file: str, path: str | None, out: str | None, epoch: int | None) -> int:
+    """Draw a plot: to a file, in a window, or with characters where there is no display."""
+    from hil.trace import drawing
+    from hil.trace.nxdata import default_plot, plot_group
+    from hil.trace.text_drawing import text_drawing
+
+    with Trace(file) as trace:
+        group = plot_group(trace, _tidy(path) if path else default_plot(trace))
+        if out:
+            print(drawing.save(group, out, epoch))
+        elif drawing.has_window():
+            drawing.show(group, epoch)
+        else:
+            print(text_drawing(group, epoch, width()))
+    return OK
+
+
+def diff(a: str, b: str, rtol: float, atol: float) -> int:
+    """What differs; exit code 1 if anything does."""
+    from hil.trace.comparison import differences, same_bytes
+
+    for name, value in (("--rtol", rtol), ("--atol", atol)):
+        if not 0 <= value < float("inf"):
+            raise TraceError(f"{name} = {value} is no tolerance; give a number of at least 0")
+    with Trace(a) as first, Trace(b) as second:
+        if same_bytes(a, b):
+            print(f"{a} and {b} have the same bytes")
+            return OK
+        found = list(differences(first, second, rtol, atol))
+    if not found:
+        within = f" within rtol {rtol:g}, atol {atol:g}" if rtol or atol else ""
+        print(f"{a} and {b} say the same{within}, in other bytes")
+        return OK
+    print(f"{a} | {b}")
+    for kind, group in groupby(found, key=lambda difference: difference.kind):
+        rows = list(group)
+        widest = max(len(row.name) for row in rows)
+        print(kind)
+        for row in rows:
+            print(f"  {printable(row.name):<{widest}}  {' '.join(printable(row.text).split())}")
+    return DIFFERENT
+
+
+def watch(file: str) -> int:
+    """A line for each finished epoch until the run ends; exit code 1 if it stopped before its last epoch."""
+    from hil.trace.watching import follow, how_to_go_on
+
+    shown, is_terminal = 0, sys.stdout.isatty()
+    for progress in follow(file):
+        if is_terminal:
+            print("\r\x1b[K", end="")
+        for epoch in range(shown, progress.epochs):
+            values = ", ".join(f"{label} {number(curve[epoch].item())}" for label, curve in progress.curves.items())
+            print(printable(f"epoch {epoch + 1}: {values}"))
+        shown = progress.epochs
+        if is_terminal and not progress.ended and shown:
+            label, curve = next(iter(progress.curves.items()))
+            room = max(width() - len(label) - 2, 1)
+            print(printable(cut(f"{label} {sparkline(curve, room)}", width() - 1)), end="")
+        sys.stdout.flush()
+    epochs = f"{shown} epoch{'s' * (shown != 1)}"
+    if progress.ended == "complete":
+        print(f"the run is complete after {epochs}")
+        return OK
+    print(f"the writer stopped after {epochs}; go on with: {how_to_go_on(file)}")
+    return STOPPED
+
+
+def export(file: str, to: str, out: str) -> int:
+    """Write the trace in another format."""
+    from hil.trace.export import export as write
+
+    for path in write(file, to, out):
+        print(path)
+    return OK
+
+
+def report(file: str, out: str | None, is_opened: bool) -> int:
+    """Write the trace as one page of HTML, and open it in the browser if asked to."""
+    from hil.trace.report import write_report
+
+    path = Path(write_report(file, out))
+    print(path)
+    if is_opened and not webbrowser.open(path.resolve().as_uri()):
+        raise TraceError(f"no browser was found to open {path}; open it by hand")
+    return OK
+
+
+def _tidy(path: str) -> str:
+    """A path as the reader names it, however slashes stand around it."""
+    return path.strip("/")

@@ -1,0 +1,82 @@
+"""A table for each plot: a row for each element, its axes first, then all that is drawn over them."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hil.trace.export.files import replacing
+from hil.trace.nxdata import PlotGroup, Variable, is_plot, plot_group, variable
+from hil.trace.reader import Trace
+from hil.trace.schema import RUN
+
+ROWS_AT_ONCE = 100_000
+_NO_SI = ("tau_s", "model units", "CADC LSB")
+
+
+def write(trace: Trace, out: Path) -> list[Path]:
+    """A file for each plot that holds anything, named like its group, and one for the results; see `export`."""
+    out.mkdir(parents=True, exist_ok=True)
+    results = [path for path in trace.paths if path.startswith(f"{RUN}/results/")]
+    written = [_write_results(trace, results, out / "results.csv")] if results else []
+    for path in trace.groups:
+        if is_plot(trace, path):
+            plot = plot_group(trace, path)
+            if 0 not in plot.signal.array.shape:
+                written.append(_write_plot(trace, plot, out / f"{path.removeprefix(f'{RUN}/').replace('/', '_')}.csv"))
+    return written
+
+
+def unit(what: Variable) -> str:
+    """Its unit; where there is none in physics, the one that its long name tells in brackets."""
+    named = [unit for unit in _NO_SI if what.long_name.endswith(f"({unit})")]
+    return named[0] if what.units == "1" and named else what.units or "1"
+
+
+def _write_results(trace: Trace, paths: list[str], file: Path) -> Path:
+    with replacing(file) as temporary, temporary.open("w", newline="", encoding="utf-8") as text:
+        table = csv.writer(text, lineterminator="\n")
+        table.writerow(["name", "value", "unit", "what"])
+        for path in paths:
+            what = variable(trace, path)
+            table.writerow([what.name, what.array[()].item(), unit(what), what.long_name])
+    return file
+
+
+def _write_plot(trace: Trace, plot: PlotGroup, file: Path) -> Path:
+    shape, first = plot.signal.array.shape, [variable(trace, path) for path in _others(trace, plot)]
+    columns = [plot.signal, *plot.auxiliary, *first]
+    scattered = plot.kind == "scatter"
+    header = [f"{what.name} [{unit(what)}]" for what in (*plot.axes, *columns)]
+    header += [f"{what.name} (meaning)" for what in columns if what.flag_meanings]
+    axes = [axis.array[...] for axis in plot.axes]
+    step = max(1, ROWS_AT_ONCE // max(1, int(np.prod(shape[1:]))))
+    with replacing(file) as temporary, temporary.open("w", newline="", encoding="utf-8") as text:
+        table = csv.writer(text, lineterminator="\n")
+        table.writerow(header)
+        for start in range(0, shape[0], step):
+            rows = slice(start, start + step)
+            values = [what.array[rows].ravel() for what in columns]
+            if scattered:
+                places = [axis[rows] for axis in axes]
+            else:
+                places = [grid.ravel() for grid in np.meshgrid(axes[0][rows], *axes[1:], indexing="ij")]
+            meanings = [_meanings(v, what) for v, what in zip(values, columns, strict=True) if what.flag_meanings]
+            lists = [column.tolist() for column in (*places, *values)]
+            table.writerows(zip(*lists, *meanings, strict=True))
+    return file
+
+
+def _others(trace: Trace, plot: PlotGroup) -> list[str]:
+    """Arrays of the group like its signal that are not drawn."""
+    drawn = {what.path for what in (plot.signal, *plot.axes, *plot.auxiliary)}
+    inside = [p for p in trace.paths if p.rpartition("/")[0] == plot.path and p not in drawn]
+    return [p for p in inside if trace.dataset(p).shape == plot.signal.array.shape]
+
+
+def _meanings(codes: NDArray, what: Variable) -> list[str]:
+    names = what.flag_meanings
+    return [names[code] if 0 <= code < len(names) else "" for code in codes.tolist()]
