@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from brainscales_emu import labels
+from brainscales_emu.routing import labels
 
 
 def test_node_map_has_the_three_families():
