@@ -27,6 +27,7 @@ from brainscales_emu.constants import (
     N_CIRCUITS,
 )
 from brainscales_emu.delay import register_to_us, us_to_register
+from brainscales_emu.mismatch import draw_fixed_pattern
 from brainscales_emu.routing.placement import Placement, place_feedforward
 from hil.errors import UserError
 from hil.protocols import Capabilities, Floats, Layer, LayerTimes, Quantity, SampleRecord
@@ -90,6 +91,7 @@ class BrainscalesTarget:
             )
         self._scale = swing / (threshold * chip_config.synaptic_gain * self.tau_us)
         self._chip = Chip(chip_config, serial=config.serial, seed=seed, codes=_codes(config))
+        self._calibrated = config.calibration is not None
         self._beyond = config.delays == "beyond"
         shortest_us, longest_us, step_us = *register_to_us([MIN_DELAY_REGISTER, MAX_DELAY_REGISTER]), DELAY_STEP_US
         if self._beyond:
@@ -163,10 +165,23 @@ class BrainscalesTarget:
         return {**dataclasses.asdict(account), "chip_seconds": account.real_time_us * 1e-6}
 
     def fixed_pattern(self) -> list[Quantity]:
+        """What the circuits are; of a chip with calibration also what those that it changed were before."""
         pattern = self._chip.fixed_pattern
-        return [
+        found = [
             Quantity(field.name, _by_row(getattr(pattern, field.name)), *_DESCRIPTIONS[field.name])
             for field in dataclasses.fields(pattern)
+        ]
+        if not self._calibrated:
+            return found
+        before = draw_fixed_pattern(self._chip.config, self._chip.serial)
+        return found + [
+            after._replace(
+                name=f"{after.name}_before",
+                values=_by_row(getattr(before, after.name)),
+                long_name=f"{after.long_name}, before calibration",
+            )
+            for after in found
+            if not np.array_equal(getattr(pattern, after.name), getattr(before, after.name))
         ]
 
     def _synapse_delays(self, placement: Placement, layers: Sequence[Layer]) -> np.ndarray | None:

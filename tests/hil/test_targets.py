@@ -242,6 +242,9 @@ def test_a_calibration_decides_what_the_circuits_are(tmp_path):
     patterns = [{quantity.name: quantity.values for quantity in one.fixed_pattern()} for one in (plain, target)]
     np.testing.assert_array_equal(patterns[1]["leak_lsb"], expected.leak_lsb)
     assert np.mean(patterns[1]["leak_lsb"]) > np.mean(patterns[0]["leak_lsb"]) + 4.0
+    for name, values in patterns[0].items():  # what calibration can't change has no state before it
+        np.testing.assert_array_equal(patterns[1].get(f"{name}_before", patterns[1][name]), values)
+    assert "leak_lsb_before" in patterns[1] and "synapse_gain_before" not in patterns[1]
     with pytest.raises(UserError, match=r"target.preset = 'w66f3' has calibrated circuits already; choose 'uncalib"):
         chip("w66f3", calibration=str(tmp_path / "chip5.h5"))
     with pytest.raises(UserError, match=r"nowhere.h5 doesn't exist"):
