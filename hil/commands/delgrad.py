@@ -15,11 +15,16 @@ from hil.config import experiment_text, parse, to_toml
 from hil.datasets import yin_yang
 from hil.delgrad.network import Network, NetworkConfig, NotNegative
 from hil.delgrad.training import EpochResult, Evaluation, Trainer, TrainingConfig
+from hil.neurobench import metrics
+from hil.neurobench.benchmark import Benchmark, batched
+from hil.neurobench.models import SpikeTimeModel
+from hil.neurobench.records import ModelInfo
 from hil.protocols import Floats, SpikingTarget
 from hil.seeds import stream
 from hil.targets.brainscales import BrainscalesConfig, BrainscalesTarget
 from hil.targets.ideal import IdealConfig, IdealTarget
 from hil.trace.layouts.delgrad import delgrad_layout
+from hil.trace.layouts.neurobench import neurobench_arrays
 from hil.trace.plots.delgrad import draw_delgrad
 from hil.trace.schema import Layout
 from hil.trace.writer import TraceWriter
@@ -27,6 +32,11 @@ from hil.trace.writer import TraceWriter
 CLASSES = 3
 BEYOND = "per-synapse delays, which BrainScaleS-2 does not have"
 MAP_SIDE = 61
+
+# Declared for the metrics of NeuroBench that count steps, in tau_s: a slot of the chip (180 us), a tenth of tau_s.
+DURATION, DT = 30.0, 0.1
+STATIC = (metrics.Footprint, metrics.ParameterCount, metrics.ConnectionSparsity)
+WORKLOAD = (metrics.ActivationSparsity, metrics.SynapticOperations)
 
 
 class DataConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -151,6 +161,7 @@ class Run:
             time_units="us" if self.target.tau_us else "1",
             quantities=self.target.fixed_pattern(),
             beyond=beyond(self.config),
+            neurobench=neurobench_arrays(f"{DURATION / DT:.0f} steps of {DT} tau_s"),
         )
 
     def open_trace(self, path: Path) -> TraceWriter:
@@ -193,8 +204,16 @@ class Run:
         }
         return results, tested
 
+    def neurobench(self) -> dict[str, Any]:
+        """NeuroBench's metrics of the present parameters on the test set: one more evaluation."""
+        test = self.data["test"]
+        model = SpikeTimeModel(self.target, self.network.layers(), DURATION, ModelInfo(dt=DT, dt_unit="tau_s"))
+        data = batched(self.inputs["test"], test.labels, len(test.labels))
+        measured = Benchmark(model, data, None, None, (STATIC, WORKLOAD)).run(quiet=True)
+        return {name: value for name, value in measured.items() if name != "metadata"}
+
     def conclude(self, writer: TraceWriter) -> dict[str, Any]:
-        """Test once, watch one sample of each class, map the plane, close the trace; returns the results."""
+        """Test once, watch one sample of each class, map the plane, count, close the trace; returns the results."""
         results, tested = self.results()
         scale = self.target.tau_us or 1.0
         test = self.data["test"]
@@ -207,8 +226,12 @@ class Run:
             "run/test_times/spike_time": tested.times.T * scale,
         }
         values |= self._map_values() | self._sample_values(tested, scale)
+        measured = self.neurobench()  # last: nothing else may depend on it
+        for name, value in measured.items():
+            parts = {f"{name}_{part}": n for part, n in value.items()} if isinstance(value, dict) else {name: value}
+            values |= {f"run/neurobench/{part}": n for part, n in parts.items()}
         writer.finish(values)
-        return results
+        return results | {"neurobench": measured}
 
     def _candidate(self, accuracy: float) -> Floats:
         """Validation accuracy, epoch and parameters, as one vector."""

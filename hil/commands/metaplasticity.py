@@ -21,12 +21,16 @@ from hil.metaplasticity.accounts import Memory, WriteStatistics, write_statistic
 from hil.metaplasticity.network import Network, NetworkConfig
 from hil.metaplasticity.tasks import Task
 from hil.metaplasticity.training import EpochResult, Trainer, TrainingConfig
+from hil.neurobench import metrics
+from hil.neurobench.benchmark import Benchmark, batched
+from hil.neurobench.models import MatrixModel
 from hil.protocols import MatrixTarget, Quantity
 from hil.seeds import stream
 from hil.targets.brainscales_matrix import BrainscalesMatrixConfig, BrainscalesMatrixTarget
 from hil.targets.crossbar import CrossbarTarget, CrossbarTargetConfig
 from hil.targets.ideal_matrix import IdealMatrixConfig, IdealMatrixTarget
 from hil.trace.layouts.metaplasticity import BINS, corner, metaplasticity_layout
+from hil.trace.layouts.neurobench import neurobench_arrays
 from hil.trace.plots.metaplasticity import check_comparable, draw_metaplasticity
 from hil.trace.schema import Layout
 from hil.trace.state_file import State
@@ -35,6 +39,9 @@ from hil.trace.writer import TraceWriter
 HIDDEN_BITS = 32  # hidden weights are float32
 SYNAPSE_LEVELS = 64
 IDEAL_ENDURANCE_CYCLES = 1e6  # assumed of devices that the ideal target doesn't have
+
+STATIC = (metrics.Footprint, metrics.ParameterCount, metrics.ConnectionSparsity)
+WORKLOAD = (metrics.ActivationSparsity, metrics.SynapticOperations)
 
 Count = Annotated[int, msgspec.Meta(ge=1)]
 
@@ -310,8 +317,20 @@ class Run:
             levels, devices = (levels + 1) // 2, 2
         return Memory((shapes[0][0], *(n_out for _, n_out in shapes)), HIDDEN_BITS, math.log2(levels), devices)
 
+    def neurobench(self) -> dict[str, Any]:
+        """NeuroBench's metrics of the network that has learnt all tasks, which goes on learning: one more pass over
+        the test images, mean over the tests. Leaves the network with gains and biases of the last test."""
+        by_test = [self._measured(index) for index in self.tests.values()]
+        sparsity = [measured["ActivationSparsity"] for measured in by_test]
+        operations = [measured["SynapticOperations"] for measured in by_test]
+        return {
+            **{metric.__name__: by_test[0][metric.__name__] for metric in STATIC},
+            "ActivationSparsity": float(np.mean(sparsity)),
+            "SynapticOperations": {name: float(np.mean([done[name] for done in operations])) for name in operations[0]},
+        }
+
     def conclude(self, writer: TraceWriter) -> dict[str, Any]:
-        """Look at weights and devices, close the trace; returns the results."""
+        """Look at weights and devices, count, close the trace; returns the results."""
         results = self.results()
         values: dict[str, Any] = {f"run/results/{name}": value for name, value in _flat(results).items()}
         for name, decisions in self._decisions.items():
@@ -323,14 +342,30 @@ class Run:
         values |= {f"run/maps/{q.name}/{q.name}": corner(q.values) for q in maps}
         if self.has_devices:
             values |= self._device_values(_by_name(maps))
+        measured = self.neurobench()  # last: it takes time, in which devices relax
+        values |= {f"run/neurobench/{name}": value for name, value in _flat(measured).items()}
         writer.finish(values)
-        return results
+        return results | {"neurobench": measured}
+
+    def _measured(self, index: int) -> dict[str, Any]:
+        """Metrics on the test images of a task."""
+        task, config, network = self.trainer.tasks[index], self.config.training, self.network
+        if network.config.batch_norm == "per_task":
+            state = self.trainer.state()
+            for k, norm in enumerate(network.norms):
+                norm[...] = state[f"saved_norms_{k}"][index]
+        model = MatrixModel(network, self.target, learns=True)
+        network.forward(self.target, task.inputs(task.train.images[: config.batch]), network.norms, 0, calibrate=True)
+        data = batched(task.test.images, task.test.labels, config.test_batch)
+        prepare = [lambda pair: (task.inputs(np.asarray(pair[0])), pair[1])]
+        return Benchmark(model, data, prepare, None, (STATIC, WORKLOAD)).run(quiet=True)
 
     def _make_layout(self) -> Layout:
         names = [task.name.replace(" ", "_") for task in self.trainer.tasks]
         return metaplasticity_layout(
-            list(self.tests), names, CLASSES, len(self.network.hidden), self._levels(), self.target.maps(), self.is_chip
-        )
+            list(self.tests), names, CLASSES, len(self.network.hidden), self._levels(), self.target.maps(),
+            self.is_chip, neurobench_arrays(),
+        )  # fmt: skip
 
     def _levels(self) -> NDArray[np.int64]:
         quantizer = self.config.network.quantizer

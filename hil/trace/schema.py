@@ -136,11 +136,14 @@ class Layout:
         Final scalars, stored in ``run/results``.
     command : str
         Subcommand of ``neurohil`` that makes such runs, and can go on with them if they have epochs.
+    neurobench : tuple of Array
+        NeuroBench's metrics of the tested network, final scalars, stored in ``run/neurobench``.
     """
 
     plots: tuple[Plot, ...]
     results: tuple[Array, ...]
     command: str
+    neurobench: tuple[Array, ...] = ()
 
     @property
     def has_epochs(self) -> bool:
@@ -155,6 +158,8 @@ class Layout:
                     yield f"{plot.path}/{array.name}", array
         for array in self.results:
             yield f"{RUN}/results/{array.name}", array
+        for array in self.neurobench:
+            yield f"{RUN}/neurobench/{array.name}", array
 
     def static(self) -> dict[str, Array]:
         """Datasets that are complete before the run starts, by path."""

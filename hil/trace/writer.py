@@ -327,9 +327,13 @@ def _fill(file: Any, layout: Layout, title: str, config: str, state_size: int) -
     versions = _create_group(run, "versions", "NXcollection")
     for name, version in _versions().items():
         versions[name] = _text(version)
-    results = _create_group(run, "results", "NXcollection")
-    for array in layout.results:
-        _create_dataset(results, array)
+    collections = {"results": layout.results}
+    if layout.neurobench:
+        collections["neurobench"] = layout.neurobench
+    for folder, arrays in collections.items():
+        collection = _create_group(run, folder, "NXcollection")
+        for array in arrays:
+            _create_dataset(collection, array)
     if layout.has_epochs:
         _create_dataset(run, EPOCH_AXIS)
     for plot in layout.plots:

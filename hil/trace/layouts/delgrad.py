@@ -21,6 +21,7 @@ def delgrad_layout(
     time_units: str,
     quantities: Iterable[Quantity] = (),
     beyond: str | None = None,
+    neurobench: Iterable[Array] = (),
 ) -> Layout:
     """Layout of the trace of a DelGrad run on the Yin-Yang task.
 
@@ -45,6 +46,8 @@ def delgrad_layout(
     beyond : str or None
         What the emulated chip's delays did that no real chip can, in ASCII; None if nothing. It is the label of
         ``run/results/delays``, which says ``beyond`` from the start of the run.
+    neurobench : iterable of Array
+        NeuroBench's metrics, see `hil.trace.schema.neurobench_arrays`; none for a run that isn't measured.
 
     Returns
     -------
@@ -81,7 +84,7 @@ def delgrad_layout(
         kinds = ("hardware", "beyond")
         label = f"beyond: {beyond}"
         results.append(Array("delays", (), (), "int64", "1", label, np.array(kinds.index("beyond")), kinds))
-    return Layout(tuple(plots), tuple(results), "delgrad")
+    return Layout(tuple(plots), tuple(results), "delgrad", tuple(neurobench))
 
 
 def _learning_curves() -> list[Plot]:

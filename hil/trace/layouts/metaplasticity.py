@@ -38,6 +38,7 @@ def metaplasticity_layout(
     levels: NDArray[np.int64],
     maps: Iterable[Quantity] = (),
     chip: bool = False,
+    neurobench: Iterable[Array] = (),
 ) -> Layout:
     """Layout of the trace of tasks learnt one after the other.
 
@@ -57,6 +58,8 @@ def metaplasticity_layout(
         ``layer<k>_``. None for a target without devices.
     chip : bool
         The maps are those of a chip whose digital weights are neither programmed by pulses nor wear.
+    neurobench : iterable of Array
+        NeuroBench's metrics, see `hil.trace.schema.neurobench_arrays`; none for a run that isn't measured.
 
     Returns
     -------
@@ -79,7 +82,7 @@ def metaplasticity_layout(
     plots += [_corner(quantity) for quantity in maps]
     of_target = DEVICE_RESULTS if has_devices else CHIP_RESULTS if chip else ()
     results = [Array(name, (), (), dtype, unit, label) for name, dtype, unit, label in of_target]
-    return Layout(tuple(plots), (*_results(tests), *results), "metaplasticity")
+    return Layout(tuple(plots), (*_results(tests), *results), "metaplasticity", tuple(neurobench))
 
 
 DEVICE_HISTOGRAMS = (

@@ -153,7 +153,8 @@ def _numbers(trace: Trace) -> Iterator[tuple[str, Table]]:
             unit = "" if what.units == "1" else readable(f"({what.units})")[1:-1]
             label = readable(what.label).removesuffix(f" ({unit})")
             rows.append((label, _number(what.array[()].item()), unit))
-        yield words(folder.rpartition("/")[2]).capitalize(), Table(("", "value", "unit"), tuple(rows))
+        heading = words(folder.rpartition("/")[2]).capitalize().replace("Neurobench", "NeuroBench")
+        yield heading, Table(("", "value", "unit"), tuple(rows))
 
 
 def _number(value: float) -> str:
