@@ -47,7 +47,7 @@ def delgrad_layout(
         What the emulated chip's delays did that no real chip can, in ASCII; None if nothing. It is the label of
         ``run/results/delays``, which says ``beyond`` from the start of the run.
     neurobench : iterable of Array
-        NeuroBench's metrics, see `hil.trace.schema.neurobench_arrays`; none for a run that isn't measured.
+        NeuroBench's metrics, see `hil.trace.layouts.neurobench`; none for a run that isn't measured.
 
     Returns
     -------

@@ -59,7 +59,7 @@ def metaplasticity_layout(
     chip : bool
         The maps are those of a chip whose digital weights are neither programmed by pulses nor wear.
     neurobench : iterable of Array
-        NeuroBench's metrics, see `hil.trace.schema.neurobench_arrays`; none for a run that isn't measured.
+        NeuroBench's metrics, see `hil.trace.layouts.neurobench`; none for a run that isn't measured.
 
     Returns
     -------
