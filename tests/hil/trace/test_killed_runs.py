@@ -183,7 +183,7 @@ def real_run_killed(tmp_path, epochs, kills):
 
 @pytest.mark.compiled
 def test_a_training_that_was_killed_ends_with_the_same_bytes(tmp_path):
-    real_run_killed(tmp_path, epochs=8, kills=1)
+    real_run_killed(tmp_path, epochs=100, kills=1)
 
 
 @pytest.mark.slow
