@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV   ?= .venv
 SEED   ?= 1
 BIN    := $(VENV)/bin
+PYTEST  = $(BIN)/python -m pytest -q -n auto --maxprocesses=8 --dist=worksteal
 
 .DEFAULT_GOAL := help
 
@@ -43,12 +44,20 @@ metaplasticity: install ## Learn MNIST, then Fashion-MNIST, with and without met
 
 ##@ Check
 .PHONY: test
-test: install ## Run the test suite
-	$(BIN)/python -m pytest -q
+test: install ## Run the test suite, on all cores
+	$(PYTEST)
 
 .PHONY: test-slow
-test-slow: install ## Run the tests that take minutes
-	$(BIN)/python -m pytest -q -m slow
+test-slow: install ## Run the tests that take minutes, and those with random examples on new ones
+	HYPOTHESIS_PROFILE=random $(BIN)/python -m pytest -q -m "slow or (hypothesis and not browser)"
+
+.PHONY: test-processors
+test-processors: install ## Run the suite as other processors would: kernels of BLAS, code without vector instructions
+	@for type in Haswell Zen SkylakeX Sandybridge Prescott; do \
+	if OPENBLAS_CORETYPE=$$type $(BIN)/python -c "import numpy; numpy.ones((99, 99)) @ numpy.ones((99, 99))" 2> /dev/null; \
+	then echo "OPENBLAS_CORETYPE=$$type"; OPENBLAS_CORETYPE=$$type $(PYTEST) || exit 1; \
+	else echo "OPENBLAS_CORETYPE=$$type needs instructions that this processor lacks: left out"; fi; done
+	NUMBA_CPU_NAME=generic $(PYTEST)
 
 .PHONY: test-nojit
 test-nojit: install ## Run the suite without the compiler, with true coverage of the kernels

@@ -1,8 +1,14 @@
-"""Marks that the whole suite shares."""
+"""What the whole suite shares: one thread of BLAS, the same random examples each time, and marks."""
 
 import os
 
 import pytest
+from hypothesis import settings
+
+# `make test-slow` draws new examples, so that they are looked for where a failure keeps nobody from working.
+settings.register_profile("repeatable", derandomize=True)
+settings.register_profile("random", derandomize=False, print_blob=True)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "repeatable"))
 
 # Before numpy is loaded: with more threads than idle cores, small decompositions stall for minutes.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
