@@ -23,6 +23,7 @@ from .constants import (
     SYNAPSE_BITS,
 )
 from .errors import ChipError, check_number
+from .instant import latest, settled
 from .mismatch import FixedPattern, draw_fixed_pattern, stream
 from .routing.fabric import Fabric, random_begin
 from .routing.routes import Wiring, live_cells
@@ -363,7 +364,7 @@ class Session:
         self._chip = chip
         self._network = network
         self._duration_us = duration_us
-        self._end_us = float(np.nextafter(duration_us, np.inf))  # an event at the very end still counts
+        self._end_us = float(np.nextafter(latest(duration_us), np.inf))  # the instant at the very end still counts
         self._leak = leak_potentials(chip.fixed_pattern, chip.members)
         self._sampling, self._probe_order = self._probed(probe)
         path = limits(chip.config)
@@ -406,12 +407,14 @@ class Session:
         Parameters
         ----------
         until_us : float
-            All events before this time are handled; from the end of the run on, all that there will be.
+            All instants that are over before this time (see `instant`) are handled; from the end of the run on, all
+            that there will be.
 
         Returns
         -------
         times_us : (n,) float64
-            Exact times at which events left the chip before `until_us` that hadn't before the last call; in order.
+            Exact times at which events left the chip before ``instant.settled(until_us)`` that hadn't before the last
+            call; in order.
         sources : (n,) int64
             Circuits; 512 + generator and 520 + line where such events go to the host.
         """
@@ -421,7 +424,7 @@ class Session:
         engine = self._chip.engine
         while engine.advance(until, network, inputs, self._sampling, self._state, self._rng) != engine.DONE:
             self._state = engine.enlarged(self._state)
-        return self._collect(np.inf if until == self._end_us else until)
+        return self._collect(np.inf if until == self._end_us else settled(until))
 
     def rewrite(self, weight: ArrayLike) -> None:
         """Write other synaptic weights, (2, 256, 256) of 0..63, which hold from now on and after the run.

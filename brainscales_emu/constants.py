@@ -31,6 +31,9 @@ EXTERNAL = BACKGROUND + N_BACKGROUND
 CYCLE_NS = 8
 CYCLES_PER_US = 125
 
+# Ours: what is closer than this part of the time since the start of the run is simultaneous, see `instant`.
+SIMULTANEOUS = 1e-13
+
 # DelGrad code: a delay element is a pair of neighbouring circuits of the second row; its delay is
 # register / 8 us + 2 us, with the register clipped to 50..250.
 N_DELAY_ELEMENTS = 128

@@ -5,10 +5,11 @@ Units: time in us, membrane in LSB above the neuron's leak, currents in LSB/us, 
 constant). Neurons are numbered 0..N-1 in the order of the logical neurons that are switched on, delay elements
 0..D-1, sources as in `constants`. inf means "never". `neuron` holds the readable twin of everything here.
 
-Three queues feed the engine, and at equal times the first one goes first: the sorted input events; spikes on their
-way to the crossbar's outputs, which stay sorted because all take equally long; and a binary heap with one place per
-neuron, one per delay element (when it fires), one per crossbar output (when the first of the events that wait for it
-may pass), and one per queue of late events, ordered by time, then by number.
+Three queues feed the engine: the sorted input events; spikes on their way to the crossbar's outputs, which stay sorted
+because all take equally long; and a binary heap with one place per neuron, one per delay element (when it fires), one
+per crossbar output (when the first of the events that wait for it may pass), and one per queue of late events, ordered
+by time, then by number. Time goes from instant to instant; what is due at one instant happens in the order that
+`instant` says, and at one time.
 
 An event takes the routes of its source: each leads through one crossbar output to synapse rows and delay elements.
 Where the event path has limits, an output lets one event pass per slot of its clock. An event that finds its slot
@@ -42,7 +43,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from .constants import BACKGROUND
+from .constants import BACKGROUND, SIMULTANEOUS
 
 # One logical neuron that is switched on. Its state holds at `time`, which lies in the future (at the end of the
 # refractory time, when the membrane is let go) after a spike. In lockstep `Ensemble` rows hold the state instead.
@@ -131,19 +132,23 @@ EVENT = np.dtype((np.record, [("time", np.float64), ("index", np.int64)]))
 
 # How far a run has come: inputs played, spikes delivered to the crossbar, probe times done, spikes in the record,
 # events lost at busy delay elements; first free place for late events, -1 if there is none, and number of those that
-# are taken; time at which the states in lockstep hold.
+# are taken; 1 if no neuron in lockstep is left that crosses at the present instant; when that instant began, and time
+# at which the states in lockstep hold.
 PROGRESS = np.dtype(
     (
         np.record,
-        [(name, np.int64) for name in ("played", "delivered", "sampled", "recorded", "lost", "free", "taken")]
-        + [("time", np.float64)],
+        [
+            (name, np.int64)
+            for name in ("played", "delivered", "sampled", "recorded", "lost", "free", "taken", "crossed")
+        ]
+        + [("instant", np.float64), ("time", np.float64)],
     )
 )
 
 # Rows of the ensemble, the states of all neurons in lockstep: membrane and currents; the threshold, inf while it is
-# refractory; 1.0 if the neuron could cross within the next step; membrane at the end of that step; what the step
-# multiplies membrane and currents with, and the kernels; rates.
-MEMBRANE, EXC, INH, BAR, COULD_CROSS, NEXT, LEFT_MEM, KERNEL_EXC, KERNEL_INH, LEFT_EXC, LEFT_INH = range(11)
+# refractory; when the neuron crosses if it could cross within the next step, else inf; membrane at the end of that
+# step; what the step multiplies membrane and currents with, and the kernels; rates.
+MEMBRANE, EXC, INH, BAR, CROSSING, NEXT, LEFT_MEM, KERNEL_EXC, KERNEL_INH, LEFT_EXC, LEFT_INH = range(11)
 RATE_MEM, RATE_EXC, RATE_INH = range(11, 14)
 ENSEMBLE_ROWS = 14
 
@@ -222,6 +227,8 @@ def new_state(network: Network, capacity: int) -> State:
     depth = int(network.outputs["depth"].max()) + 1 if network.limited else 0
     delayed = records(max(_FIRST_PLACES, network.most_late) if network.queues.size else 0, DELAYED)
     delayed["next"] = [*range(1, delayed.size), -1][: delayed.size]
+    progress = records(1, PROGRESS)
+    progress["instant"] = -np.inf
     return State(
         neurons=network.neurons.copy(),
         ensemble=ensemble,
@@ -233,7 +240,7 @@ def new_state(network: Network, capacity: int) -> State:
         delayed=delayed,
         drivers=network.drivers.copy(),
         spikes=records(capacity, SPIKE),
-        progress=records(1, PROGRESS),
+        progress=progress,
     )
 
 
@@ -410,6 +417,29 @@ def _schedule(item, time, heap, places):
 
 
 @njit(cache=True, error_model="numpy", forceinline=True)
+def _latest(instant):
+    """The last time that belongs to an instant, see `instant`."""
+    return instant + SIMULTANEOUS * max(instant, 1.0)
+
+
+@njit(cache=True, error_model="numpy", forceinline=True)
+def _first_due(latest, heap):
+    """Lowest number of the items that are due by this time, -1 if none is. They hold the top of the heap."""
+    first = heap.size
+    place = 0
+    while True:
+        if place < heap.size and heap[place].time <= latest:
+            first = min(first, heap[place].index)
+            place = 2 * place + 1
+            continue
+        while place > 0 and place % 2 == 0:  # back from a right child
+            place = (place - 1) >> 1
+        if place == 0:
+            return first if first < heap.size else -1
+        place += 1
+
+
+@njit(cache=True, error_model="numpy", forceinline=True)
 def _let_pass(elapsed, neuron):
     """Free neuron, `elapsed` us later; its time is left to the caller."""
     neuron.membrane, neuron.current_exc, neuron.current_inh = evolve(
@@ -442,7 +472,7 @@ def _receive(jump, now, neuron):
 @njit(cache=True, error_model="numpy", forceinline=True)
 def _reset(now, neuron):
     """The neuron spikes: its state is put at the end of the refractory time."""
-    _let_pass(now - neuron.time, neuron)
+    _let_pass(max(now - neuron.time, 0.0), neuron)
     neuron.time = now + neuron.refractory
     neuron.membrane = neuron.reset
     neuron.current_exc *= neuron.held_exc
@@ -482,6 +512,14 @@ def _crossing(neuron):
         neuron.rate_exc,
         neuron.rate_inh,
     )
+
+
+@njit(cache=True, error_model="numpy", forceinline=True)
+def _make_exact(item, bound, neuron, heap, places):
+    """The neuron's time in the heap becomes its crossing."""
+    neuron.exact = 1
+    # The maximum, because the bound may be late by a rounding error.
+    _schedule(item, max(bound, _crossing(neuron)), heap, places)
 
 
 @njit(cache=True, error_model="numpy", forceinline=True)
@@ -550,9 +588,10 @@ def _prepare_step(s, uniform, fastest, ensemble):
 
 @njit(cache=True, error_model="numpy", forceinline=True)
 def _could_cross(
-    s, u, exc, inh, threshold, left_mem, kernel_exc, kernel_inh, left_exc, left_inh, rate_mem, rate_exc, rate_inh
+    s, slack, u, exc, inh, threshold, left_mem, kernel_exc, kernel_inh, left_exc, left_inh, rate_mem, rate_exc, rate_inh
 ):
-    """Membrane at the end of a step of s us, and 1.0 if it could reach the threshold within the step, else 0.0.
+    """Membrane at the end of a step of s us, and 0.0 if it could reach the threshold within the step or the slack
+    after it, else inf.
 
     u can't pass max(u, 0) + s max(i_exc - i_inh, 0), with the smallest i_inh of the step. If that is not enough: where
     W (see `first_crossing`) is monotone, i.e. W' has the same sign at both ends, u' has at most one zero; so u is
@@ -561,26 +600,29 @@ def _could_cross(
     end = left_mem * u + kernel_exc * exc - kernel_inh * inh
     end_exc, end_inh = exc * left_exc, inh * left_inh
     rises_first = exc - inh - rate_mem * u > 0.0
-    falls_last = end_exc - end_inh - rate_mem * end < 0.0
+    end_slope = end_exc - end_inh - rate_mem * end
+    falls_last = end_slope < 0.0
     grows_first = inh * rate_inh > exc * rate_exc
     grows_last = end_inh * rate_inh > end_exc * rate_exc
     highest_within = (rises_first & falls_last) | (grows_first != grows_last)
     reaches = max(u, 0.0) + max(exc - end_inh, 0.0) * s >= threshold
-    could_cross = (u >= threshold) | (end >= threshold) | (reaches & highest_within)
-    return end, 1.0 if could_cross else 0.0
+    could_cross = (u >= threshold) | (end + max(end_slope, 0.0) * slack >= threshold) | (reaches & highest_within)
+    return end, 0.0 if could_cross else math.inf
 
 
 @njit(cache=True, error_model="numpy", forceinline=True)
 def _search_step(s, now, uniform, neurons, ensemble):
-    """The neuron that crosses first within the next s us, the lowest number if several do, and when; (-1, inf) if none
-    does. It may also find one that crosses first and later. A step of s us has been prepared."""
+    """When a neuron first crosses within the next s us or at the instant of their end; inf if none does. It may also
+    find one that crosses first and later. A step of s us has been prepared."""
+    slack = SIMULTANEOUS * max(now + s, 1.0)
     if uniform:
         left_mem, kernel_exc, kernel_inh = ensemble[LEFT_MEM, 0], ensemble[KERNEL_EXC, 0], ensemble[KERNEL_INH, 0]
         left_exc, left_inh = ensemble[LEFT_EXC, 0], ensemble[LEFT_INH, 0]
         rate_mem, rate_exc, rate_inh = ensemble[RATE_MEM, 0], ensemble[RATE_EXC, 0], ensemble[RATE_INH, 0]
         for n in range(ensemble.shape[1]):
-            ensemble[NEXT, n], ensemble[COULD_CROSS, n] = _could_cross(
+            ensemble[NEXT, n], ensemble[CROSSING, n] = _could_cross(
                 s,
+                slack,
                 ensemble[MEMBRANE, n],
                 ensemble[EXC, n],
                 ensemble[INH, n],
@@ -596,8 +638,9 @@ def _search_step(s, now, uniform, neurons, ensemble):
             )
     else:
         for n in range(ensemble.shape[1]):
-            ensemble[NEXT, n], ensemble[COULD_CROSS, n] = _could_cross(
+            ensemble[NEXT, n], ensemble[CROSSING, n] = _could_cross(
                 s,
+                slack,
                 ensemble[MEMBRANE, n],
                 ensemble[EXC, n],
                 ensemble[INH, n],
@@ -611,16 +654,16 @@ def _search_step(s, now, uniform, neurons, ensemble):
                 ensemble[RATE_EXC, n],
                 ensemble[RATE_INH, n],
             )
-    first, due = -1, math.inf
+    first = math.inf
     candidates = 0
     for n in range(ensemble.shape[1]):
-        candidates += 1 if ensemble[COULD_CROSS, n] > 0.0 else 0
+        candidates += 1 if ensemble[CROSSING, n] < math.inf else 0
     if candidates == 0:
-        return first, due
+        return first
     for n in range(ensemble.shape[1]):
-        if ensemble[COULD_CROSS, n] > 0.0:
+        if ensemble[CROSSING, n] < math.inf:
             neuron = neurons[n]
-            crossing = now + first_crossing(
+            ensemble[CROSSING, n] = now + first_crossing(
                 neuron.threshold,
                 ensemble[MEMBRANE, n],
                 ensemble[EXC, n],
@@ -629,9 +672,17 @@ def _search_step(s, now, uniform, neurons, ensemble):
                 neuron.rate_exc,
                 neuron.rate_inh,
             )
-            if crossing < due:
-                first, due = n, crossing
-    return first, due
+            first = min(first, ensemble[CROSSING, n])
+    return first
+
+
+@njit(cache=True, error_model="numpy", forceinline=True)
+def _first_to_cross(latest, ensemble):
+    """Lowest number of the neurons that cross by this time; one of them does, as a search has found."""
+    for n in range(ensemble.shape[1]):
+        if ensemble[CROSSING, n] <= latest:
+            return n
+    return -1
 
 
 @njit(cache=True, error_model="numpy", forceinline=True)
@@ -726,7 +777,7 @@ def start(network, state, rng):
 
 @njit(cache=True, error_model="numpy")
 def advance(until, network, inputs, sampling, state, rng):
-    """Handle all events before `until` (us). Can be called again for the next window, to the same bits.
+    """Handle all instants that are over before `until` (us). Can be called again for the next window, to the same bits.
 
     Parameters: `Network`; input events as INPUT records, ascending in time; `Sampling`; `State` after `start`; numpy
     Generator. Trial noise is drawn in the order of the events and only where its standard deviation isn't 0.
@@ -752,8 +803,7 @@ def advance(until, network, inputs, sampling, state, rng):
             return RECORD_FULL
         if progress.taken + network.most_late > delayed.size:
             return QUEUES_FULL
-        input_time = arrival_time = internal_time = math.inf
-        item = -1
+        input_time = arrival_time = due = math.inf
         if progress.played < inputs.size:
             input_time = inputs[progress.played].time
         while progress.delivered < progress.recorded and spikes[progress.delivered].source >= BACKGROUND:
@@ -761,31 +811,45 @@ def advance(until, network, inputs, sampling, state, rng):
         if progress.delivered < progress.recorded:
             arrival_time = spikes[progress.delivered].time + network.latency
         if heap.size > 0:
-            internal_time, item = heap[0].time, heap[0].index
-        now = min(input_time, min(arrival_time, internal_time))
-        crossing, prepared = False, -math.inf
-        if lockstep and min(now, until) > progress.time:
-            prepared = min(now, until)
+            due = heap[0].time
+        if not lockstep and due <= min(input_time, arrival_time) and due < until:
+            item = heap[0].index
+            if item < n_neurons and neurons[item].exact == 0:  # no instant begins with a lower bound
+                _make_exact(item, due, neurons[item], heap, places)
+                continue
+        due = min(due, min(input_time, arrival_time))
+        now, latest = progress.instant, _latest(progress.instant)
+        crossing, prepared = math.inf, -math.inf
+        if lockstep and (due > latest or progress.crossed == 0):
+            prepared = progress.time if due <= latest else max(min(due, until), progress.time)
             # After 700 of the slowest time constants nothing is left that could cross.
             s = min(prepared - progress.time, 700.0 / slowest)
             _prepare_step(s, network.uniform, fastest, ensemble)
-            n, due = _search_step(s, progress.time, network.uniform, neurons, ensemble)
-            if due <= internal_time and due < min(input_time, arrival_time):
-                now, item, crossing = due, n, True
-        if progress.sampled < sample_times.size:
-            _sample(min(now, until), neurons, ensemble, sampled, sample_times, membrane, progress)
-        if now >= until:
-            return DONE
-        if lockstep and now > progress.time:
-            if now != prepared:
-                _prepare_step(now - progress.time, network.uniform, fastest, ensemble)
-                _project(network.uniform, ensemble)
-            _take_step(network.uniform, ensemble)
-            progress.time = now
+            crossing = _search_step(s, progress.time, network.uniform, neurons, ensemble)
+            due = min(due, crossing)
+        if due > latest:  # the next instant
+            now, latest = due, _latest(due)
+            if progress.sampled < sample_times.size:
+                _sample(min(now, until), neurons, ensemble, sampled, sample_times, membrane, progress)
+            if latest >= until:
+                return DONE
+            progress.instant = now
+            if lockstep and now > progress.time:
+                if now != prepared:
+                    _prepare_step(now - progress.time, network.uniform, fastest, ensemble)
+                    _project(network.uniform, ensemble)
+                _take_step(network.uniform, ensemble)
+                progress.time = now
+        item = _first_due(latest, heap) if heap.size > 0 else -1
+        released = lockstep and 0 <= item < n_neurons
+        if lockstep:
+            progress.crossed = 0 if released or crossing <= latest else 1
+            if crossing <= latest and not released:
+                item = _first_to_cross(latest, ensemble)
 
-        fresh = now == input_time or now == arrival_time  # an event comes to the crossbar
+        fresh = not 0 <= item < n_items and min(input_time, arrival_time) <= latest  # an event comes to the crossbar
         if fresh:
-            if now == input_time:
+            if input_time <= latest:
                 source = inputs[progress.played].source
                 progress.played += 1
                 stamp = _leave_chip(now, limited, sources[source].host_output, outputs)
@@ -818,14 +882,13 @@ def advance(until, network, inputs, sampling, state, rng):
             output.waiting -= 1
             _schedule(item, ring[output.first].time if output.waiting > 0 else math.inf, heap, places)
         else:  # a neuron or a delay element
-            if item < n_neurons and lockstep and not crossing:  # the end of its refractory time
+            if released:  # the end of its refractory time
                 ensemble[MEMBRANE, item] = neurons[item].reset
                 ensemble[BAR, item] = neurons[item].threshold
                 again = math.inf
             elif item < n_neurons and not lockstep and neurons[item].exact == 0:
-                neurons[item].exact = 1
-                # The maximum, because the bound may be late by a rounding error.
-                again = max(now, _crossing(neurons[item]))
+                _make_exact(item, heap[places[item]].time, neurons[item], heap, places)
+                continue
             else:
                 spike = spikes[progress.recorded]
                 progress.recorded += 1

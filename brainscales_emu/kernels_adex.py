@@ -13,7 +13,7 @@ comes first, at a lower bound of its crossing, where a new series starts. With e
 the upswing it is the crossing itself, and so no crossing is missed, however short. A neuron that can't be moved on
 by even one rounding step has crossed.
 
-Routes, events, their order, windows and noise are those of the closed-form engine, see `kernels`, with an event path
+Routes, events, their order (see `instant`), windows and noise are those of the closed-form engine, see `kernels`, with an event path
 without limits and drivers without plasticity: every event passes at once. The records and helpers are copies, because
 numba notices edits in a kernel's own file only.
 """
@@ -27,7 +27,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import ArrayLike, NDArray
 
-from .constants import BACKGROUND
+from .constants import BACKGROUND, SIMULTANEOUS
 
 # Of the Taylor series. For tolerances of 1e-9 to 1e-12; more terms pay where events are rare, fewer where they are
 # frequent, but no order from 12 to 16 is faster by more than a tenth in both.
@@ -104,8 +104,14 @@ SPIKE = np.dtype((np.record, [("time", np.float64), ("source", np.int64), ("stam
 EVENT = np.dtype((np.record, [("time", np.float64), ("index", np.int64)]))
 
 # How far a run has come: inputs played, spikes delivered to the crossbar, probe times done, spikes in the record, and
-# events lost at busy delay elements.
-PROGRESS = np.dtype((np.record, [(name, np.int64) for name in ("played", "delivered", "sampled", "recorded", "lost")]))
+# events lost at busy delay elements; when the present instant began.
+PROGRESS = np.dtype(
+    (
+        np.record,
+        [(name, np.int64) for name in ("played", "delivered", "sampled", "recorded", "lost")]
+        + [("instant", np.float64)],
+    )
+)
 
 # What `advance` returns.
 DONE, RECORD_FULL = 0, 1
@@ -210,6 +216,8 @@ def new_state(network: Network, capacity: int) -> State:
     """State for `start`; `capacity` is the number of spikes that can be recorded."""
     heap = records(network.neurons.size + network.delays.size, EVENT)
     heap["time"], heap["index"] = np.inf, np.arange(heap.size)
+    progress = records(1, PROGRESS)
+    progress["instant"] = -np.inf
     return State(
         neurons=network.neurons.copy(),
         series=np.zeros((network.neurons.size, ORDER + 1)),
@@ -219,7 +227,7 @@ def new_state(network: Network, capacity: int) -> State:
         places=np.arange(heap.size),
         outputs=network.outputs.copy(),
         spikes=records(capacity, SPIKE),
-        progress=records(1, PROGRESS),
+        progress=progress,
     )
 
 
@@ -332,14 +340,14 @@ def _receive(jump, now, n, neuron, series):
 
 
 @njit(cache=True, error_model="numpy", forceinline=True)
-def _reset(neuron):
-    """The neuron spikes at its `time`: its state is put at the end of the refractory time, in which w goes on."""
+def _reset(now, neuron):
+    """The neuron spikes: its state is put at the end of the refractory time, in which w goes on."""
     rest = neuron.a * (neuron.reset - neuron.w_leak)
     neuron.adaptation = rest + (neuron.adaptation + neuron.b - rest) * neuron.held_w
     neuron.membrane = neuron.reset
     neuron.current_exc *= neuron.held_exc
     neuron.current_inh *= neuron.held_inh
-    neuron.time += neuron.refractory
+    neuron.time = now + neuron.refractory
 
 
 @njit(cache=True, error_model="numpy", forceinline=True)
@@ -375,6 +383,29 @@ def _schedule(item, time, heap, places):
         _put(heap[place], place, heap[child].time, heap[child].index, places)
         place = child
     _put(heap[place], place, time, item, places)
+
+
+@njit(cache=True, error_model="numpy", forceinline=True)
+def _latest(instant):
+    """The last time that belongs to an instant, see `instant`."""
+    return instant + SIMULTANEOUS * max(instant, 1.0)
+
+
+@njit(cache=True, error_model="numpy", forceinline=True)
+def _first_due(latest, heap):
+    """Lowest number of the items that are due by this time, -1 if none is. They hold the top of the heap."""
+    first = heap.size
+    place = 0
+    while True:
+        if place < heap.size and heap[place].time <= latest:
+            first = min(first, heap[place].index)
+            place = 2 * place + 1
+            continue
+        while place > 0 and place % 2 == 0:  # back from a right child
+            place = (place - 1) >> 1
+        if place == 0:
+            return first if first < heap.size else -1
+        place += 1
 
 
 @njit(cache=True, error_model="numpy", forceinline=True)
@@ -439,7 +470,7 @@ def advance_neuron(until, n, state):
 
 @njit(cache=True, error_model="numpy")
 def advance(until, network, inputs, sampling, state, rng):
-    """Handle all events before `until` (us). Can be called again for the next window, to the same bits.
+    """Handle all instants that are over before `until` (us). Can be called again for the next window, to the same bits.
 
     Parameters: `Network`; input events as INPUT records, ascending in time; `Sampling`; `State` after `start`; numpy
     Generator. Trial noise is drawn in the order of the events and only where its standard deviation isn't 0.
@@ -455,7 +486,7 @@ def advance(until, network, inputs, sampling, state, rng):
     while True:
         if progress.recorded == spikes.size:
             return RECORD_FULL
-        input_time = arrival_time = internal_time = math.inf
+        input_time = arrival_time = due = math.inf
         if progress.played < inputs.size:
             input_time = inputs[progress.played].time
         while progress.delivered < progress.recorded and spikes[progress.delivered].source >= BACKGROUND:
@@ -463,15 +494,27 @@ def advance(until, network, inputs, sampling, state, rng):
         if progress.delivered < progress.recorded:
             arrival_time = spikes[progress.delivered].time + network.latency
         if heap.size > 0:
-            internal_time = heap[0].time
-        now = min(input_time, min(arrival_time, internal_time))
+            due = heap[0].time
+        event_time = min(input_time, arrival_time)
         if progress.sampled < sample_times.size:
-            _sample(min(now, until), neurons, series, sampled, sample_times, membrane, progress)
-        if now >= until:
-            return DONE
+            _sample(min(min(due, event_time), until), neurons, series, sampled, sample_times, membrane, progress)
+        if due <= event_time and due < until:
+            item = heap[0].index
+            if item < n_neurons and due > neurons[item].time:  # no instant begins without a crossing
+                _let_pass(due, item, neurons[item], series)
+                _schedule(item, _expand(item, neurons[item], series, slope, upswing), heap, places)
+                continue
+        due = min(due, event_time)
+        now, latest = progress.instant, _latest(progress.instant)
+        if due > latest:  # the next instant
+            now, latest = due, _latest(due)
+            if latest >= until:
+                return DONE
+            progress.instant = now
+        item = _first_due(latest, heap) if heap.size > 0 else -1
 
-        if now == input_time or now == arrival_time:  # an event comes to the crossbar
-            if now == input_time:
+        if item < 0:  # an event comes to the crossbar
+            if input_time <= latest:
                 source = inputs[progress.played].source
                 progress.played += 1
                 if sources[source].host_output >= 0:
@@ -497,17 +540,16 @@ def advance(until, network, inputs, sampling, state, rng):
                     _schedule(n_neurons + element, now + max(delay, 0.0), heap, places)
             continue
 
-        item = heap[0].index
         if item >= n_neurons:
             _record(now, delay_outputs[item - n_neurons], sources, outputs, spikes, progress)
             _schedule(item, math.inf, heap, places)
             continue
         neuron = neurons[item]
-        if now > neuron.time:  # no crossing yet
-            _let_pass(now, item, neuron, series)
+        if heap[places[item]].time > neuron.time:  # no crossing yet
+            _let_pass(heap[places[item]].time, item, neuron, series)
         else:
             _record(now, neuron.circuit, sources, outputs, spikes, progress)
-            _reset(neuron)
+            _reset(now, neuron)
             if network.threshold_noise > 0.0:
                 neuron.threshold = neuron.mean_threshold + network.threshold_noise * rng.standard_normal()
         _schedule(item, _expand(item, neuron, series, slope, upswing), heap, places)

@@ -23,6 +23,7 @@ from numpy.typing import ArrayLike, NDArray
 from .chip import Account, Chip, Probe, Recording, Session
 from .constants import CYCLES_PER_US, N_CIRCUITS
 from .errors import ChipError, PlacementError, check_number
+from .instant import settled
 from .readout.adc import count_spikes
 from .routing.fabric import Fabric
 from .routing.placement import Background, External, Placement, Population, Projection, place
@@ -305,7 +306,7 @@ class Setup:
         def exchange(until_us: float) -> None:
             for chip in range(n_chips):
                 advance(chip, until_us)
-            for chip, arrivals in enumerate(aggregator.forward(left, until_us)):
+            for chip, arrivals in enumerate(aggregator.forward(left, settled(until_us))):
                 left[chip] = _NO_EVENTS
                 if arrivals[0].size:
                     sessions[chip].receive(*arrivals)

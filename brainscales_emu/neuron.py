@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from .config import ChipConfig
 from .constants import BACKGROUND, FIRST_DELAY_OUTPUT, N_COLUMNS
 from .delay import register_to_us
+from .instant import latest
 from .mismatch import FixedPattern
 from .routing.fabric import DELAY_TRIGGER_WEIGHT, Fabric, Synapse
 from .routing.labels import FIRST_L2_OUTPUT
@@ -300,7 +301,7 @@ def simulate_reference(
     rng: np.random.Generator,
 ) -> tuple[list[tuple[float, int]], int]:
     """Event-driven simulation of a chip without limits of its event path, written to be read: the twin of the
-    compiled engine.
+    compiled engine. What happens at one instant does so in the order that `instant` says.
 
     Parameters
     ----------
@@ -331,53 +332,61 @@ def simulate_reference(
     for master, neuron in chip.neurons.items():
         neuron.set_threshold(chip.mean_threshold[master] + draw(noise.threshold_noise_std_lsb))
     next_spike = {master: neuron.next_spike_us() for master, neuron in chip.neurons.items()}
-    arrivals = list(zip(times_us, sources, strict=True))  # at the crossbar's outputs to the synapses
+    inputs = list(zip(times_us, sources, strict=True))
+    arrivals: list[tuple[float, int]] = []  # spikes on the chip on their way to the crossbar's outputs
     late: list[tuple[float, Route]] = []  # events that wait in synapses
     waiting: dict[int, float] = {}  # busy delay elements and when they fire
     spikes: list[tuple[float, int]] = []
     lost = 0
-    while True:
-        spiking = min(next_spike, key=lambda master: next_spike[master], default=-1)
-        firing = min(waiting, key=lambda element: waiting[element], default=-1)
-        spike_us = next_spike.get(spiking, math.inf)
-        fire_us = waiting.get(firing, math.inf)
-        arrival_us = arrivals[0][0] if arrivals else math.inf
-        late_us = late[0][0] if late else math.inf
-        now = min(spike_us, fire_us, arrival_us, late_us)
-        if now > duration_us:
-            return spikes, lost
 
-        if now == arrival_us:
-            source = arrivals.pop(0)[1]
-            if source >= BACKGROUND and recorded(source):
-                spikes.append((now, source))
-            for route in chip.routes(source):
-                for master in chip.deliver(route, now):
-                    next_spike[master] = chip.neurons[master].next_spike_us()
-                late += [(now + delay_us, behind) for delay_us, behind in route.late]
-                late.sort(key=lambda event: event[0])
-                for element in route.elements:
-                    if element in waiting:
-                        lost += 1
-                    else:
-                        waiting[element] = now + max(chip.delay_us[element] + draw(noise.delay_jitter_us), 0.0)
-            continue
-
-        if now == late_us:
-            for master in chip.deliver(late.pop(0)[1], now):
+    def act(source: int) -> None:
+        """An event comes to the crossbar's outputs."""
+        nonlocal lost
+        for route in chip.routes(source):
+            for master in chip.deliver(route, now):
                 next_spike[master] = chip.neurons[master].next_spike_us()
-            continue
+            late.extend((now + delay_us, behind) for delay_us, behind in route.late)
+            late.sort(key=lambda event: event[0])
+            for element in route.elements:
+                if element in waiting:
+                    lost += 1
+                else:
+                    waiting[element] = now + max(chip.delay_us[element] + draw(noise.delay_jitter_us), 0.0)
 
-        if now == fire_us:
-            del waiting[firing]
-            source = FIRST_DELAY_OUTPUT + 2 * firing
-        else:
-            source = spiking
-            neuron = chip.neurons[source]
-            neuron.advance(now)
-            neuron.spike(chip.mean_threshold[source] + draw(noise.threshold_noise_std_lsb))
-            next_spike[source] = neuron.next_spike_us()
+    def spike(source: int) -> None:
         if recorded(source):
             spikes.append((now, source))
         arrivals.append((now + chip.config.event_latency_us, source))
-        arrivals.sort(key=lambda arrival: arrival[0])
+
+    now = -math.inf
+    while True:
+        first = min([math.inf, *next_spike.values(), *waiting.values()])
+        first = min([first, *(queue[0][0] for queue in (inputs, arrivals, late) if queue)])  # type: ignore[index]
+        if first > latest(now):
+            now = first  # the next instant
+        if now > duration_us:
+            return spikes, lost
+
+        crossing = [master for master, time_us in next_spike.items() if time_us <= latest(now)]
+        firing = [element for element, time_us in waiting.items() if time_us <= latest(now)]
+        if crossing:
+            master = min(crossing)
+            neuron = chip.neurons[master]
+            neuron.advance(now)
+            neuron.spike(chip.mean_threshold[master] + draw(noise.threshold_noise_std_lsb))
+            next_spike[master] = neuron.next_spike_us()
+            spike(master)
+        elif firing:
+            element = min(firing)
+            del waiting[element]
+            spike(FIRST_DELAY_OUTPUT + 2 * element)
+        elif inputs and inputs[0][0] <= latest(now):
+            source = inputs.pop(0)[1]
+            if source >= BACKGROUND and recorded(source):
+                spikes.append((now, source))
+            act(source)
+        elif arrivals and arrivals[0][0] <= latest(now):
+            act(arrivals.pop(0)[1])
+        else:
+            for master in chip.deliver(late.pop(0)[1], now):
+                next_spike[master] = chip.neurons[master].next_spike_us()
