@@ -6,6 +6,7 @@ import pytest
 
 # Before numpy is loaded: with more threads than idle cores, small decompositions stall for minutes.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+os.environ["MPLBACKEND"] = "agg"  # a notebook's terminal may name one that isn't installed
 
 
 def pytest_collection_modifyitems(items):
