@@ -7,7 +7,10 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 from pathlib import Path
+
+os.environ["MPLBACKEND"] = "agg"  # it draws into a file, wherever it is started
 
 import numpy as np
 from matplotlib.axes import Axes

@@ -40,10 +40,10 @@ import math
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from .constants import BACKGROUND, SIMULTANEOUS
+from .jit import njit
 
 # One logical neuron that is switched on. Its state holds at `time`, which lies in the future (at the end of the
 # refractory time, when the membrane is let go) after a spike. In lockstep `Ensemble` rows hold the state instead.

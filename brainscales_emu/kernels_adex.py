@@ -24,10 +24,10 @@ import math
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import ArrayLike, NDArray
 
 from .constants import BACKGROUND, SIMULTANEOUS
+from .jit import njit
 
 # Of the Taylor series. For tolerances of 1e-9 to 1e-12; more terms pay where events are rare, fewer where they are
 # frequent, but no order from 12 to 16 is faster by more than a tenth in both.

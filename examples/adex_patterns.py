@@ -1,7 +1,10 @@
 """Firing patterns of neurons with adaptation and upswing under a constant current (Naud et al., 2008), in the plain
 Python of the readable neuron."""
 
+import os
 import sys
+
+os.environ["MPLBACKEND"] = "agg"  # it draws into a file, wherever it is started
 
 import numpy as np
 from matplotlib.figure import Figure

@@ -1,5 +1,6 @@
 """Calibrate some circuits of a chip by measurement, and see how alike they are before and after (a .png draws it)."""
 
+import os
 import sys
 import tempfile
 from pathlib import Path
@@ -40,6 +41,7 @@ for name, label in NAMES.items():
     print(f"{label:34s} {stds[0]:6.3f} -> {stds[1]:6.3f}")
 
 if len(sys.argv) > 1:
+    os.environ["MPLBACKEND"] = "agg"  # it draws into a file, wherever it is started
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(9, 4.5), layout="constrained")

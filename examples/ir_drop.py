@@ -1,6 +1,9 @@
 """How much current wire resistance takes from a crossbar, over tile size and resistance per segment."""
 
+import os
 import sys
+
+os.environ["MPLBACKEND"] = "agg"  # it draws into a file, wherever it is started
 
 import numpy as np
 from matplotlib.figure import Figure

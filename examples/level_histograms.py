@@ -1,5 +1,6 @@
 """Nine levels on one array, at once and a day later, against the published fits (pass a .png to draw it)."""
 
+import os
 import sys
 
 import numpy as np
@@ -32,6 +33,7 @@ for name, g_uS in found.items():
     print(f"{name:6} after the write {wrong.mean():.0%} of the devices are nearest to another level than their own")
 
 if len(sys.argv) > 1:
+    os.environ["MPLBACKEND"] = "agg"  # it draws into a file, wherever it is started
     from matplotlib import colormaps
     from matplotlib.figure import Figure
 

@@ -1,7 +1,10 @@
 """Matrix mode of the emulated chip, after the vendor's demo "exploring the analog MAC operation": is it linear, how far
 do the columns spread, how noisy are they?"""
 
+import os
 import sys
+
+os.environ["MPLBACKEND"] = "agg"  # it draws into a file, wherever it is started
 
 import numpy as np
 from matplotlib.figure import Figure

@@ -1,6 +1,9 @@
 """One emulated neuron: a strong input drives it over threshold, and its membrane is drawn with the spike times."""
 
+import os
 import sys
+
+os.environ["MPLBACKEND"] = "agg"  # it draws into a file, wherever it is started
 
 import numpy as np
 from matplotlib.figure import Figure

@@ -1,7 +1,10 @@
 """One neuron of a calibrated chip: its membrane through both converters, and what its parameters do."""
 
+import os
 import sys
 from dataclasses import replace
+
+os.environ["MPLBACKEND"] = "agg"  # it draws into a file, wherever it is started
 
 import numpy as np
 from matplotlib.figure import Figure

@@ -1,8 +1,11 @@
 """A synfire chain: each link excites the next one and its inhibitory neurons, which cut off what comes late. A strong,
 synchronous pulse packet runs through, weak or spread ones die out."""
 
+import os
 import sys
 from dataclasses import replace
+
+os.environ["MPLBACKEND"] = "agg"  # it draws into a file, wherever it is started
 
 import numpy as np
 from matplotlib.figure import Figure

@@ -2,8 +2,11 @@
 later by the latency of each crossing."""
 
 import dataclasses
+import os
 import sys
 from itertools import pairwise
+
+os.environ["MPLBACKEND"] = "agg"  # it draws into a file, wherever it is started
 
 import numpy as np
 from matplotlib.figure import Figure

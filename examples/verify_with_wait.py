@@ -1,5 +1,6 @@
 """Why a programmed level doesn't last, and how waiting before the verification helps (pass a .png to draw it)."""
 
+import os
 import sys
 
 import numpy as np
@@ -36,6 +37,7 @@ for name, outside in shares.items():
     print(f"{name:12}" + "".join(f"{share:10.1%}" for share in outside))
 
 if len(sys.argv) > 1:
+    os.environ["MPLBACKEND"] = "agg"  # it draws into a file, wherever it is started
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(7, 3), layout="constrained")

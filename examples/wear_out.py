@@ -1,5 +1,6 @@
 """A small array is rewritten until it wears out, once with sudden and once with gradual failure (.png: draws it)."""
 
+import os
 import sys
 
 import numpy as np
@@ -37,6 +38,7 @@ for failure in ("sudden", "gradual"):
     curves[failure] = unverified
 
 if len(sys.argv) > 1:
+    os.environ["MPLBACKEND"] = "agg"  # it draws into a file, wherever it is started
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(7, 3), layout="constrained")

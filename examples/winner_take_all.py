@@ -1,8 +1,11 @@
 """A 4 x 4 sudoku as winner-take-all: one neuron per cell and digit, noise from the chip's background generator proposes
 digits, and neurons inhibit those that contradict them."""
 
+import os
 import sys
 from dataclasses import replace
+
+os.environ["MPLBACKEND"] = "agg"  # it draws into a file, wherever it is started
 
 import numpy as np
 from matplotlib.figure import Figure

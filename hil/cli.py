@@ -5,35 +5,79 @@ from __future__ import annotations
 import argparse
 import io
 import os
+import signal
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 
 from hil import __version__
-from hil.errors import UserError
+from hil.errors import Stopped, UserError
 
-OK, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
+OK, FAILED, USAGE = 0, 1, 2
+EXIT_CODES = """\
+exit codes:
+  0    done
+  1    failed at run time: disk, memory, a check that finds something
+  2    wrong usage, config or file
+  129  stopped by SIGHUP (terminal closed)
+  130  stopped by SIGINT (Ctrl-C)
+  143  stopped by SIGTERM
+"""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; returns the exit code (0 ok, 1 failed at run time, 2 bad usage or config)."""
-    parser = _parser()
-    options = parser.parse_args(arguments)
+    """Run the command line; returns the exit code, see EXIT_CODES."""
+    _open_closed_streams()
     try:
-        return options.command(options) or OK
+        options = _parser().parse_args(arguments)
+        code = options.command(options) or OK
+        sys.stdout.flush()
+        return code
+    except BrokenPipeError:  # the reader of the output, such as `head`, has enough
+        _give_up_output()
+        return OK
     except UserError as error:
-        print(f"neurohil: {error}", file=sys.stderr)
-        return USAGE
+        return _failed(str(error), USAGE)
     except OSError as error:
-        print(f"neurohil: {error}", file=sys.stderr)
-        return FAILED
+        _give_up_output()
+        return _failed(str(error), FAILED)
+    except MemoryError as error:
+        return _failed(f"not enough memory; make the task smaller{f' ({error})' if str(error) else ''}", FAILED)
+    except RecursionError:
+        return _failed("something is nested too deeply; make it flatter", FAILED)
     except KeyboardInterrupt as interrupt:
-        print(f"\nneurohil: {interrupt or 'interrupted'}", file=sys.stderr)
-        return INTERRUPTED
+        number = interrupt.signal if isinstance(interrupt, Stopped) else signal.SIGINT
+        print(file=sys.stderr)  # after the terminal's ^C
+        return _failed(str(interrupt) or "interrupted", 128 + number)
+
+
+def _failed(sentence: str, code: int) -> int:
+    with suppress(OSError):  # the terminal may be gone
+        print(f"neurohil: {sentence}", file=sys.stderr)
+    return code
+
+
+def _open_closed_streams() -> None:
+    """The next file would get the number of a closed one (`>&-`), and what is printed would go into it."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode))
+
+
+def _give_up_output() -> None:
+    """What can't be written to stdout now (a pipe without a reader, a full disk) isn't tried again when Python ends."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="neurohil", description="A laboratory without the laboratory: train in the loop with emulated hardware."
+        prog="neurohil",
+        description="A laboratory without the laboratory: train in the loop with emulated hardware.",
+        epilog=EXIT_CODES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"neurohil {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
@@ -119,7 +163,7 @@ def _add_run_options(command: argparse.ArgumentParser) -> None:
     )
     command.add_argument("--out", metavar="FILE", help="trace to write (default runs/EXPERIMENT-seedN.h5)")
     command.add_argument("--resume", metavar="FILE", help="go on with an interrupted run")
-    command.add_argument("--json", action="store_true", help="print the results as one JSON line at the end")
+    command.add_argument("--json", action="store_true", help="print the results as one line, alone on stdout")
 
 
 def _check_resume(options: argparse.Namespace, names: Sequence[str]) -> None:
@@ -156,7 +200,9 @@ def _add_crossbar(commands: argparse._SubParsersAction) -> None:
         measurement.add_argument(
             "--out", metavar="FILE", help=f"trace to write (default runs/EXPERIMENT-{name}-seedN.h5)"
         )
-        measurement.add_argument("--json", action="store_true", help="print the results as one JSON line at the end")
+        measurement.add_argument(
+            "--json", action="store_true", help="print the results as one JSON line, alone on stdout"
+        )
 
 
 def _crossbar(options: argparse.Namespace) -> None:
@@ -223,10 +269,8 @@ def _trace(options: argparse.Namespace) -> int:
         sys.stdout.reconfigure(errors="replace")
     try:
         code = getattr(trace, options.action)(**given)
-        sys.stdout.flush()
-    except BrokenPipeError:  # the reader of the output, such as `head`, has enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return OK
+    except BrokenPipeError:
+        raise
     except OSError as error:
         raise UserError(str(error)) from error
     return int(code)

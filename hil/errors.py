@@ -1,5 +1,19 @@
-"""The one error class that the command line turns into one line of text."""
+"""What the command line turns into one line of text."""
 
 
 class UserError(ValueError):
     """Something that the user can mend: a config, a file, a value. The message says what and how."""
+
+
+class Stopped(KeyboardInterrupt):
+    """A run that a signal has stopped in good order. The message says how to go on.
+
+    Attributes
+    ----------
+    signal : int
+        Number of the signal.
+    """
+
+    def __init__(self, signal: int, message: str) -> None:
+        super().__init__(message)
+        self.signal = signal

@@ -12,6 +12,7 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "repeatable"))
 
 # Before numpy is loaded: with more threads than idle cores, small decompositions stall for minutes.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+os.environ["MPLBACKEND"] = "agg"  # a notebook's terminal may name one that isn't installed
 
 
 def pytest_collection_modifyitems(items):

@@ -9,7 +9,8 @@ in place where that is said. Random numbers are drawn outside.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
+
+from hil.jit import njit
 
 
 @njit(cache=True, error_model="numpy")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import time
 from collections.abc import Callable, Sequence
@@ -13,6 +12,7 @@ import msgspec
 import numpy as np
 from tqdm import tqdm
 
+from hil.commands.output import draw_picture, line, print_results
 from hil.config import experiment_text, parse, to_toml
 from hil.errors import UserError
 from hil.protocols import Floats, Quantity
@@ -97,17 +97,13 @@ def start(measurement: str, experiment: str | None, overrides: Sequence[str], ou
     path.parent.mkdir(parents=True, exist_ok=True)
     with TraceWriter(path, measured.layout, f"{config.experiment}: {measurement}", to_toml(config), 0) as writer:
         writer.finish({})
-    picture = path.with_suffix(".png")
-    draw(path, picture)
     seconds = time.perf_counter() - began
-    print(f"{config.experiment}: {measurement}, seed {seed}, {_origin(config.target)}")
-    lines = [*measured.table, _line("wall time", f"{seconds:.1f} s"), _line("trace", str(path))]
-    print("\n".join([*lines, _line("picture", str(picture))]))
-    if as_json:
-        facts = {"experiment": config.experiment, "measurement": measurement, "seed": seed}
-        values = {q.name: np.asarray(q.values).item() for q in measured.results}
-        numbers = {name: None if math.isnan(value) else value for name, value in values.items()}  # JSON has no NaN
-        print(json.dumps(facts | numbers | {"seconds": round(seconds, 3), "trace": str(path)}))
+    heading = f"{config.experiment}: {measurement}, seed {seed}, {_origin(config.target)}"
+    lines = [*measured.table, line("wall time", f"{seconds:.1f} s"), line("trace", str(path))]
+    facts = {"experiment": config.experiment, "measurement": measurement, "seed": seed}
+    numbers = {q.name: np.asarray(q.values).item() for q in measured.results}
+    print_results(heading, lines, facts | numbers | {"seconds": round(seconds, 3), "trace": str(path)}, as_json)
+    draw_picture(draw, path, as_json)
 
 
 def load(experiment: str, overrides: Sequence[str] = ()) -> CrossbarExperiment:
@@ -165,12 +161,12 @@ def program(config: CrossbarExperiment, progress: tqdm) -> Measured:
     )
     step("described")
     table = [
-        _line("verified", f"{first.verified.mean():.2%} of {first.verified.size} cells, {first.rounds} rounds"),
-        _line("pulses per cell", f"mean {first.pulses.mean():.2f}, most {first.pulses.max()}"),
-        _line("modelled time", f"{1e3 * first.time_s:.3f} ms for the write"),
-        _line("modelled energy", _energy(first)),
-        *(_line(f"outside {tolerance_uS:g} uS", f"{outside[m]:.2%} of the cells {labels[m]}") for m in outside),
-        _line("failed", f"{_failures(state)} {labels['worn']}"),
+        line("verified", f"{first.verified.mean():.2%} of {first.verified.size} cells, {first.rounds} rounds"),
+        line("pulses per cell", f"mean {first.pulses.mean():.2f}, most {first.pulses.max()}"),
+        line("modelled time", f"{1e3 * first.time_s:.3f} ms for the write"),
+        line("modelled energy", _energy(first)),
+        *(line(f"outside {tolerance_uS:g} uS", f"{outside[m]:.2%} of the cells {labels[m]}") for m in outside),
+        line("failed", f"{_failures(state)} {labels['worn']}"),
     ]
     return Measured(layout, results, table)
 
@@ -220,7 +216,7 @@ def characterise(config: CrossbarExperiment, progress: tqdm) -> Measured:
             _number(f"outside_{name}", day, "1", f"share outside the tolerance a day later, {outside[name][0]}"),
         ]
         table.append(
-            _line(
+            line(
                 outside[name][0],
                 f"{writing.verified.mean():.1%} of the cells with {writing.pulses.mean():.1f} pulses each; a day later"
                 f" {day:.1%} are outside {tolerance_uS:g} uS",
@@ -294,10 +290,10 @@ def age(config: CrossbarExperiment, progress: tqdm) -> Measured:
     }
     lifetime = Quantity("lifetime", bench.lifetime_cycles(), _CELLS, "1", "lifetime in programming cycles")
     table = [
-        _line("half have failed", "not within these cycles" if math.isnan(half) else f"after {half:.3g} cycles"),
-        _line("failed", f"{failed[-1]:.1%} after {last:g} cycles"),
-        _line("rms error", f"{rms[0]:.2f} uS after 1 s, {rms[-1]:.2f} uS after {_duration(ages_s[-1])}"),
-        _line(f"outside {tolerance_uS:g} uS", f"{outside[0]:.1%} after 1 s, {outside[-1]:.1%} at the end"),
+        line("half have failed", "not within these cycles" if math.isnan(half) else f"after {half:.3g} cycles"),
+        line("failed", f"{failed[-1]:.1%} after {last:g} cycles"),
+        line("rms error", f"{rms[0]:.2f} uS after 1 s, {rms[-1]:.2f} uS after {_duration(ages_s[-1])}"),
+        line(f"outside {tolerance_uS:g} uS", f"{outside[0]:.1%} after 1 s, {outside[-1]:.1%} at the end"),
     ]
     return Measured(age_layout(cycles, failures, ages_s, errors, [lifetime], results), results, table)
 
@@ -338,8 +334,8 @@ def ir_drop(config: CrossbarExperiment, progress: tqdm) -> Measured:
     layout = ir_drop_layout(np.array(segments), np.array(sizes), np.array(loss), maps, results)
     step("described")
     table = [
-        _line("current lost", f"{whole:.1%} of that without wire resistance, all rows at {voltages.v_read_V:g} V"),
-        _line("farthest cell", f"{cell_loss.max():.1%} of the read voltage lost"),
+        line("current lost", f"{whole:.1%} of that without wire resistance, all rows at {voltages.v_read_V:g} V"),
+        line("farthest cell", f"{cell_loss.max():.1%} of the read voltage lost"),
         f"  {'current lost, by ohm and size':<30}" + "".join(f"{size:>8}" for size in sizes),
         *(f"  {ohm:>30g}" + "".join(f"{x:>8.1%}" for x in row) for ohm, row in zip(segments, loss, strict=True)),
     ]
@@ -410,10 +406,6 @@ def _crossing(x: Floats, y: Floats, level: float) -> float:
     k = int(np.argmax(y >= level))
     part = (level - y[k - 1]) / (y[k] - y[k - 1])
     return float(np.exp(np.log(x[k - 1]) + part * (np.log(x[k]) - np.log(x[k - 1]))))
-
-
-def _line(name: str, value: str) -> str:
-    return f"  {name:<22} {value}"
 
 
 def _origin(target: CrossbarTargetConfig) -> str:

@@ -10,7 +10,8 @@ from typing import Annotated, Any, Literal
 import msgspec
 import numpy as np
 
-from hil.commands.running import carry_out, interrupted, print_json, print_table, trace_path
+from hil.commands.output import draw_picture, line, print_results
+from hil.commands.running import carry_out, interrupted, trace_path
 from hil.config import experiment_text, parse, to_toml
 from hil.datasets import yin_yang
 from hil.delgrad.network import Network, NetworkConfig, NotNegative
@@ -281,23 +282,22 @@ class Run:
 
 
 def _finish(run: Run, writer: TraceWriter, as_json: bool) -> None:
-    """Train, conclude, draw, report."""
+    """Train, conclude, report, draw."""
     path, config = writer.path, run.config
     began = time.perf_counter()
     results = carry_out("delgrad", run, writer)
-    picture = path.with_suffix(".png")
-    draw_delgrad(path, picture)
     seconds = time.perf_counter() - began
-    _print_results(run, results, seconds, path, picture)
-    if as_json:
-        serial = getattr(config.target, "serial", None)
-        facts = {"experiment": config.experiment, "epochs": config.epochs, "seed": config.seed, "serial": serial}
-        if beyond(config):
-            facts["beyond"] = beyond(config)
-        print_json(facts | results, seconds, path)
+    serial = getattr(config.target, "serial", None)
+    facts = {"experiment": config.experiment, "epochs": config.epochs, "seed": config.seed, "serial": serial}
+    if beyond(config):
+        facts["beyond"] = beyond(config)
+    values = facts | results | {"seconds": round(seconds, 3), "trace": str(path)}
+    print_results(*_table(run, results, seconds, path), values, as_json)
+    draw_picture(draw_delgrad, path, as_json)
 
 
-def _print_results(run: Run, results: dict[str, Any], seconds: float, path: Path, picture: Path) -> None:
+def _table(run: Run, results: dict[str, Any], seconds: float, path: Path) -> tuple[str, list[str]]:
+    """Heading and lines."""
     config = run.config
     target = "ideal neurons"
     if isinstance(config.target, BrainscalesConfig):
@@ -309,10 +309,10 @@ def _print_results(run: Run, results: dict[str, Any], seconds: float, path: Path
         ("missing output spikes", f"{results['missing_spikes']} of {outputs} in the test"),
         ("wall time", f"{seconds:.1f} s"),
         ("trace", str(path)),
-        ("picture", str(picture)),
     ]
     if results["chip_seconds"]:
         rows.insert(3, ("chip time", f"{results['chip_seconds']:.1f} s of real-time sections (emulated)"))
     if unreal := beyond(config):
         rows.insert(0, ("beyond the real chip", unreal))
-    print_table(f"{config.experiment}: {config.epochs} epochs, seed {config.seed}, {target}", rows)
+    heading = f"{config.experiment}: {config.epochs} epochs, seed {config.seed}, {target}"
+    return heading, [line(name, value) for name, value in rows]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,7 +13,8 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from hil.commands.running import carry_out, interrupted, print_json, print_table, trace_path
+from hil.commands.output import draw_picture, line, print_results
+from hil.commands.running import carry_out, interrupted, trace_path
 from hil.config import experiment_text, parse, to_toml
 from hil.datasets.idx import CLASSES, Images
 from hil.errors import UserError
@@ -433,22 +435,19 @@ def _flat(results: dict[str, Any]) -> dict[str, Any]:
 
 
 def _finish(run: Run, writer: TraceWriter, compare: str | None, as_json: bool) -> None:
-    """Train, conclude, draw, report."""
+    """Train, conclude, report, draw."""
     path, config = writer.path, run.config
     began = time.perf_counter()
     results = carry_out("metaplasticity", run, writer)
-    picture = path.with_suffix(".png")
-    draw_metaplasticity(path, picture, compare)
     seconds = time.perf_counter() - began
-    _print_results(run, results, seconds, path, picture)
-    if as_json:
-        facts = {"experiment": config.experiment, "epochs": config.training.epochs, "seed": config.seed}
-        years = results["years_to_wear_out"]
-        finite = {"years_to_wear_out": years if math.isfinite(years) else None}  # JSON has no infinity
-        print_json(facts | results | finite, seconds, path)
+    facts = {"experiment": config.experiment, "epochs": config.training.epochs, "seed": config.seed}
+    values = facts | results | {"seconds": round(seconds, 3), "trace": str(path)}
+    print_results(*_table(run, results, seconds, path), values, as_json)
+    draw_picture(partial(draw_metaplasticity, compared_path=compare), path, as_json)
 
 
-def _print_results(run: Run, results: dict[str, Any], seconds: float, path: Path, picture: Path) -> None:
+def _table(run: Run, results: dict[str, Any], seconds: float, path: Path) -> tuple[str, list[str]]:
+    """Heading and lines."""
     config, first = run.config, results["after_first_task"]
     n_tasks = len(run.trainer.tasks)
     rows = []
@@ -475,11 +474,12 @@ def _print_results(run: Run, results: dict[str, Any], seconds: float, path: Path
             ("modelled time", f"{results['modelled_time']:.3g} s of the arrays, tests included"),
         ]
     rows += [("memory", run.memory().terms()), ("wall time", f"{seconds:.1f} s")]
-    rows += [("trace", str(path)), ("picture", str(picture))]
+    rows.append(("trace", str(path)))
     target = "ideal weights"
     if isinstance(config.target, CrossbarTargetConfig):
         target = f"emulated crossbar {config.target.table or config.target.preset}, arrays {config.target.seed}"
     elif isinstance(config.target, BrainscalesMatrixConfig):
         target = f"emulated BrainScaleS-2 chip {config.target.serial}"
     epochs = config.training.epochs
-    print_table(f"{config.experiment}: {n_tasks} tasks of {epochs} epochs, seed {config.seed}, {target}", rows)
+    heading = f"{config.experiment}: {n_tasks} tasks of {epochs} epochs, seed {config.seed}, {target}"
+    return heading, [line(name, value) for name, value in rows]

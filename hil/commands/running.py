@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import signal
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import threading
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -13,11 +13,13 @@ from typing import Any, Protocol, TypeVar
 from tqdm import tqdm
 
 from hil.config import parse
-from hil.errors import UserError
+from hil.errors import Stopped, UserError
 from hil.trace.reader import Trace
 from hil.trace.writer import TraceWriter
 
 T = TypeVar("T")
+
+_STOPPING = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
 
 
 class Run(Protocol):
@@ -43,20 +45,40 @@ class Run(Protocol):
 
 
 class StopRequest:
-    """Remembers the first SIGINT or SIGTERM, so that the epoch in progress can end; the second one acts at once."""
+    """Within it, the first SIGINT, SIGTERM or SIGHUP is remembered, so that what is in progress can end.
+
+    From then on, and afterwards, signals do what they did before. One that is ignored (`nohup`) stays so. Outside the
+    main thread, which alone may handle signals, nothing is caught.
+
+    Attributes
+    ----------
+    signal : int or None
+        Number of the signal that came.
+    """
 
     def __init__(self) -> None:
-        self._asked = False
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, self._ask)
+        self.signal: int | None = None
+        self._before: dict[int, Any] = {}
+
+    def __enter__(self) -> StopRequest:
+        if threading.current_thread() is threading.main_thread():
+            for number in _STOPPING:
+                handler = signal.getsignal(number)
+                if handler not in (signal.SIG_IGN, None):  # None: not set from Python, can't be put back
+                    self._before[number] = handler
+                    signal.signal(number, self._ask)
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._put_back()
 
     def _ask(self, number: int, frame: FrameType | None) -> None:
-        self._asked = True
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        self.signal = number
+        self._put_back()
 
-    def __call__(self) -> bool:
-        return self._asked
+    def _put_back(self) -> None:
+        while self._before:
+            signal.signal(*self._before.popitem())
 
 
 def trace_path(out: str | None, experiment: str, seed: int) -> Path:
@@ -90,17 +112,18 @@ def carry_out(command: str, run: Run, writer: TraceWriter) -> dict[str, Any]:
 
     Raises
     ------
-    KeyboardInterrupt
-        Stopped by a signal, with a trace that `--resume` goes on with.
+    Stopped
+        By a signal, with a trace that `--resume` goes on with.
     """
     part = f"{writer.path}.part"
     try:
-        with writer:
-            _train(run, writer, StopRequest())
-            if run.epochs_done < run.epochs_in_all:
-                raise KeyboardInterrupt(
+        with writer, StopRequest() as stop:
+            _train(run, writer, stop)
+            if stop.signal is not None and run.epochs_done < run.epochs_in_all:
+                raise Stopped(
+                    stop.signal,
                     f"stopped after {run.epochs_done} of {run.epochs_in_all} epochs; "
-                    f"go on with: neurohil {command} --resume {part}"
+                    f"go on with: neurohil {command} --resume {part}",
                 )
             results = run.conclude(writer)
     except UserError:
@@ -110,25 +133,13 @@ def carry_out(command: str, run: Run, writer: TraceWriter) -> dict[str, Any]:
     return results
 
 
-def print_table(heading: str, rows: Sequence[tuple[str, str]]) -> None:
-    """A heading and a line for each row."""
-    print(heading)
-    for name, value in rows:
-        print(f"  {name:<22} {value}")
-
-
-def print_json(values: Mapping[str, Any], seconds: float, path: Path) -> None:
-    """The results as one line."""
-    print(json.dumps({**values, "seconds": round(seconds, 3), "trace": str(path)}))
-
-
-def _train(run: Run, writer: TraceWriter, stop: Callable[[], bool]) -> None:
-    """Epochs up to the last one, or until `stop` says so after one."""
+def _train(run: Run, writer: TraceWriter, stop: StopRequest) -> None:
+    """Epochs up to the last one, or the one in which a signal came."""
     progress = tqdm(total=run.epochs_in_all, initial=run.epochs_done, unit="epoch", disable=None, dynamic_ncols=True)
     with progress:
         progress.set_postfix_str("the first run compiles the kernels")
         while run.epochs_done < run.epochs_in_all:
             progress.set_postfix_str(run.run_epoch(writer))
             progress.update()
-            if stop():
+            if stop.signal is not None:
                 return

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import webbrowser
 from collections import Counter
@@ -10,6 +9,7 @@ from collections.abc import Sequence
 from itertools import groupby
 from pathlib import Path
 
+from hil.commands.output import json_line
 from hil.trace.reader import Trace
 from hil.trace.schema import TraceError
 from hil.trace.terminal import cut, number, printable, sparkline, width
@@ -23,7 +23,7 @@ def ls(files: Sequence[str], as_json: bool) -> int:
 
     for file in files:
         with Trace(file) as trace:
-            print(json.dumps(contents(trace)) if as_json else tree(trace, width()))
+            print(json_line(contents(trace)) if as_json else tree(trace, width()))
     return OK
 
 

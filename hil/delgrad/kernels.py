@@ -15,9 +15,9 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit
 
 from hil.errors import UserError
+from hil.jit import njit
 
 MAX_SPAN = 200.0  # tau_s between the first and the last arrival of a sample: keeps exp() far from overflow
 _FAR_TIME, _FAR_EXP = 1e6, 1e140  # time (tau_s) and exp() of inputs that don't arrive, beyond all that MAX_SPAN allows

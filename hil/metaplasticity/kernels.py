@@ -14,8 +14,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
+from hil.jit import njit
 from hil.metaplasticity.consolidation import BETA_1, BETA_2, EPSILON, TINY, UNKNOWN, Device, Rule, slope
 from hil.metaplasticity.quantizer import Quantizer
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hil.trace.nxdata import PlotGroup, Variable
-from hil.trace.plots.style import CLASS_COLOURS, COLOUR_MAP, COLOURS, SILENT_COLOUR, STYLE
+from hil.trace.plots.style import CLASS_COLOURS, COLOUR_MAP, COLOURS, SILENT_COLOUR, load_matplotlib, own_style
 from hil.trace.reader import StoredArray
 from hil.trace.schema import EPOCH, TraceError
 
@@ -43,9 +43,6 @@ def save(plot: PlotGroup, out: str | Path, epoch: int | None = None) -> Path:
     TraceError
         If the plot can't be read or has no such epoch, or the file can't be written.
     """
-    import matplotlib
-    from matplotlib.figure import Figure
-
     out = Path(out)
     if out.suffix.lower() not in FORMATS:
         raise TraceError(f"{out} has the ending {out.suffix!r}; choose {' or '.join(FORMATS)}")
@@ -53,7 +50,9 @@ def save(plot: PlotGroup, out: str | Path, epoch: int | None = None) -> Path:
     unfinished = Path(f"{out}.part")
     # Neither version nor time goes into the file, so that equal traces give equal pictures.
     metadata = {"Software": None} if kind == "png" else {"Date": None, "Creator": None}
-    with matplotlib.rc_context({**STYLE, "svg.hashsalt": "neurohil", "svg.fonttype": "none"}):
+    with own_style(**{"svg.hashsalt": "neurohil", "svg.fonttype": "none"}):
+        from matplotlib.figure import Figure
+
         figure = Figure(figsize=(7, 4.5), dpi=200, layout="constrained")
         draw(plot, figure.add_subplot(), epoch)
         try:
@@ -66,22 +65,43 @@ def save(plot: PlotGroup, out: str | Path, epoch: int | None = None) -> Path:
 
 
 def has_window() -> bool:
-    """Whether matplotlib can open a window here."""
+    """Whether matplotlib can open a window here.
+
+    Raises
+    ------
+    TraceError
+        If the environment variable MPLBACKEND names a drawing backend that isn't installed here.
+    """
     if sys.platform.startswith("linux") and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
         return False
-    import matplotlib
+    matplotlib = load_matplotlib()
     from matplotlib.backends import BackendFilter, backend_registry
 
+    named = os.environ.get("MPLBACKEND")
+    if named and not backend_registry.is_valid_backend(named):
+        raise TraceError(
+            f"MPLBACKEND = {named!r} is no drawing backend that is installed here; unset it, or draw into a file: "
+            "--out FILE"
+        )
     return matplotlib.get_backend().lower() in map(str.lower, backend_registry.list_builtin(BackendFilter.INTERACTIVE))
 
 
 def show(plot: PlotGroup, epoch: int | None = None) -> None:
-    """Draw a plot in a window, and wait until it is closed."""
-    import matplotlib
-    import matplotlib.pyplot
+    """Draw a plot in a window, and wait until it is closed.
 
-    with matplotlib.rc_context(STYLE):
-        figure = matplotlib.pyplot.figure(figsize=(9, 6), layout="constrained")
+    Raises
+    ------
+    TraceError
+        As `draw`; also if no window can be opened.
+    """
+    with own_style():
+        try:
+            import matplotlib.pyplot
+
+            figure = matplotlib.pyplot.figure(figsize=(9, 6), layout="constrained")
+        except Exception as error:  # each backend has its own
+            why = " ".join(str(error).split())
+            raise TraceError(f"no window can be opened ({why}); draw into a file: --out FILE") from error
         draw(plot, figure.add_subplot(), epoch)
         matplotlib.pyplot.show()
 

@@ -11,9 +11,10 @@ from __future__ import annotations
 from functools import cache
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 from scipy.special import ndtri
+
+from ..jit import njit
 
 QUANTILES = 65536
 

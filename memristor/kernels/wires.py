@@ -11,7 +11,8 @@ three. Ladders are solved by their currents and resistances, so that wires witho
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
+
+from ..jit import njit
 
 # Status of `solve_array`.
 CONVERGED, STILL_MOVING = 0, 1

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from hil.trace.layouts.crossbar import MOMENTS, STATES
-from hil.trace.plots.style import COLOUR_MAP, COLOURS, FAINT, GRID, STYLE, headline, new_figure, save
+from hil.trace.plots.style import COLOUR_MAP, COLOURS, FAINT, GRID, headline, new_figure, own_style, save
 from hil.trace.reader import Trace
 from hil.trace.schema import RUN, TraceError
 
@@ -61,9 +61,7 @@ def draw_ir_drop(trace_path: str | Path, png_path: str | Path) -> None:
 
 def _draw(trace_path: str | Path, png_path: str | Path, panels: Callable[[Any, Trace], str]) -> None:
     """Headline, then the panels; `panels` returns what stands on the right of the headline."""
-    import matplotlib
-
-    with Trace(trace_path) as trace, matplotlib.rc_context(STYLE):
+    with Trace(trace_path) as trace, own_style():
         if not trace.complete:
             raise TraceError(f"{trace.path} is of a run that has not come to its end; run it again, then draw it")
         figure = new_figure(8, 6)

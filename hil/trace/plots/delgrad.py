@@ -17,9 +17,9 @@ from hil.trace.plots.style import (
     GRID,
     INK,
     SILENT_COLOUR,
-    STYLE,
     headline,
     new_figure,
+    own_style,
     save,
 )
 from hil.trace.reader import Trace, open_finished
@@ -41,9 +41,7 @@ def draw_delgrad(trace_path: str | Path, png_path: str | Path) -> None:
     TraceError
         If the trace can't be read or its run has not come to its end.
     """
-    import matplotlib
-
-    with open_finished(trace_path) as trace, matplotlib.rc_context(STYLE):
+    with open_finished(trace_path) as trace, own_style():
         figure = new_figure(8, 6)
         panels = figure.subplots(2, 2)
         figure.subplots_adjust(left=0.105, right=0.975, top=0.83, bottom=0.08, hspace=0.36, wspace=0.24)

@@ -17,9 +17,9 @@ from hil.trace.plots.style import (
     FAINT,
     GRID,
     INK,
-    STYLE,
     headline,
     new_figure,
+    own_style,
     save,
 )
 from hil.trace.reader import Trace, open_finished
@@ -46,15 +46,13 @@ def draw_metaplasticity(trace_path: str | Path, png_path: str | Path, compared_p
     TraceError
         If a trace can't be read, its run has not come to its end, or the tests differ.
     """
-    import matplotlib
-
     with ExitStack() as stack:
         trace = stack.enter_context(open_finished(trace_path))
         compared = None
         if compared_path:
             check_comparable(compared_path, _tests(trace))
             compared = stack.enter_context(open_finished(compared_path))
-        stack.enter_context(matplotlib.rc_context(STYLE))
+        stack.enter_context(own_style())
         figure = new_figure(8, 6)
         grid = figure.add_gridspec(
             2, 2, left=0.085, right=0.925, top=0.82, bottom=0.085, hspace=0.42, wspace=0.2, width_ratios=(1.25, 1)

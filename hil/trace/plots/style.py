@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import logging
+import os
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +36,45 @@ STYLE: Any = {
     "legend.frameon": False,
     "text.color": INK,
 }
+
+
+_ONE_AT_A_TIME = threading.RLock()  # matplotlib has one set of parameters, whatever the thread
+
+
+def load_matplotlib() -> Any:
+    """matplotlib, for drawing into files alone.
+
+    Its import fails where MPLBACKEND names a drawing backend that isn't installed, as in what Jupyter starts;
+    so that is looked at afterwards, and doesn't matter. Where its folder can't be written, it makes do without a word.
+    """
+    with _ONE_AT_A_TIME:
+        if "matplotlib" in sys.modules:
+            return sys.modules["matplotlib"]
+        named = os.environ.pop("MPLBACKEND", None)
+        log = logging.getLogger("matplotlib")
+        level = log.level
+        log.setLevel(logging.ERROR)
+        try:
+            import matplotlib
+
+            matplotlib.get_cachedir()
+        finally:
+            log.setLevel(level)
+            if named is not None:
+                os.environ["MPLBACKEND"] = named
+        if named:
+            with suppress(ValueError):  # for windows that the program may open
+                matplotlib.rcParams["backend"] = named
+        return matplotlib
+
+
+@contextmanager
+def own_style(**changes: Any) -> Iterator[None]:
+    """Within it, matplotlib draws in our style, whatever the user's settings are; these come back afterwards."""
+    matplotlib = load_matplotlib()
+    defaults = {key: value for key, value in matplotlib.rcParamsDefault.items() if not key.startswith("backend")}
+    with _ONE_AT_A_TIME, matplotlib.rc_context({**defaults, **STYLE, **changes}):
+        yield
 
 
 def new_figure(width: float, height: float) -> Any:

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hil.trace.nxdata import PlotGroup, Variable
+from hil.trace.plots.style import load_matplotlib
 from hil.trace.report.style import CURVE_COLOURS, HEIGHT, NEUTRAL, hover, new_figure, readable, words
 
 _MOST_NUMBERS = 12  # rows and columns of a map whose numbers are written into it
@@ -101,6 +102,7 @@ def _mapper(values: NDArray, meanings: tuple[str, ...]) -> Any:
 
 def _shades(colour: str) -> tuple[str, ...]:
     """From a colour to white."""
+    load_matplotlib()
     from matplotlib.colors import LinearSegmentedColormap, to_hex
 
     ramp = LinearSegmentedColormap.from_list("shades", [colour, "#ffffff"])

@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hil.trace.plots.style import load_matplotlib
+
 BACKGROUNDS = ("#ffffff", "#16181d")  # light, dark: as in report.css
 CLASS_COLOURS = ("#3f7fc4", "#b07d00", "#c9486f")
 CLASS_MARKERS = ("circle", "square", "triangle")
@@ -66,6 +68,7 @@ def span(values: NDArray, margin: float = 0.04) -> tuple[float, float]:
 
 def palette(n: int) -> list[str]:
     """Colours for `n` ordered things, all as light as those of the curves."""
+    load_matplotlib()
     from matplotlib.colors import LinearSegmentedColormap, to_hex
 
     ramp = LinearSegmentedColormap.from_list("ramp", [CURVE_COLOURS[k] for k in (0, 3, 1, 4)])
