@@ -1,7 +1,7 @@
 """Published rows, to stand beside ours. Each number is cited; none was measured here.
 
-NeuroBench's leaderboard (leaderboard.rst) and examples as of harness 2.3.0, commit e521c28 (Yik et al., Nat. Commun. 16,
-1545, 2025), on official data. Footprint in bytes; operations per sample, which for NHP is a point in time of 4 ms.
+NeuroBench's leaderboard.rst and examples as of harness 2.3.0, commit e521c28 (Yik et al., Nat. Commun. 16, 1545, 2025),
+on official data. Footprint in bytes; operations per sample, which for NHP is a point in time of 4 ms.
 """
 
 from __future__ import annotations
