@@ -5,10 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
+from hil import arrays
 from hil.errors import UserError
 
 _BETA_1, _BETA_2, _EPSILON = 0.9, 0.999, 1e-8
+_LARGEST_GRADIENT = 1e150  # its square is still far from the largest float64
+_LARGEST_RATE = 1e100
 
 
 class Adam:
@@ -17,10 +21,17 @@ class Adam:
     Parameters
     ----------
     parameters : sequence of ndarray, float64
-        The arrays that `step` will be given; only their shapes are kept.
+        The arrays that `step` will be given, at least one; only their shapes are kept.
+
+    Raises
+    ------
+    UserError
+        If there is none.
     """
 
     def __init__(self, parameters: Sequence[np.ndarray]) -> None:
+        if not len(parameters):
+            raise UserError("Adam: there are no parameters; give at least one array")
         self._shapes = [p.shape for p in parameters]
         self._ends = np.cumsum([p.size for p in parameters]).tolist()
         self._steps = 0
@@ -34,14 +45,15 @@ class Adam:
         Parameters
         ----------
         parameters, gradients : sequence of ndarray, float64
-            Shapes as at construction.
+            Shapes as at construction; gradients within +-1e150.
         learning_rates : sequence of float
-            One per array.
+            One per array, 0 ... 1e100.
 
         Raises
         ------
         UserError
-            If the number of arrays or a shape has changed.
+            If the number of arrays or a shape has changed, a parameter isn't of floats, or a gradient or a rate is NaN
+            or out of range. Nothing is changed then.
         """
         if not len(parameters) == len(gradients) == len(learning_rates) == len(self._shapes):
             raise UserError(
@@ -54,6 +66,15 @@ class Adam:
                     f"Adam.step: parameters[{i}] {parameter.shape} and gradients[{i}] {gradient.shape} must have the "
                     f"shape {shape} that this optimiser was made for"
                 )
+            if parameter.dtype.kind != "f":
+                raise UserError(f"Adam.step: parameters[{i}] is of type {parameter.dtype}; give floats")
+        arrays.floats("Adam.step: learning_rates", learning_rates, None, 0.0, _LARGEST_RATE)
+        remedy = "the training has diverged: lower the learning rate"
+        bounds = (-_LARGEST_GRADIENT, _LARGEST_GRADIENT)
+        gradients = [
+            arrays.floats(f"Adam.step: gradients[{i}]", g, None, *bounds, remedy=remedy, single=True)
+            for i, g in enumerate(gradients)
+        ]
         self._steps += 1
         gradient = np.concatenate([g.ravel() for g in gradients])
         mean, square = self._moments
@@ -68,7 +89,7 @@ class Adam:
             parameter -= learning_rate * direction[start:end].reshape(parameter.shape)
             start = end
 
-    def state(self) -> np.ndarray:
+    def state(self) -> NDArray[np.float64]:
         """Return all state as one vector, (1 + 2 n,) float64: number of steps, mean gradients, mean squares."""
         return np.concatenate([[float(self._steps)], self._moments.ravel()])
 
@@ -78,17 +99,35 @@ class Adam:
         Raises
         ------
         UserError
-            If the vector belongs to an optimiser for other shapes.
+            If the vector belongs to an optimiser for other shapes, or is no state.
         """
         if vector.shape != (1 + self._moments.size,):
             raise UserError(
                 f"Adam.load_state: the state has shape {vector.shape}; expected {(1 + self._moments.size,)} for "
                 f"{self._moments.shape[1]} parameters"
             )
+        vector = arrays.floats("Adam.load_state: the state", vector)
+        squares = vector[1 + self._moments.shape[1] :]
+        if vector[0] < 0 or vector[0] != int(vector[0]) or squares.min(initial=0.0) < 0:
+            raise UserError(
+                f"Adam.load_state: a state has a whole number of steps >= 0, got {vector[0]:g}, and mean squares >= 0, "
+                f"got {squares.min(initial=0.0):g}; give what `state` returned"
+            )
         self._steps = int(vector[0])
         self._moments[:] = vector[1:].reshape(self._moments.shape)
 
 
 def step_decay(epoch: int, factor: float, every: int) -> float:
-    """Learning-rate factor in `epoch` (from 0): multiplied by `factor` after every `every` epochs."""
+    """Learning-rate factor in `epoch` (from 0): multiplied by `factor`, 0 ... 1, after every `every` epochs, >= 1.
+
+    Raises
+    ------
+    UserError
+        A value is out of range.
+    """
+    if epoch < 0 or every < 1 or not 0.0 <= factor <= 1.0:
+        raise UserError(
+            f"step_decay: epoch = {epoch}, factor = {factor}, every = {every}; expected an epoch >= 0, a factor within "
+            "0..1, and every >= 1"
+        )
     return factor ** (epoch // every)

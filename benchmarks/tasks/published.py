@@ -1,7 +1,7 @@
 """Published rows, to stand beside ours. Each number is cited; none was measured here.
 
-NeuroBench's leaderboard and examples as of harness 2.3.0 (Yik et al., Nat. Commun. 16, 1545, 2025), on official data.
-Footprint in bytes; operations per sample, which for NHP is a point in time of 4 ms.
+NeuroBench's leaderboard.rst and examples as of harness 2.3.0, commit e521c28 (Yik et al., Nat. Commun. 16, 1545, 2025),
+on official data. Footprint in bytes; operations per sample, which for NHP is a point in time of 4 ms.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 LEADERBOARD = "NeuroBench leaderboard"
 EXAMPLE = "NeuroBench example"
+NEHAR = "NeuroBench example, notebook of branch perf/dataset-model"
 DELGRAD = "DelGrad authors' code, single run"
 
 
@@ -43,6 +44,10 @@ PUBLISHED: dict[str, tuple[Row, ...]] = {
         Row("M5 ANN", "97.09 % / 89.27 %", "6.03e6", 0.0, 0.783, 2.59e7, 7.85e6, 0.0),
         Row("SNN", "93.48 % / 75.27 %", "1.36e7", 0.0, 0.916, 3.39e6, 0.0, 3.65e5),
     ),
+    "event camera object detection": (
+        Row("RED ANN", "mAP 0.429", "9.13e7", 0.0, 0.634, 2.84e11, 2.48e11, 0.0),
+        Row("hybrid", "mAP 0.271", "1.21e7", 0.0, 0.613, 9.85e10, 3.76e10, 5.60e8),
+    ),
     "NHP motor prediction": (
         Row("AEGRU", "R2 0.71", "45500", dense=25100),
         Row("GRU-t1", "R2 0.707", "352904", 0.0, 0.0, 22342, 8518, 793),
@@ -61,6 +66,12 @@ PUBLISHED: dict[str, tuple[Row, ...]] = {
         Row("SNN 20-256-256-256-35, batch 500", "85.63 %", "583900", 0.0, 0.967, 29030400, 0, 3289834, EXAMPLE),
     ),
     "DVS gesture": (Row("conv SNN", "86.36 %", "304828", 0.0, 0.951, 891206400, 9227012, 30564618, EXAMPLE),),
+    # The notebook's table cuts off the other operations of the last two.
+    "human activity": (
+        Row("feed-forward SNN", "87.80 %", "40992", 0.0, 0.737, 397680, 7680, 157819, NEHAR),
+        Row("recurrent SNN", "76.85 %", "455804", 0.0, 0.883, macs=38400, source=NEHAR),
+        Row("convolutional SNN", "91.40 %", "121080", 0.0, 0.469, macs=96000, source=NEHAR),
+    ),
 }
 
 REMARKS = {

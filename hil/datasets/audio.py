@@ -40,7 +40,11 @@ def read_wav(path: Path, rate_hz: int) -> Samples:
             warnings.filterwarnings("ignore", "Chunk", wavfile.WavFileWarning)  # notes of programs, no samples
             warnings.filterwarnings("error", "Reached EOF", wavfile.WavFileWarning)
             rate, samples = wavfile.read(path)
-    except (OSError, ValueError, EOFError, struct.error, wavfile.WavFileWarning) as error:
+    # The last three: what scipy does with a damaged header.
+    except (
+        *(OSError, ValueError, EOFError, struct.error, wavfile.WavFileWarning),
+        *(NameError, ZeroDivisionError, MemoryError),
+    ) as error:
         raise UserError(f"{path} is no whole wav file: {error}; replace it by the published one") from error
     if rate != rate_hz:
         raise UserError(f"{path} has {rate} samples per second, expected {rate_hz}; replace it by the published one")

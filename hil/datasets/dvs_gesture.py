@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from hil.datasets.files import Source, unpacked
+from hil.datasets.files import Source, read_npy, unpacked
 from hil.errors import UserError
 
 SENSOR_SIZE = 128
@@ -31,12 +31,14 @@ ARCHIVES = {
         "ibmGestureTrain.tar.gz",
         "https://figshare.com/ndownloader/files/38022171",
         "md5:3a8f0d4120a166bac7591f77409cb105",
+        elsewhere="DVSGesture",  # tonic
     ),
     "test": Source(
         "dvs_gesture",
         "ibmGestureTest.tar.gz",
         "https://figshare.com/ndownloader/files/38020584",
         "md5:56070e45dadaa85fff82e0fbfbc06de5",
+        elsewhere="DVSGesture",
     ),
 }
 RECORDINGS = Source("dvs_gesture", "DvsGesture.tar.gz", "https://research.ibm.com/interactive/dvsgesture/")
@@ -49,6 +51,7 @@ _PACKET = np.dtype(
     ]
 )
 _POLARITY = 1
+_LATEST_MS = (1 << 31) - 1  # 24 days
 
 
 class Gesture(NamedTuple):
@@ -249,15 +252,17 @@ def _cut(path: Path) -> Gesture:
     subject, light = _who(path, path.parent.name)
     if not path.stem.isdecimal() or int(path.stem) >= len(CLASSES):
         raise UserError(f"{path}: expected names 0.npy ... {len(CLASSES) - 1}.npy, by class; remove it")
-    try:
-        values = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise UserError(f"{path} can't be read: {error}; replace it") from error
-    if not isinstance(values, np.ndarray) or values.ndim != 2 or values.shape[1] != 4 or values.dtype.kind not in "iuf":
+    values = read_npy(path, "replace it")
+    if values.ndim != 2 or values.shape[1] != 4 or values.dtype.kind not in "iuf":
         raise UserError(f"{path} holds {values.dtype} {values.shape}; expected numbers (n, 4): x, y, p, t in ms")
     if not np.isfinite(values).all():
         raise UserError(f"{path} holds values that are not finite; replace it")
+    if values.dtype.kind == "f" and np.any(values != np.floor(values)):
+        raise UserError(f"{path} holds values that are not whole; replace it")
     _check_pixels(path, values[:, 0], values[:, 1])
+    for name, column, most in (("p", values[:, 2], 1), ("t", values[:, 3], _LATEST_MS)):
+        if len(column) and not (0 <= column.min() and column.max() <= most):
+            raise UserError(f"{path} has {name} = {column.min()} ... {column.max()}, outside 0..{most}; replace it")
     events = np.empty(len(values), EVENT)
     events["x"], events["y"], events["p"] = values[:, 0], values[:, 1], values[:, 2]
     events["t"] = values[:, 3].astype(np.int64) * 1000

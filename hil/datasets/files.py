@@ -7,10 +7,15 @@ import os
 import shutil
 import tarfile
 import tempfile
+import tokenize
+import zipfile
 import zlib
 from collections.abc import Iterable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
 
 from hil.errors import UserError
 
@@ -33,6 +38,8 @@ class Source(NamedTuple):
         "md5:..." or "sha256:..."; empty if none is published or known.
     size : str
         For the message; empty if not known.
+    elsewhere : str
+        Name of the folder in which other programs keep it; empty if none is known.
     """
 
     data_set: str
@@ -40,17 +47,35 @@ class Source(NamedTuple):
     url: str
     checksum: str = ""
     size: str = ""
+    elsewhere: str = ""
 
 
-def places(data_set: str, folder: str | Path | None) -> list[Path]:
+def given_folder(folder: str | Path | None) -> Path | None:
+    """`folder`, or where the environment variable NEUROHIL_DATA points; "~" is the home folder.
+
+    Raises
+    ------
+    UserError
+        There is no home folder of that name.
+    """
+    given = folder or os.environ.get("NEUROHIL_DATA")
+    try:
+        return Path(given).expanduser() if given else None
+    except RuntimeError as error:
+        raise UserError(f"the data folder {str(given)!r} isn't there: {error}; write it from the root, /...") from error
+
+
+def places(source: Source, folder: str | Path | None) -> list[Path]:
     """Folders that are searched, in their order.
 
-    1. `folder`, or where the environment variable NEUROHIL_DATA points: a folder `data_set` there, then that itself;
+    1. `folder`, or where the environment variable NEUROHIL_DATA points: a folder with the name of the data set there,
+       then that itself, then the folder that other programs make there;
     2. data/ of the checkout;
     3. the user's cache folder.
     """
-    given = folder or os.environ.get("NEUROHIL_DATA")
-    named = [Path(given) / data_set, Path(given)] if given else []
+    given, data_set = given_folder(folder), source.data_set
+    names = [name for name in (data_set, ".", source.elsewhere) if name]
+    named = [given / name for name in names] if given else []
     return [*named, _CHECKOUT / data_set, _cache() / data_set]
 
 
@@ -62,8 +87,8 @@ def find(source: Source, folder: str | Path | None = None) -> Path:
     UserError
         It is in none of `places`: names it, its source, size, checksum, and where it was looked for.
     """
-    searched = places(source.data_set, folder)
-    path = next((place / source.name for place in searched if (place / source.name).exists()), None)
+    searched = places(source, folder)
+    path = next((place / source.name for place in searched if os.path.exists(place / source.name)), None)
     if path is None:
         raise _missing(source, source.name, searched)
     return path
@@ -89,12 +114,12 @@ def unpacked(archive: Source, inside: str, folder: str | Path | None = None, che
     UserError
         Neither the folder nor the archive is in `places`; the archive isn't the published one or can't be unpacked.
     """
-    searched = places(archive.data_set, folder)
+    searched = places(archive, folder)
     for place in searched:
-        if (place / inside).is_dir():
+        if os.path.isdir(place / inside):
             return place / inside
     for place in searched:
-        if (place / archive.name).is_file():
+        if os.path.isfile(place / archive.name):
             verify([place / archive.name], checksum or archive.checksum)
             return _unpack(place / archive.name, _cache() / archive.data_set, inside)
     raise _missing(archive, f"{archive.name} (or {inside}/, unpacked)", searched, checksum)
@@ -135,6 +160,24 @@ def verify(paths: Iterable[Path], checksum: str, what: str | None = None) -> Non
             f"{what or path} is not as published: {kind} is {digest.hexdigest()}, expected {expected.lower()}; "
             "download it again"
         )
+
+
+def read_npy(path: Path, remedy: str) -> NDArray[Any]:
+    """The array in a .npy file.
+
+    Raises
+    ------
+    UserError
+        The file can't be read, or holds no such array.
+    """
+    try:
+        values = np.load(path, allow_pickle=False)
+    # A damaged header goes through Python's own parser; a damaged shape may ask for any amount of memory.
+    except (OSError, ValueError, EOFError, MemoryError, SyntaxError, tokenize.TokenError, zipfile.BadZipFile) as error:
+        raise UserError(f"{path} can't be read: {error}; {remedy}") from error
+    if not isinstance(values, np.ndarray):
+        raise UserError(f"{path} holds several arrays, expected one; {remedy}")
+    return values
 
 
 def _missing(source: Source, name: str, searched: Iterable[Path], checksum: str | None = None) -> UserError:

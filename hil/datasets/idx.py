@@ -8,7 +8,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import math
-import os
+import os.path
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +17,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from hil.datasets.files import given_folder
 from hil.errors import UserError
 
 CLASSES = 10
@@ -33,6 +34,7 @@ _SOURCES = {
     ),
     "fashion_mnist": ("http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",),
 }
+_TORCHVISION = {"mnist": "MNIST/raw", "fashion_mnist": "FashionMNIST/raw"}  # its folders below a root
 _FILES = {
     "train": ("train-images-idx3-ubyte", "train-labels-idx1-ubyte"),
     "test": ("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"),
@@ -63,13 +65,18 @@ class Images(NamedTuple):
 
 
 def load(name: str, split: str, folder: str | Path | None = None) -> Images:
-    """Return a published split, read from the first of these places that has the files, plain or as .gz:
+    """Return a published split, read from the first of these places that has the published content:
 
-    1. `folder`, or where the environment variable NEUROHIL_DATA points: in a folder `name` there, or directly there;
+    1. `folder`, or where the environment variable NEUROHIL_DATA points ("~" is the home folder): in a folder `name`
+       there, in torchvision's MNIST/raw or FashionMNIST/raw there, or directly there;
     2. data/ of the checkout;
     3. the user's cache folder;
     4. for Fashion-MNIST, the folder of Debian's package dataset-fashion-mnist;
     5. a download into the user's cache folder.
+
+    Files may be plain or .gz, and have a dot in place of their last hyphen but one (t10k-images.idx3-ubyte). What they
+    are is said by the SHA-256 of their decompressed content, so MNIST and Fashion-MNIST, whose files have the same
+    names, can't be mixed up.
 
     Parameters
     ----------
@@ -86,8 +93,8 @@ def load(name: str, split: str, folder: str | Path | None = None) -> Images:
     Raises
     ------
     UserError
-        There is no such data set or split; the files are nowhere and can't be downloaded; or a file is not the
-        published one (SHA-256 of its decompressed content).
+        There is no such data set or split; the files are nowhere and can't be downloaded; or no file of that name is
+        the published one.
     """
     if name not in _SUMS:
         raise UserError(f"idx: there is no data set {name!r}; choose one of {', '.join(_SUMS)}")
@@ -117,12 +124,30 @@ def split_validation(data: Images) -> tuple[Images, Images]:
 
 
 def scale(images: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Pixels as numbers 0 ... 1, same shape."""
+    """Pixels as numbers 0 ... 1, same shape.
+
+    Raises
+    ------
+    UserError
+        They are no bytes 0..255.
+    """
+    if images.dtype != np.uint8:
+        raise UserError(f"idx: images are of type {images.dtype}, expected uint8, 0..255; scale them yourself")
     return images.astype(np.float32) / np.float32(255)
 
 
 def _published(name: str, file: str, folder: str | Path | None) -> NDArray[np.uint8]:
-    path = _find(name, file, folder) or _download(name, file, folder)
+    found = _find(name, file, folder)
+    refusals = []
+    for path in found or [_download(name, file, folder)]:
+        try:
+            return _parse(_checked(name, file, path), path)
+        except UserError as error:
+            refusals.append(error)
+    raise refusals[0]
+
+
+def _checked(name: str, file: str, path: Path) -> bytes:
     content = _content(path)
     digest = hashlib.sha256(content).hexdigest()
     if digest != _SUMS[name][file]:
@@ -130,7 +155,7 @@ def _published(name: str, file: str, folder: str | Path | None) -> NDArray[np.ui
             f"{path} is not the published {file} of {name}: SHA-256 of its content is {digest}, expected "
             f"{_SUMS[name][file]}; {_REMEDY}"
         )
-    return _parse(content, path)
+    return content
 
 
 def _content(path: Path) -> bytes:
@@ -158,17 +183,18 @@ def _parse(content: bytes, path: Path) -> NDArray[np.uint8]:
 
 
 def _places(name: str, folder: str | Path | None) -> Iterator[Path]:
-    given = folder or os.environ.get("NEUROHIL_DATA")
+    given = given_folder(folder)
     if given:
-        yield from (Path(given) / name, Path(given))
+        yield from (given / name, given / _TORCHVISION[name], given)
     yield from (_CHECKOUT / name, _cache() / name)
     if name == "fashion_mnist":
         yield _DEBIAN
 
 
-def _find(name: str, file: str, folder: str | Path | None) -> Path | None:
-    candidates = (place / f"{file}{suffix}" for place in _places(name, folder) for suffix in (".gz", ""))
-    return next((path for path in candidates if path.is_file()), None)
+def _find(name: str, file: str, folder: str | Path | None) -> list[Path]:
+    names = [f"{stem}{suffix}" for stem in (file, file.replace("-idx", ".idx")) for suffix in (".gz", "")]
+    paths = [place / name for place in _places(name, folder) for name in names]
+    return [path for path in paths if os.path.isfile(path)]  # Path.is_file raises in a folder that can't be entered
 
 
 def _cache() -> Path:

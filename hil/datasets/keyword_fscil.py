@@ -16,6 +16,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from hil import arrays
 from hil.datasets.audio import Clip, Samples, fixed_length
 from hil.datasets.files import Source, unpacked
 from hil.errors import UserError
@@ -145,10 +146,10 @@ def mask_unseen(scores: NDArray[np.floating], seen: NDArray[np.bool_]) -> NDArra
     Raises
     ------
     UserError
-        The shapes don't fit.
+        The shapes or types don't fit, or a score is NaN.
     """
-    if scores.ndim != 2 or seen.shape != scores.shape[1:]:
-        raise UserError(f"scores {scores.shape} and seen {seen.shape} don't fit; expected (n, classes) and (classes,)")
+    seen = arrays.booleans("seen", seen, (None,))
+    scores = arrays.floats("scores", scores, (None, len(seen)), finite=False, single=True)
     return np.where(seen, scores, -np.inf)
 
 

@@ -17,7 +17,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import math
-import os
+import os.path
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -25,6 +25,8 @@ import numpy as np
 from numpy.polynomial import chebyshev
 from numpy.typing import NDArray
 
+from hil import arrays
+from hil.datasets.files import given_folder, read_npy
 from hil.errors import UserError
 
 Floats = NDArray[np.float64]
@@ -110,9 +112,9 @@ def load(tau: int, folder: str | Path | None = None) -> Series:
         There is no such series, or the file isn't that series.
     """
     _parameters(tau)
-    given = folder or os.environ.get("NEUROHIL_DATA")
-    places = [Path(given) / f"mg_{tau}.npy", Path(given) / "mackey_glass" / f"mg_{tau}.npy"] if given else []
-    path = next((place for place in places if place.is_file()), None)
+    given = given_folder(folder)
+    places = [given / f"mg_{tau}.npy", given / "mackey_glass" / f"mg_{tau}.npy"] if given else []
+    path = next((place for place in places if os.path.isfile(place)), None)
     values = generate(tau)
     if path is None:
         return Series(tau, values, "regenerated", _sha256(values))
@@ -188,7 +190,8 @@ def solve(tau: float, history: float, times: Floats, pieces: int = _PIECES, node
     solution = np.full((pieces + piece.max(initial=0) + 1, nodes), float(history))  # the first `pieces` are the past
     for k in range(pieces, len(solution)):
         delayed = solution[k - pieces]
-        forcing = BETA * delayed / (1.0 + delayed**EXPONENT)
+        with np.errstate(over="ignore"):  # far out the term is zero, as it should be
+            forcing = BETA * delayed / (1.0 + delayed**EXPONENT)
         solution[k] = step.decay * solution[k - 1, -1] + step.response @ forcing
     return step.interpolate(solution[pieces + piece], times - piece * step.length)
 
@@ -210,8 +213,9 @@ def window_at(values: Floats, start: int) -> Window:
     Raises
     ------
     UserError
-        The series is too short, or start is negative.
+        The series is too short or holds a value that is not finite, or start is negative.
     """
+    values = arrays.floats("mackey_glass: values", values, (None,))
     end = start + TRAINING_POINTS + TEST_POINTS + 1
     if start < 0 or end > len(values):
         raise UserError(f"mackey_glass: points {start}..{end - 1} are outside 0..{len(values) - 1}; start elsewhere")
@@ -267,13 +271,9 @@ def _sha256(values: Floats) -> str:
 
 def _official(path: Path, regenerated: Floats) -> Floats:
     remedy = "replace it by the file of huggingface.co/datasets/NeuroBench/mackey_glass, or remove it to regenerate"
-    try:
-        values = np.load(path, allow_pickle=False)
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path} can't be read: {error}; {remedy}") from error
-    if not isinstance(values, np.ndarray) or values.shape != (POINTS,) or values.dtype != np.float64:
-        found = f"{values.dtype} {values.shape}" if isinstance(values, np.ndarray) else "several arrays"
-        raise UserError(f"{path} holds {found}; expected float64 ({POINTS},); {remedy}")
+    values = read_npy(path, remedy)
+    if values.shape != (POINTS,) or values.dtype != np.float64:
+        raise UserError(f"{path} holds {values.dtype} {values.shape}; expected float64 ({POINTS},); {remedy}")
     if not np.all(np.isfinite(values)):
         raise UserError(f"{path} holds values that are not finite; {remedy}")
     off = float(np.abs(values - regenerated)[:_COMPARED_POINTS].max())

@@ -10,6 +10,7 @@ system_benchmarks, QUBO (J. Yik et al., Nature Communications 16:1545, 2025).
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -139,6 +140,10 @@ def gap(cost: float, target: float) -> float:
     (cost - target) / |target|: the specification divides by the target, which is negative, but says that a cost better
     than the target has a negative gap.
     """
-    if target >= 0:
-        raise UserError(f"max_independent_set: target = {target} must be negative: even a single node costs -1")
+    if not -math.inf < target < 0:
+        raise UserError(
+            f"max_independent_set: target = {target} must be finite and negative: even a single node costs -1"
+        )
+    if not math.isfinite(cost):
+        raise UserError(f"max_independent_set: cost = {cost} must be finite; give the cost of an assignment")
     return (cost - target) / abs(target)

@@ -181,6 +181,11 @@ def _read(path: Path, channels: int) -> tuple[Floats, Floats, Floats, list[list[
         )
     if not (np.isfinite(times).all() and np.isfinite(cursor).all() and np.isfinite(target).all()):
         raise UserError(f"{path} holds times or positions that are not finite; replace it by the published file")
+    wrong = next((k for k, cells in enumerate(units) for spikes in cells if not np.isfinite(spikes).all()), None)
+    if wrong is not None:
+        raise UserError(
+            f"{path} holds spike times of channel {wrong} that are not finite; replace it by the published file"
+        )
     step = (times[-1] - times[0]) / (len(times) - 1)
     if np.any(np.diff(times) <= 0):
         raise UserError(f"{path} has times that don't rise; replace it by the published file")

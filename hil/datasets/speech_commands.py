@@ -28,6 +28,7 @@ ARCHIVE = Source(
     "http://download.tensorflow.org/data/speech_commands_v0.02.tar.gz",
     "sha256:af14739ee7dc311471de98f5f9d2c9191b18aedfe957f4a6ff791c709868ff58",
     "about 2.4 GB",
+    elsewhere="SpeechCommands",  # torchaudio
 )
 FOLDER = "speech_commands_v0.02"
 

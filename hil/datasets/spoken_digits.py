@@ -22,6 +22,7 @@ SOURCE = Source(
     "recordings",
     "https://github.com/Jakobovski/free-spoken-digit-dataset",
     size=f"{DIGITS * SPEAKERS * REPEATS} wav files, about 21 MB",
+    elsewhere="free-spoken-digit-dataset",  # git clone
 )
 _NAME = re.compile(r"(\d)_([a-z]+)_(\d+)\.wav")
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from hil import arrays
 from hil.errors import UserError
 
 CLASSES = 3
@@ -117,12 +118,8 @@ def encode(
     UserError
         If samples is no (n, 4) array in [0, 1], a time is not finite, t_early >= t_late, or copies < 1.
     """
-    samples = np.asarray(samples, dtype=np.float64)
-    if samples.ndim != 2 or samples.shape[1] != 4:
-        raise UserError(f"yin_yang: samples have shape {samples.shape}; expected (n, 4)")
-    if not np.all((samples >= 0.0) & (samples <= 1.0)):
-        raise UserError("yin_yang: samples must lie in 0 ... 1")
-    if not (math.isfinite(t_early) and math.isfinite(t_late) and t_early < t_late):
+    samples = arrays.floats("yin_yang: samples", samples, (None, 4), 0.0, 1.0)
+    if not (0.0 < t_late - t_early < math.inf):
         raise UserError(f"yin_yang: t_early = {t_early} tau_s must be below t_late = {t_late} tau_s, both finite")
     if bias_time is not None and not math.isfinite(bias_time):
         raise UserError(f"yin_yang: bias_time = {bias_time} tau_s must be finite; leave it out for no bias spike")

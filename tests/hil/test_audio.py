@@ -48,6 +48,24 @@ def test_a_cut_file_is_named(tmp_path, end):
         audio.read_wav(path, 8000)
 
 
+def test_a_damaged_header_is_named(tmp_path):
+    """One bit wrong anywhere before the samples: the samples, or one error."""
+    path = tmp_path / "a.wav"
+    wavfile.write(path, 8000, np.zeros(100, np.int16))
+    whole = path.read_bytes()
+    refused = 0
+    for k in range(8 * 44):
+        damaged = bytearray(whole)
+        damaged[k // 8] ^= 1 << k % 8
+        path.write_bytes(damaged)
+        try:
+            assert audio.read_wav(path, 8000).dtype == np.float32
+        except UserError as error:
+            assert str(path) in str(error) and str(error).endswith("replace it by the published one")
+            refused += 1
+    assert refused > 100
+
+
 def test_no_file_is_named(tmp_path):
     with pytest.raises(UserError, match=r"is no whole wav file: .*No such file"):
         audio.read_wav(tmp_path / "a.wav", 8000)

@@ -3,7 +3,9 @@
 import hashlib
 import io
 import tarfile
+import warnings
 
+import numpy as np
 import pytest
 
 from hil.datasets import files
@@ -46,8 +48,49 @@ def test_each_place_is_searched_in_order(world, where):
 
 def test_environment_names_the_folder_unless_one_is_given(world, monkeypatch):
     monkeypatch.setenv("NEUROHIL_DATA", str(world / "named"))
-    assert files.places("some_set", None)[:2] == [world / "named" / "some_set", world / "named"]
-    assert files.places("some_set", world / "given")[:2] == [world / "given" / "some_set", world / "given"]
+    assert files.places(ARCHIVE, None)[:2] == [world / "named" / "some_set", world / "named"]
+    assert files.places(ARCHIVE, world / "given")[:2] == [world / "given" / "some_set", world / "given"]
+
+
+def test_folders_of_other_programs_are_searched(world, monkeypatch):
+    monkeypatch.setenv("HOME", str(world))
+    source = ARCHIVE._replace(elsewhere="SomeSet")
+    (world / "given" / "SomeSet" / "top").mkdir(parents=True)
+    assert files.unpacked(source, "top", "~/given") == world / "given" / "SomeSet" / "top"
+    with pytest.raises(UserError, match=r"in none of .*/given/some_set, .*/given, .*/given/SomeSet, .*/checkout"):
+        files.find(source, "~/given")
+
+
+def test_a_home_that_is_not_there_is_named(world, monkeypatch):
+    monkeypatch.setenv("NEUROHIL_DATA", "~nobody-of-this-name/data")
+    with pytest.raises(UserError, match="data folder '~nobody-of-this-name/data' isn't there"):
+        files.find(ARCHIVE)
+
+
+def test_damaged_arrays_are_named(tmp_path):
+    """Cut anywhere, and one bit wrong anywhere in the header: the array, or one error."""
+    path = tmp_path / "values.npy"
+    np.save(path, np.arange(6.0).reshape(2, 3))
+    whole = path.read_bytes()
+    damaged = [whole[:k] for k in range(len(whole))]
+    for k in range(8 * 128):
+        flipped = bytearray(whole)
+        flipped[k // 8] ^= 1 << k % 8
+        damaged.append(bytes(flipped))
+    refused = 0
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of numpy, about headers that Python 2 wrote
+        for content in damaged:
+            path.write_bytes(content)
+            try:
+                assert isinstance(files.read_npy(path, "replace it"), np.ndarray)
+            except UserError as error:
+                assert str(error).startswith(f"{path} ") and str(error).endswith("; replace it")
+                refused += 1
+    assert refused > len(whole)
+    np.savez(tmp_path / "two.npy.npz", a=1)
+    with pytest.raises(UserError, match="holds several arrays, expected one"):
+        files.read_npy(tmp_path / "two.npy.npz", "replace it")
 
 
 def test_missing_file_says_name_source_size_checksum_and_places(world):

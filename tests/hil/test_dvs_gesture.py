@@ -215,6 +215,9 @@ def test_incomplete_recordings_are_named_at_once(world):
         ),
         ("user09_natural/1.npy", np.full((1, 4), np.nan), "holds values that are not finite"),
         ("user09_natural/1.npy", np.array([[65536.0, 0, 0, 0]]), r"has x = 65536\.0 \.\.\. 65536\.0, outside 0\.\.127"),
+        ("user09_natural/1.npy", np.array([[0.5, 0, 0, 0]]), "holds values that are not whole"),
+        ("user09_natural/1.npy", np.array([[0, 0, 2, 0]]), r"has p = 2 \.\.\. 2, outside 0\.\.1; replace it"),
+        ("user09_natural/1.npy", np.array([[0, 0, 1, -7]]), r"has t = -7 \.\.\. -7, outside 0\.\.2147483647"),
         ("user09_natural/1.npy", None, r"1\.npy can't be read"),
     ],
 )

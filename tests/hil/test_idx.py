@@ -63,6 +63,8 @@ def test_validation_images_are_the_last_10000():
 
 
 def test_pixels_are_scaled_to_one():
+    with pytest.raises(UserError, match="images are of type float64, expected uint8"):
+        idx.scale(np.array([[0.5]]))
     scaled = idx.scale(np.array([[0, 51, 255]], dtype=np.uint8))
     assert scaled.dtype == np.float32
     np.testing.assert_array_equal(scaled, np.array([[0.0, 0.2, 1.0]], dtype=np.float32))
@@ -92,9 +94,9 @@ def world(tmp_path, monkeypatch):
     return places
 
 
-def put(folder, images=IMAGES, labels=LABELS, packed=True):
+def put(folder, images=IMAGES, labels=LABELS, packed=True, names=NAMES):
     folder.mkdir(parents=True, exist_ok=True)
-    for name, content in zip(NAMES, (images, labels), strict=True):
+    for name, content in zip(names, (images, labels), strict=True):
         if packed:
             (folder / f"{name}.gz").write_bytes(gzip.compress(content))
         else:
@@ -102,12 +104,33 @@ def put(folder, images=IMAGES, labels=LABELS, packed=True):
 
 
 @pytest.mark.parametrize("packed", [True, False])
-@pytest.mark.parametrize("where", ["given/mnist", "given", "checkout/mnist", "cache/mnist"])
+@pytest.mark.parametrize("where", ["given/mnist", "given/MNIST/raw", "given", "checkout/mnist", "cache/mnist"])
 def test_each_place_is_searched(world, tmp_path, where, packed):
     put(tmp_path / where, packed=packed)
     data = idx.load("mnist", "test", folder=world["given"])
     np.testing.assert_array_equal(data.images, np.arange(8).reshape(2, 4))
     assert data.labels.tolist() == [7, 3]
+
+
+@pytest.mark.parametrize("packed", [True, False])
+@pytest.mark.parametrize("where", ["given/MNIST/raw", "given"])
+def test_names_with_a_dot_are_found(world, tmp_path, where, packed):
+    put(tmp_path / where, packed=packed, names=("t10k-images.idx3-ubyte", "t10k-labels.idx1-ubyte"))
+    assert idx.load("mnist", "test", folder=world["given"]).labels.tolist() == [7, 3]
+
+
+def test_tilde_is_the_home_folder(world, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("NEUROHIL_DATA", "~/sets")
+    put(tmp_path / "home" / "sets" / "FashionMNIST" / "raw")
+    assert idx.load("fashion_mnist", "test").labels.tolist() == [7, 3]
+
+
+def test_content_decides_where_names_are_equal(world):
+    """Files of another set, or damaged ones, in a place that is searched earlier don't hide the published ones."""
+    put(world["given"], images=IMAGES[:-1] + b"\x00", labels=LABELS[:-1])
+    put(world["cache"] / "mnist")
+    assert idx.load("mnist", "test", folder=world["given"]).labels.tolist() == [7, 3]
 
 
 def test_debian_is_searched_for_fashion_mnist_alone(world):
@@ -144,9 +167,10 @@ def test_download_is_kept_and_read(world, monkeypatch):
 
 def test_nothing_anywhere_says_what_was_tried(world):
     with pytest.raises(UserError) as caught:
-        idx.load("mnist", "test")
+        idx.load("mnist", "test", folder=world["given"])
     for part in (
         "t10k-images-idx3-ubyte of mnist",
+        f"{world['given']}/mnist, {world['given']}/MNIST/raw, {world['given']}, ",
         str(world["checkout"] / "mnist"),
         str(world["cache"] / "mnist"),
         "https://ossci-datasets.s3.amazonaws.com/mnist/ (ConnectionError)",

@@ -102,8 +102,10 @@ def test_unseen_classes_are_never_predicted():
     scores = np.array([[1.0, 3.0, 2.0], [0.0, 5.0, -1.0]], dtype=np.float32)
     masked = fscil.mask_unseen(scores, np.array([True, False, True]))
     assert masked.argmax(axis=1).tolist() == [2, 0] and masked.dtype == np.float32
-    with pytest.raises(UserError, match=r"scores \(2, 3\) and seen \(2,\) don't fit; expected \(n, classes\)"):
+    with pytest.raises(UserError, match=r"scores has shape \(2, 3\); expected \(any, 2\)"):
         fscil.mask_unseen(scores, np.array([True, False]))
+    with pytest.raises(UserError, match="seen is of type int64, not booleans"):
+        fscil.mask_unseen(scores, np.array([1, 0, 1]))
 
 
 def test_missing_files_are_described(root):

@@ -79,7 +79,9 @@ def test_gap_is_positive_if_worse():
         (lambda: mis.qubo(np.zeros((2, 3), dtype=bool)), r"adjacency is bool \(2, 3\); expected bool and \(n, n\)"),
         (lambda: mis.qubo(np.eye(2, dtype=bool)), "must be symmetric without loops"),
         (lambda: mis.cost(np.zeros((2, 2), np.int8), [0, 2]), "an assignment must be 2 zeros and ones"),
-        (lambda: mis.gap(0, 0), "target = 0 must be negative"),
+        (lambda: mis.gap(0, 0), "target = 0 must be finite and negative"),
+        (lambda: mis.gap(0, np.nan), "target = nan must be finite and negative"),
+        (lambda: mis.gap(np.nan, -1), "cost = nan must be finite"),
     ],
 )
 def test_bad_input_is_named(call, message):

@@ -87,3 +87,46 @@ def test_bad_input_is_named():
         adam.step(parameters, wrong, RATES)
     with pytest.raises(UserError, match=r"state has shape \(5,\); expected \(45,\) for 22 parameters"):
         adam.load_state(np.zeros(5))
+    with pytest.raises(UserError, match="there are no parameters"):
+        Adam([])
+    for values in ((-1, 0.5, 2), (1, -0.5, 2), (1, np.nan, 2), (1, 2.0, 2), (1, 0.5, 0)):
+        with pytest.raises(UserError, match="step_decay: epoch = "):
+            step_decay(*values)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -1e200])
+def test_a_gradient_that_is_no_number_changes_nothing(bad):
+    parameters, gradients = problem(3, 2)
+    adam = Adam(parameters)
+    adam.step(parameters, gradients[0], RATES)
+    kept, state = [p.copy() for p in parameters], adam.state()
+    gradients[1][1][2, 0] = bad
+    with pytest.raises(UserError, match=r"gradients\[1\]\[2, 0\] = .*; the training has diverged: lower the learning"):
+        adam.step(parameters, gradients[1], RATES)
+    with pytest.raises(UserError, match=r"learning_rates\[1\] = .* is (not|outside)"):
+        adam.step(parameters, gradients[0], [0.1, bad, 0.1])
+    np.testing.assert_array_equal(adam.state(), state)
+    for parameter, before in zip(parameters, kept, strict=True):
+        np.testing.assert_array_equal(parameter, before)
+
+
+def test_extreme_gradients_make_steps_of_the_learning_rate():
+    """Adam's steps don't depend on the scale of the gradients, as long as epsilon is small beside them."""
+    parameter = np.zeros(4)
+    Adam([parameter]).step([parameter], [np.array([1e150, -1e150, 1e-300, 0.0])], [0.1])
+    np.testing.assert_allclose(parameter, [-0.1, 0.1, 0.0, 0.0], rtol=1e-12, atol=1e-290)
+
+
+@pytest.mark.parametrize(("place", "value"), [(0, 1.5), (0, -1.0), (-1, -1e-3), (3, np.nan)])
+def test_what_is_no_state_is_refused(place, value):
+    adam = Adam([np.zeros(2)])
+    state = adam.state()
+    state[place] = value
+    with pytest.raises(UserError, match=r"Adam\.load_state: "):
+        adam.load_state(state)
+    assert not adam.state().any()
+
+
+def test_integer_parameters_are_refused():
+    with pytest.raises(UserError, match=r"parameters\[0\] is of type int64; give floats"):
+        Adam([np.zeros(2, int)]).step([np.zeros(2, int)], [np.ones(2)], [0.1])

@@ -173,6 +173,8 @@ NAN = np.full((N, 2), np.nan)
 def test_malformed_files_are_named(load, arrays, message):
     with pytest.raises(UserError, match=rf"indy_20160622_01\.mat:? {message}"):
         load({}, **arrays)
+    with pytest.raises(UserError, match="holds spike times of channel 3 that are not finite; replace it"):
+        load({(0, 3): [START, np.nan]})
 
 
 def test_other_spikes_and_cut_files_are_named(load, tmp_path, monkeypatch):

@@ -80,7 +80,7 @@ def test_missing_files_are_described(world):
         commands.load("test", world / "nowhere")
     for part in (
         "speech_commands_v0.02.tar.gz (or speech_commands_v0.02/, unpacked) of speech_commands is in none of",
-        f"{world}/nowhere/speech_commands, {world}/nowhere, {world}/checkout/speech_commands",
+        f"{world}/nowhere/speech_commands, {world}/nowhere, {world}/nowhere/SpeechCommands, {world}/checkout/",
         "download it from http://download.tensorflow.org/data/speech_commands_v0.02.tar.gz (about 2.4 GB)",
         "checksum sha256:af14739ee7dc311471de98f5f9d2c9191b18aedfe957f4a6ff791c709868ff58",
         "NEUROHIL_DATA",
