@@ -23,7 +23,7 @@ _INT64 = np.iinfo(np.int64)
 def floats(
     name: str,
     values: ArrayLike,
-    shape: Shape | list[Shape] | None = None,
+    shape: Shape | None = None,
     low: float = -math.inf,
     high: float = math.inf,
     unit: str = "",
@@ -40,8 +40,8 @@ def floats(
         Field as the user knows it, e.g. ``crossbar.read_V``.
     values : array_like
         Integers or floats of any width; booleans are no numbers.
-    shape : tuple of int or None, or list of such tuples, optional
-        Expected shape, None where any length will do; a list: one of them; without it any shape.
+    shape : tuple of int or None, optional
+        Expected shape, None where any length will do; without it any shape.
     low, high : float
         Allowed range in `unit`, both included; NaN is always refused.
     unit : str
@@ -75,7 +75,7 @@ def floats(
 def integers(
     name: str,
     values: ArrayLike,
-    shape: Shape | list[Shape] | None = None,
+    shape: Shape | None = None,
     low: int = int(_INT64.min),
     high: int = int(_INT64.max),
     unit: str = "",
@@ -92,15 +92,13 @@ def integers(
 
 
 def booleans(
-    name: str, values: ArrayLike, shape: Shape | list[Shape] | None = None, remedy: str = "give true or false"
+    name: str, values: ArrayLike, shape: Shape | None = None, remedy: str = "give true or false"
 ) -> NDArray[np.bool_]:
     """Booleans as a C-contiguous array; parameters and errors: see `floats`."""
     return np.asarray(_array(name, values, "b", "booleans", shape, remedy), dtype=np.bool_, order="C")
 
 
-def _array(
-    name: str, values: ArrayLike, kinds: str, noun: str, shape: Shape | list[Shape] | None, remedy: str
-) -> NDArray:
+def _array(name: str, values: ArrayLike, kinds: str, noun: str, shape: Shape | None, remedy: str) -> NDArray:
     """The values as an array of one of the kinds, and of the shape."""
     if np.ma.is_masked(values):
         raise UserError(f"{name} holds masked values, which are no {noun}; fill or drop them")
@@ -110,15 +108,12 @@ def _array(
         raise UserError(f"{name} is no regular array of {noun} ({error}); {remedy}") from error
     if array.dtype.kind not in kinds and (array.size or array.dtype != np.float64):  # an empty list has no type
         raise UserError(f"{name} is of type {array.dtype}, not {noun}; {remedy}")
-    shapes = shape if isinstance(shape, list) else [] if shape is None else [shape]
-    if shapes and not any(_fits(array.shape, wanted) for wanted in shapes):
-        expected = " or ".join(str(tuple("any" if n is None else n for n in wanted)) for wanted in shapes)
-        raise UserError(f"{name} has shape {array.shape}; expected {expected}; {remedy}".replace("'any'", "any"))
+    if shape is not None and (
+        array.ndim != len(shape) or any(want not in (None, have) for want, have in zip(shape, array.shape, strict=True))
+    ):
+        expected = ", ".join("any" if want is None else str(want) for want in shape) + ("," if len(shape) == 1 else "")
+        raise UserError(f"{name} has shape {array.shape}; expected ({expected}); {remedy}")
     return array
-
-
-def _fits(shape: tuple[int, ...], wanted: Shape) -> bool:
-    return len(shape) == len(wanted) and all(n in (None, size) for n, size in zip(wanted, shape, strict=True))
 
 
 def _refuse(name: str, array: NDArray, bad: NDArray[np.bool_], low: float, high: float, unit: str, remedy: str) -> None:

@@ -1,0 +1,135 @@
+"""The one door for callers' arrays: checked once, they are what the kernels index without bounds checks.
+
+What passes is a C-contiguous array of one type. What can't become that type without a loss is refused: complex numbers,
+text, objects, dates, masked values, NaN, integers that would wrap. The array may share its memory with the caller's.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from .errors import ChipError
+
+Shape = tuple[int | None, ...]
+
+_LARGEST = sys.float_info.max
+_INT64 = np.iinfo(np.int64)
+
+
+def floats(
+    name: str,
+    values: ArrayLike,
+    shape: Shape | None = None,
+    low: float = -math.inf,
+    high: float = math.inf,
+    unit: str = "",
+    remedy: str = "give real numbers",
+    *,
+    finite: bool = True,
+    single: bool = False,
+) -> NDArray[np.float64]:
+    """Real numbers as a C-contiguous float64 array.
+
+    Parameters
+    ----------
+    name : str
+        Field as the user knows it, e.g. ``crossbar.read_V``.
+    values : array_like
+        Integers or floats of any width; booleans are no numbers.
+    shape : tuple of int or None, optional
+        Expected shape, None where any length will do; without it any shape.
+    low, high : float
+        Allowed range in `unit`, both included; NaN is always refused.
+    unit : str
+        Unit of the values, empty for pure numbers.
+    remedy : str
+        What the user can do about it.
+    finite : bool
+        False: infinity is allowed where it lies within low..high, e.g. as the time of a spike that never comes.
+    single : bool
+        True: an array of float32 stays one.
+
+    Raises
+    ------
+    ChipError
+        The values have another type or shape, or one of them is outside the range; the message names the first.
+    """
+    array = _array(name, values, "iuf", "numbers", shape, remedy)
+    dtype = np.float32 if single and array.dtype.type is np.float32 else np.float64
+    with np.errstate(over="ignore", invalid="ignore"):
+        checked: NDArray[np.float64] = np.asarray(array, dtype=dtype, order="C")
+        if checked.size:
+            smallest, largest = (max(low, -_LARGEST), min(high, _LARGEST)) if finite else (low, high)
+            # minimum and maximum are NaN if any value is
+            if not (smallest <= checked.min() and checked.max() <= largest):
+                _refuse(name, checked, ~((checked >= smallest) & (checked <= largest)), low, high, unit, remedy)
+            if array.dtype.itemsize > checked.dtype.itemsize and not np.array_equal(np.isinf(array), np.isinf(checked)):
+                raise ChipError(f"{name} holds a value beyond {_LARGEST:g}, the largest float64; {remedy}")
+    return checked
+
+
+def integers(
+    name: str,
+    values: ArrayLike,
+    shape: Shape | None = None,
+    low: int = int(_INT64.min),
+    high: int = int(_INT64.max),
+    unit: str = "",
+    remedy: str = "give integers",
+) -> NDArray[np.int64]:
+    """Integers as a C-contiguous int64 array; floats are refused, whole ones too, since nobody rounded them.
+
+    Parameters and errors: see `floats`.
+    """
+    array = _array(name, values, "iu", "integers", shape, remedy)
+    if array.size and not (low <= int(array.min()) and int(array.max()) <= high):
+        _refuse(name, array, (array < low) | (array > high), low, high, unit, remedy)
+    return np.asarray(array, dtype=np.int64, order="C")
+
+
+def booleans(
+    name: str, values: ArrayLike, shape: Shape | None = None, remedy: str = "give true or false"
+) -> NDArray[np.bool_]:
+    """Booleans as a C-contiguous array; parameters and errors: see `floats`."""
+    return np.asarray(_array(name, values, "b", "booleans", shape, remedy), dtype=np.bool_, order="C")
+
+
+def _array(name: str, values: ArrayLike, kinds: str, noun: str, shape: Shape | None, remedy: str) -> NDArray:
+    """The values as an array of one of the kinds, and of the shape."""
+    if np.ma.is_masked(values):
+        raise ChipError(f"{name} holds masked values, which are no {noun}; fill or drop them")
+    try:
+        array = np.asarray(values)
+    except (TypeError, ValueError, OverflowError, RuntimeError) as error:
+        raise ChipError(f"{name} is no regular array of {noun} ({error}); {remedy}") from error
+    if array.dtype.kind not in kinds and (array.size or array.dtype != np.float64):  # an empty list has no type
+        raise ChipError(f"{name} is of type {array.dtype}, not {noun}; {remedy}")
+    if shape is not None and (
+        array.ndim != len(shape) or any(want not in (None, have) for want, have in zip(shape, array.shape, strict=True))
+    ):
+        expected = ", ".join("any" if want is None else str(want) for want in shape) + ("," if len(shape) == 1 else "")
+        raise ChipError(f"{name} has shape {array.shape}; expected ({expected}); {remedy}")
+    return array
+
+
+def _refuse(name: str, array: NDArray, bad: NDArray[np.bool_], low: float, high: float, unit: str, remedy: str) -> None:
+    """Raise ChipError that names the first bad entry."""
+    where = tuple(np.argwhere(bad)[0].tolist())
+    value, suffix = array[where].item(), f" {unit}" if unit else ""
+    entry = f"{name}{list(where) if where else ''} = {_text(value)}"
+    if math.isnan(value):
+        raise ChipError(f"{entry} is not a number; {remedy}")
+    if low <= value <= high:
+        raise ChipError(f"{entry} is not finite; {remedy}")
+    raise ChipError(f"{entry}{suffix} is outside {_text(low)}..{_text(high)}{suffix}; {remedy}")
+
+
+def _text(value: float) -> str:
+    """A number in few digits if those say all, else in as many as it takes: a message must not contradict itself."""
+    if isinstance(value, int):
+        return str(value)
+    return short if float(short := f"{value:g}") == value else repr(value)
