@@ -22,7 +22,7 @@ from .constants import (
     N_COLUMNS,
     SYNAPSE_BITS,
 )
-from .errors import ChipError, check_number
+from .errors import ChipError, check_number, exact
 from .instant import latest, settled
 from .mismatch import FixedPattern, draw_fixed_pattern, stream
 from .routing.fabric import Fabric, random_begin
@@ -300,7 +300,7 @@ class Chip:
         bad = np.flatnonzero(~((times >= 0.0) & (times <= duration_us)))
         if bad.size:
             raise ChipError(
-                f"chip.times_us[{bad[0]}] = {times[bad[0]]} us is outside 0..{duration_us:g} us; "
+                f"chip.times_us[{bad[0]}] = {times[bad[0]]} us is outside 0..{exact(duration_us)} us; "
                 "lengthen the run or leave the event out"
             )
         bad = np.flatnonzero((sent < 0) | (sent >= self.n_lines))
@@ -525,7 +525,7 @@ class Session:
                 )
         if times.ndim != 1 or not np.all((times >= 0.0) & (times <= self._duration_us)):
             raise ChipError(
-                f"probe.times_us must be a vector of times within 0..{self._duration_us:g} us; drop the others"
+                f"probe.times_us must be a vector of times within 0..{exact(self._duration_us)} us; drop the others"
             )
         order = np.argsort(times, kind="stable")
         neurons = np.searchsorted(masters, circuits.astype(np.int64))

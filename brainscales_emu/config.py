@@ -6,6 +6,7 @@ Potentials are in LSB of the chip's 8-bit membrane converter (CADC), times in us
 from __future__ import annotations
 
 import difflib
+import reprlib
 from dataclasses import dataclass, field, fields
 
 from .adex import AdexConfig
@@ -348,6 +349,6 @@ def preset(name: str) -> ChipConfig:
     if name not in _PRESETS:
         near = difflib.get_close_matches(str(name), PRESET_NAMES, n=1, cutoff=0.0)[0]
         raise ChipError(
-            f"chip.preset = {name!r} is unknown; did you mean {near!r}? Known are {', '.join(PRESET_NAMES)}"
+            f"chip.preset = {reprlib.repr(name)} is unknown; did you mean {near!r}? Known are {', '.join(PRESET_NAMES)}"
         )
     return _PRESETS[name]

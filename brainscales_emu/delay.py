@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .constants import DELAY_BASE_US, DELAY_STEP_US, MAX_DELAY_REGISTER, MIN_DELAY_REGISTER
-from .errors import ChipError
+from .errors import ChipError, exact
 
 
 def check_registers(name: str, registers: NDArray[np.int64]) -> None:
@@ -76,12 +76,14 @@ def us_to_register(delays_us: ArrayLike) -> NDArray[np.int64]:
     bad = np.flatnonzero(~((flat >= shortest) & (flat <= longest)))
     if bad.size:
         value = flat[bad[0]]
-        name = f"chip.delay[{bad[0]}] = {value:g} us"
+        name = f"chip.delay[{bad[0]}] = {exact(value)} us"
         if np.isnan(value):
-            raise ChipError(f"{name} is not a time; give a delay within {shortest:g}..{longest:g} us")
+            raise ChipError(f"{name} is not a time; give a delay within {exact(shortest)}..{exact(longest)} us")
         if value < shortest:
-            raise ChipError(f"{name} is below the shortest delay {shortest:g} us; raise it or drop the delay element")
-        raise ChipError(f"{name} is above the longest delay {longest:g} us; lower it")
+            raise ChipError(
+                f"{name} is below the shortest delay {exact(shortest)} us; raise it or drop the delay element"
+            )
+        raise ChipError(f"{name} is above the longest delay {exact(longest)} us; lower it")
     return np.rint((delays - DELAY_BASE_US) / DELAY_STEP_US).astype(np.int64)
 
 

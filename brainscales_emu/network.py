@@ -30,7 +30,7 @@ from .chip import Chip, EngineNetwork, Probe, Recording
 from .connectors import AllToAll, Connector, FixedProbability, OneToOne, connect, signed_weights, spread_delays
 from .constants import CYCLES_PER_US, DELAY_STEP_US, N_CIRCUITS
 from .delay import register_to_us, us_to_register
-from .errors import ChipError, check_number
+from .errors import ChipError, check_number, exact
 from .mismatch import stream
 from .readout.adc import CHANNELS, OFFSET_RANGE, Cadc, CadcConfig, Madc, MadcConfig
 from .routing.placement import Background, External, Placement, place
@@ -514,8 +514,8 @@ def _registers(projection: Projection) -> IntArray | None:
     off = np.flatnonzero(np.abs(nearest - delays) > 1e-9)
     if off.size:
         raise ChipError(
-            f"{name}: delay_us[{off[0]}] = {delays[off[0]]:g} us is not on the chip's grid of {DELAY_STEP_US:g} us; "
-            f"take {nearest[off[0]]:g} us, {beyond}"
+            f"{name}: delay_us[{off[0]}] = {exact(delays[off[0]])} us is not on the chip's grid of "
+            f"{DELAY_STEP_US:g} us; take {exact(nearest[off[0]])} us, {beyond}"
         )
     return registers
 

@@ -2,27 +2,34 @@
 
 from __future__ import annotations
 
+import codecs
 import difflib
-import math
-import re
+import stat
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal, TypeVar, get_args, get_origin
+from types import NoneType
+from typing import Any, TypeVar
 
 import msgspec
 
 from hil.errors import UserError
+from hil.refusals import alternatives, refusal, struct_of
+from hil.text import one_line, shown
 
 T = TypeVar("T")
+
+_MAX_BYTES = 65_536  # of an experiment's file; the longest shipped one has 1 kB
+_MAX_DOTS = 1000  # in a line: the parser's time grows with their square
+_WORDS = ("inf", "+inf", "-inf", "nan", "true", "false", "none")  # however they are written
 
 
 def experiment_summaries(kind: str) -> dict[str, str]:
     """Names of the shipped experiments of a kind (a folder of hil/experiments), each with its one-line summary."""
     folder = resources.files("hil.experiments") / kind
     files = sorted((f for f in folder.iterdir() if f.name.endswith(".toml")), key=lambda f: f.name)
-    return {f.name.removesuffix(".toml"): str(tomllib.loads(f.read_text())["summary"]) for f in files}
+    return {f.name.removesuffix(".toml"): str(tomllib.loads(f.read_text("utf-8"))["summary"]) for f in files}
 
 
 def experiment_text(kind: str, name: str) -> str:
@@ -31,38 +38,51 @@ def experiment_text(kind: str, name: str) -> str:
     Raises
     ------
     UserError
-        If there is no such experiment or file; it names the nearest.
+        If there is no such experiment or file, with the nearest, or the file is no text in UTF-8.
     """
     if name.endswith(".toml"):
-        try:
-            return Path(name).read_text()
-        except OSError as error:
-            raise UserError(f"cannot read experiment file {name}: {error.strerror}") from error
+        return _file_text(Path(name))
     known = experiment_summaries(kind)
     if name not in known:
-        raise UserError(f"unknown experiment {name!r}{_nearest(name, known)}; known: {', '.join(known)}")
-    return (resources.files("hil.experiments") / kind / f"{name}.toml").read_text()
+        raise UserError(f"unknown experiment {shown(name)}{_nearest(name, known)}; known: {', '.join(known)}")
+    return (resources.files("hil.experiments") / kind / f"{name}.toml").read_text("utf-8")
 
 
-def parse(text: str, kind: type[T], overrides: Sequence[str] = ()) -> T:
+def experiment_name(experiment: str) -> str:
+    """What a shipped experiment or a .toml file is called in titles and in the names of traces."""
+    return one_line(Path(experiment).name.removesuffix(".toml"))
+
+
+def parse(text: str, kind: type[T], overrides: Sequence[str] = (), **values: Any) -> T:
     """Validated config of type `kind` from TOML text, after `key.path=value` overrides.
+
+    A key that may be left out can be "none" instead.
+
+    Parameters
+    ----------
+    text : str
+    kind : type of msgspec.Struct
+    overrides : sequence of str
+    **values
+        Keys of the uppermost table that are set last.
 
     Raises
     ------
     UserError
-        For bad TOML, a wrong type, a value out of range, an unknown key, or a NaN.
+        For bad TOML, a wrong type, a value out of range, an unknown key, NaN, or infinity where it means nothing.
     """
     try:
-        raw = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise UserError(f"the experiment is not valid TOML: {error}") from error
-    for override in overrides:
-        _override(raw, override)
-    _refuse_nonfinite(raw, "")
-    try:
+        raw = _toml(text, "the experiment")
+        for override in overrides:
+            _override(raw, override)
+        raw = _without_words(raw | values, kind)
+        if text := refusal(raw, kind):
+            raise UserError(text)
         return msgspec.convert(raw, kind, strict=True)
+    except RecursionError as error:
+        raise UserError("the experiment is nested too deeply; no key needs more than three levels") from error
     except msgspec.ValidationError as error:
-        raise UserError(_explain(str(error), raw, kind)) from error
+        raise UserError(one_line(error)) from error
 
 
 def to_toml(config: msgspec.Struct) -> str:
@@ -78,94 +98,82 @@ def _without_none(value: Any) -> Any:
     return value
 
 
-def _override(raw: dict[str, Any], override: str) -> None:
-    path, equals, text = override.partition("=")
-    if not equals or not path.strip():
-        raise UserError(f"--set {override}: expected key=value, for example --set training.batch=50")
+def _file_text(path: Path) -> str:
+    name = f"experiment file {one_line(path)}"
     try:
-        value = tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+        status = path.stat()  # before it is opened: a pipe would wait for a writer
+        if stat.S_ISREG(status.st_mode) and status.st_size <= _MAX_BYTES:
+            content = path.read_bytes()
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        raise UserError(f"cannot read {name}: {reason}; give the path of a TOML file") from error
+    if not stat.S_ISREG(status.st_mode):
+        what = "a directory" if stat.S_ISDIR(status.st_mode) else "a pipe or device"
+        raise UserError(f"cannot read {name}: it is {what}; give the path of a TOML file")
+    if status.st_size > _MAX_BYTES:
+        raise UserError(
+            f"cannot read {name}: it has {status.st_size} bytes, allowed are {_MAX_BYTES}; is it an experiment at all?"
+        )
+    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        raise UserError(f"cannot read {name}: it is in UTF-16; save it in UTF-8")
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise UserError(
+            f"cannot read {name}: byte 0x{content[error.start]:02x} in line {line} is no UTF-8; save it in UTF-8"
+        ) from error
+    if "\0" in text:
+        raise UserError(f"cannot read {name}: it holds zero bytes, so it is no text; give a TOML file in UTF-8")
+    return text
+
+
+def _toml(text: str, what: str) -> dict[str, Any]:
+    try:
+        if max((line.count(".") for line in text.splitlines()), default=0) > _MAX_DOTS:
+            raise RecursionError
+        return tomllib.loads(text.removeprefix("\ufeff"))
+    except RecursionError as error:
+        raise UserError(f"{what} is nested too deeply; no key needs more than three levels") from error
+    except tomllib.TOMLDecodeError as error:
+        raise UserError(f"{what} is not valid TOML: {one_line(error)}; correct it") from error
+    except ValueError as error:  # more digits than Python reads
+        raise UserError(f"{what} has an integer of thousands of digits; no key needs more than 19") from error
+
+
+def _override(raw: dict[str, Any], override: str) -> None:
+    typed = shown(override)[1:-1]
+    path, equals, text = override.partition("=")
+    *parents, leaf = (step.strip() for step in path.split("."))
+    if not equals or not all([*parents, leaf]):
+        raise UserError(f"--set {typed}: expected key=value, for example --set training.batch=50")
+    text = text.strip().lower() if text.strip().lower() in _WORDS else text
+    try:
+        read = _toml(f"value = {text}", f"--set {typed}")
+        value = read["value"] if len(read) == 1 else text
+    except UserError as error:
+        if not isinstance(error.__cause__, tomllib.TOMLDecodeError):
+            raise
         value = text
-    *parents, leaf = path.strip().split(".")
     table = raw
     for parent in parents:
         table = table.setdefault(parent, {})
         if not isinstance(table, dict):
-            raise UserError(f"--set {override}: {parent} is a value, not a table of keys")
+            raise UserError(f"--set {typed}: {parent} is a value, not a table of keys; name the key alone")
     table[leaf] = value
 
 
-def _refuse_nonfinite(value: Any, path: str) -> None:
-    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
-    for key, item in items:
-        _refuse_nonfinite(item, f"{path}[{key}]" if isinstance(value, list) else f"{path}.{key}".lstrip("."))
-    if isinstance(value, float) and not math.isfinite(value):
-        raise UserError(f"{path} = {value} is not a number; give a finite value")
+def _without_words(value: Any, kind: Any) -> Any:
+    """The value with None for "none" wherever a key may be left out."""
+    kinds = alternatives(kind)
+    if NoneType in kinds and isinstance(value, str) and value.lower() == "none":
+        return None
+    if isinstance(value, dict) and (struct := struct_of(kinds, value)):
+        fields = {field.encode_name: field.type for field in msgspec.structs.fields(struct)}
+        return {key: _without_words(item, fields.get(key, object)) for key, item in value.items()}
+    return value
 
 
-def _explain(message: str, raw: dict[str, Any], kind: type) -> str:
-    reason, _, where = message.partition(" - at `$")
-    path = where.rstrip("`").lstrip(".")
-    unknown = re.search(r"unknown field `(.+?)`", reason)
-    if unknown:
-        known = _fields_at(kind, raw, path)
-        dotted = f"{path}.{unknown[1]}".lstrip(".")
-        return f"unknown key {dotted}{_nearest(unknown[1], known)}; known here: {', '.join(known)}"
-    missing = re.search(r"missing required field `(.+?)`", reason)
-    if missing:
-        return f"missing key {f'{path}.{missing[1]}'.lstrip('.')}; add it to the experiment"
-    if not path:
-        return reason
-    if choices := _choices_at(kind, raw, path):
-        reason = f"expected one of {', '.join(choices)}"
-    reason = reason.replace("`", "")
-    reason = reason[0].lower() + reason[1:]
-    return f"{path} = {_value_at(raw, path)!r} is not allowed: {reason}; change it in the experiment or with --set"
-
-
-def _steps(path: str) -> list[str | int]:
-    return [int(index) if index else name for name, index in re.findall(r"([^.\[\]]+)(?=\.|\[|$)|\[(\d+)\]", path)]
-
-
-def _value_at(raw: Any, path: str) -> Any:
-    for step in _steps(path):
-        raw = raw[step]
-    return raw
-
-
-def _type_at(kind: Any, raw: Any, steps: Sequence[str | int]) -> Any:
-    """Type of the value that the steps lead to; of several structs the one whose tag the config names."""
-    for step in steps:
-        kind = {field.name: field.type for field in msgspec.structs.fields(kind)}[str(step)]
-        raw = raw[step]
-        named = [s for s in _structs(kind) if s.__struct_config__.tag == raw.get(s.__struct_config__.tag_field)]
-        kind = named[0] if named else kind
-    return kind
-
-
-def _structs(kind: Any) -> list[Any]:
-    return [choice for choice in get_args(kind) if hasattr(choice, "__struct_config__")]
-
-
-def _fields_at(kind: Any, raw: Any, path: str) -> list[str]:
-    kind = _type_at(kind, raw, _steps(path))
-    fields = [field.encode_name for field in msgspec.structs.fields(kind)]
-    tag = kind.__struct_config__.tag_field
-    return [tag, *fields] if tag else fields
-
-
-def _choices_at(kind: Any, raw: Any, path: str) -> list[str]:
-    """The values that a choice or a struct's tag can have; empty for anything else."""
-    *parents, leaf = _steps(path)
-    parent = _type_at(kind, raw, parents)
-    if structs := _structs(parent):
-        return [str(struct.__struct_config__.tag) for struct in structs]
-    types = {field.name: field.type for field in msgspec.structs.fields(parent)} if not get_origin(parent) else {}
-    return (
-        [str(value) for value in get_args(types.get(str(leaf)))] if get_origin(types.get(str(leaf))) is Literal else []
-    )
-
-
-def _nearest(name: str, known: Any) -> str:
+def _nearest(name: str, known: Iterable[str]) -> str:
     match = difflib.get_close_matches(name, list(known), n=1)
     return f", did you mean {match[0]!r}?" if match else ""

@@ -39,7 +39,7 @@ from .converters import digitise, encode
 from .costs import CostTable
 from .crossbar import Crossbar, CrossbarConfig, TileJob, WriteReport
 from .device import State
-from .errors import CrossbarError, check_number
+from .errors import CrossbarError, check_number, exact
 from .programming import ProgramReport
 from .pulse_log import PulseCall, PulseLog, Recorder, watched
 from .random import stream
@@ -576,8 +576,8 @@ def _check_recipe(crossbar: Crossbar) -> None:
     waits_s = recipe.wait_s * (recipe.max_pulses + 1)
     if waits_s > MAX_WAITS_S:
         raise CrossbarError(
-            f"recipe.wait_s = {recipe.wait_s:g} s after each of recipe.max_pulses = {recipe.max_pulses} pulses may take"
-            f" {waits_s:g} s, above {MAX_WAITS_S:g} s; lower one of them"
+            f"recipe.wait_s = {exact(recipe.wait_s)} s after each of recipe.max_pulses = {recipe.max_pulses} pulses may"
+            f" take {exact(waits_s)} s, above {exact(MAX_WAITS_S)} s; lower one of them"
         )
 
 

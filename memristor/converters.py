@@ -15,13 +15,14 @@ subtracted before the conversion (one conversion per weight) or after it (one pe
 
 from __future__ import annotations
 
+import reprlib
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .errors import CrossbarError, check_array, check_number
+from .errors import CrossbarError, check_array, check_number, exact
 from .kernels.multiply import normal_table
 
 FloatArray = NDArray[np.float64]
@@ -36,7 +37,7 @@ def _check_bits(name: str, bits: int | None, fewest: int) -> None:
 
 def _check_flag(name: str, value: object) -> None:
     if not isinstance(value, bool):
-        raise CrossbarError(f"{name} = {value!r} is not true or false; give one of them")
+        raise CrossbarError(f"{name} = {reprlib.repr(value)} is not true or false; give one of them")
 
 
 @dataclass(frozen=True)
@@ -88,7 +89,7 @@ class DacConfig:
         if not (array.ndim == 2 and array.shape[1] == n_inputs and array.size > 0) or not (
             array.min() >= lowest and array.max() <= 1.0
         ):
-            volts = f"an input of 1 is the read voltage {self.v_read_V:g} V, so scale the inputs"
+            volts = f"an input of 1 is the read voltage {exact(self.v_read_V)} V, so scale the inputs"
             array = check_array("x", array, (None, n_inputs), lowest, 1.0, "", volts)
             raise CrossbarError(f"x has shape {array.shape} and so no entries; give at least one input vector")
         return array
@@ -130,7 +131,8 @@ class AdcConfig:
         check_number("adc.percentile", self.percentile, 50.0, 100.0, "%", "give the share of currents within range")
         check_number("adc.offset_lsb", self.offset_lsb, -1e4, 1e4, "LSB", "give the offset in codes")
         if self.subtraction not in ("before", "after"):
-            raise CrossbarError(f"adc.subtraction = {self.subtraction!r} is unknown; choose 'before' or 'after'")
+            given = reprlib.repr(self.subtraction)
+            raise CrossbarError(f"adc.subtraction = {given} is unknown; choose 'before' or 'after'")
 
     def codes(self, signed_inputs: bool) -> tuple[int, int]:
         """Lowest and highest code; (0, 0) for an ideal converter."""
@@ -245,7 +247,7 @@ def calibrate(currents_uA: ArrayLike, percentile: float) -> float:
     range_uA = float(np.percentile(magnitude, percentile)) if magnitude.size else 0.0
     if not range_uA > 0.0:
         raise CrossbarError(
-            f"{percentile:g} % of the {magnitude.size} observed currents are 0 uA; calibrate with inputs and levels"
-            " that are typical"
+            f"{exact(percentile)} % of the {magnitude.size} observed currents are 0 uA; calibrate with inputs and"
+            " levels that are typical"
         )
     return range_uA

@@ -6,6 +6,7 @@ Time is `Crossbar.now_s`, a clock that the caller advances. A layer's work is of
 
 from __future__ import annotations
 
+import reprlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -16,7 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from .converters import AdcConfig, DacConfig, calibrate, encode
 from .device import FaultConfig, RtnConfig, State, WearConfig
-from .errors import CrossbarError, check_number
+from .errors import CrossbarError, check_number, exact
 from .kernels import multiply as kernels
 from .mapping import Mapping
 from .parasitics import WireConfig, with_access
@@ -35,7 +36,7 @@ _MAX_SINGLE_PRECISION_BITS = 12
 
 def _check_choice(name: str, value: object, choices: tuple[str, ...]) -> None:
     if value not in choices:
-        raise CrossbarError(f"crossbar.{name} = {value!r} is unknown; choose {' or '.join(choices)}")
+        raise CrossbarError(f"crossbar.{name} = {reprlib.repr(value)} is unknown; choose {' or '.join(choices)}")
 
 
 @dataclass(frozen=True)
@@ -114,9 +115,10 @@ class CrossbarConfig:
             needed = mapping.device_uS[level]
             if not device.g_low_uS - slack <= needed <= device.g_high_uS + slack:
                 raise CrossbarError(
-                    f"mapping.{name} = {getattr(mapping, name):g} uS, seen through {access_ohm:g} ohm, takes a device"
-                    f" of {needed:g} uS, outside {device.g_low_uS:g}..{device.g_high_uS:g} uS of {device.name};"
-                    f" the {'lowest' if level == 0 else 'highest'} it can show is {reach:g} uS"
+                    f"mapping.{name} = {exact(getattr(mapping, name))} uS, seen through {exact(access_ohm)} ohm, takes"
+                    f" a device of {exact(needed)} uS, outside {exact(device.g_low_uS)}..{exact(device.g_high_uS)} uS"
+                    f" of {device.name};"
+                    f" the {'lowest' if level == 0 else 'highest'} it can show is {exact(reach)} uS"
                 )
         return mapping
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import difflib
 import math
+import reprlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -35,7 +36,9 @@ _CHANGING = (
 def _check_choice(name: str, value: object, choices: tuple[str, ...]) -> None:
     if value not in choices:
         near = difflib.get_close_matches(str(value), choices, n=1, cutoff=0.0)[0]
-        raise CrossbarError(f"{name} = {value!r} is unknown; did you mean {near!r}? Known are {', '.join(choices)}")
+        raise CrossbarError(
+            f"{name} = {reprlib.repr(value)} is unknown; did you mean {near!r}? Known are {', '.join(choices)}"
+        )
 
 
 @dataclass(frozen=True)

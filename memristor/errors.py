@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import reprlib
 from numbers import Integral, Real
 
 import numpy as np
@@ -11,6 +12,15 @@ from numpy.typing import ArrayLike, NDArray
 
 class CrossbarError(ValueError):
     """A value that the emulated crossbar can't accept. The array is as it was before."""
+
+
+def exact(value: float) -> str:
+    """The shortest text that reads back as this number; a very long integer by its size alone."""
+    if isinstance(value, Integral):
+        whole = int(value)
+        return str(whole) if abs(whole) < 10**20 else f"about {'-' * (whole < 0)}1e{int(math.log10(abs(whole)))}"
+    text = f"{float(value):g}"
+    return text if float(text) == value else repr(float(value))
 
 
 def check_number(
@@ -33,12 +43,13 @@ def check_number(
     whole : bool
         Only integers are allowed.
     """
-    allowed = f"{low:g}..{high:g}" + (f" {unit}" if unit else "")
+    allowed = f"{exact(low)}..{exact(high)}" + (f" {unit}" if unit else "")
     if isinstance(value, bool) or not isinstance(value, Integral if whole else Real):
         noun = "an integer" if whole else "a number"
-        raise CrossbarError(f"{name} = {value!r} is not {noun}; allowed are {allowed}; {remedy}")
-    if math.isnan(value) or not low <= value <= high:  # type: ignore[arg-type,operator]
-        raise CrossbarError(f"{name} = {value:g}{' ' + unit if unit else ''} is outside {allowed}; {remedy}")
+        raise CrossbarError(f"{name} = {reprlib.repr(value)} is not {noun}; allowed are {allowed}; {remedy}")
+    if not low <= value <= high:  # type: ignore[operator]
+        given = exact(value) + (f" {unit}" if unit else "")  # type: ignore[arg-type]
+        raise CrossbarError(f"{name} = {given} is outside {allowed}; {remedy}")
 
 
 def check_array(
@@ -64,7 +75,6 @@ def check_array(
     if bad.any():
         where = tuple(int(i) for i in np.argwhere(bad)[0])
         suffix = f" {unit}" if unit else ""
-        raise CrossbarError(
-            f"{name}{list(where)} = {array[where]:g}{suffix} is outside {low:g}..{high:g}{suffix}; {remedy}"
-        )
+        allowed = f"{exact(low)}..{exact(high)}{suffix}"
+        raise CrossbarError(f"{name}{list(where)} = {exact(array[where])}{suffix} is outside {allowed}; {remedy}")
     return array

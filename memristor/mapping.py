@@ -10,13 +10,14 @@ max_level = (n - 1) / 2, so n is odd.
 
 from __future__ import annotations
 
+import reprlib
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .errors import CrossbarError, check_array, check_number
+from .errors import CrossbarError, check_array, check_number, exact
 
 _SCHEMES = ("pair", "offset")
 _US_PER_S = 1e6
@@ -54,7 +55,9 @@ class Mapping:
 
     def __post_init__(self) -> None:
         if self.scheme not in _SCHEMES:
-            raise CrossbarError(f"mapping.scheme = {self.scheme!r} is unknown; choose {' or '.join(_SCHEMES)}")
+            raise CrossbarError(
+                f"mapping.scheme = {reprlib.repr(self.scheme)} is unknown; choose {' or '.join(_SCHEMES)}"
+            )
         remedy = "a device has at least two levels"
         check_number("mapping.levels_per_device", self.levels_per_device, 2, 256, "", remedy, whole=True)
         if self.scheme == "offset" and self.levels_per_device % 2 == 0:
@@ -66,14 +69,16 @@ class Mapping:
         check_number("mapping.high_uS", self.high_uS, 0.0, 1e6, "uS", "give a conductance")
         if self.low_uS >= self.high_uS:
             raise CrossbarError(
-                f"mapping.low_uS = {self.low_uS:g} uS is not below mapping.high_uS = {self.high_uS:g} uS; lower it"
+                f"mapping.low_uS = {exact(self.low_uS)} uS is not below mapping.high_uS = {exact(self.high_uS)} uS;"
+                " lower it"
             )
         check_number("mapping.weight_range", self.weight_range, 1e-12, 1e12, "", "give the largest weight")
         check_number("mapping.access_ohm", self.access_ohm, 0.0, 1e6, "ohm", "give the transistor's on-resistance")
         if self.high_uS * self.access_ohm >= _US_PER_S:
             raise CrossbarError(
-                f"mapping.high_uS = {self.high_uS:g} uS cannot be reached through mapping.access_ohm ="
-                f" {self.access_ohm:g} ohm, which alone conducts {_US_PER_S / self.access_ohm:g} uS; lower high_uS"
+                f"mapping.high_uS = {exact(self.high_uS)} uS cannot be reached through mapping.access_ohm ="
+                f" {exact(self.access_ohm)} ohm, which alone conducts {exact(_US_PER_S / self.access_ohm)} uS; lower"
+                " mapping.high_uS"
             )
 
     @property
@@ -195,7 +200,7 @@ class Mapping:
         """Positive minus negative column, or column minus reference column, (m, columns) to (m, n_weights)."""
         if columns.shape[1] < 2 or (self.scheme == "pair" and columns.shape[1] % 2):
             raise CrossbarError(
-                f"{columns.shape[1]} columns hold no whole weights of scheme {self.scheme!r}; give"
+                f"{columns.shape[1]} columns hold no whole weights of scheme {reprlib.repr(self.scheme)}; give"
                 f" {'an even number' if self.scheme == 'pair' else 'at least two, the reference last'}"
             )
         if self.scheme == "pair":

@@ -27,6 +27,7 @@ Equations: nodal analysis as in Joksas & Mehonic, SoftwareX 12 (2020) 100617.
 
 from __future__ import annotations
 
+import reprlib
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal, NamedTuple
@@ -34,7 +35,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .errors import CrossbarError, check_array, check_number
+from .errors import CrossbarError, check_array, check_number, exact
 from .kernels import wires as kernels
 
 MAX_CONDUCTANCE_uS = 1e6
@@ -91,7 +92,9 @@ class WireConfig:
             )
         for name, allowed in (("drive", _DRIVES), ("topology", _TOPOLOGIES)):
             if getattr(self, name) not in allowed:
-                raise CrossbarError(f"wires.{name} = {getattr(self, name)!r} is unknown; choose {' or '.join(allowed)}")
+                raise CrossbarError(
+                    f"wires.{name} = {reprlib.repr(getattr(self, name))} is unknown; choose {' or '.join(allowed)}"
+                )
 
 
 class Solution(NamedTuple):
@@ -346,7 +349,7 @@ def _solve_passive(
             raise CrossbarError(
                 f"the voltages of the {m} x {n} array still change by {change:.2g} of the input voltage, and its "
                 f"currents miss Kirchhoff's law by {largest * violation:.2g} uA, after {sweeps} sweeps with tolerance "
-                f"= {tolerance:g}; raise max_sweeps or tolerance, or use smaller tiles"
+                f"= {exact(tolerance)}; raise max_sweeps or tolerance, or use smaller tiles"
             )
         row_V[k] = largest * row.T[::-1]
         column_V[k] = largest * column[::-1]

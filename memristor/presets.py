@@ -10,13 +10,14 @@ from __future__ import annotations
 import csv
 import difflib
 import math
+import reprlib
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .errors import CrossbarError, check_array, check_number
+from .errors import CrossbarError, check_array, check_number, exact
 
 FloatArray = NDArray[np.float64]
 Pieces = tuple[tuple[float, ...], ...]  # [piece][power of (G - start of the piece)]
@@ -105,8 +106,8 @@ class DeviceModel:
         check_number("crossbar.device.g_high_uS", self.g_high_uS, low, high, "uS", remedy)
         if self.g_low_uS >= self.g_high_uS:
             raise CrossbarError(
-                f"crossbar.device.g_low_uS = {self.g_low_uS:g} uS is not below crossbar.device.g_high_uS ="
-                f" {self.g_high_uS:g} uS; lower it"
+                f"crossbar.device.g_low_uS = {exact(self.g_low_uS)} uS is not below crossbar.device.g_high_uS ="
+                f" {exact(self.g_high_uS)} uS; lower it"
             )
         fraction = "give a fraction, 0.01 for 1 %"
         check_number("crossbar.device.read_fraction", self.read_fraction, 0.0, 1.0, "", fraction)
@@ -391,7 +392,7 @@ def preset(name: str = DEFAULT_PRESET, **changes: object) -> DeviceModel:
     """
     if name not in _PRESETS:
         raise CrossbarError(
-            f"crossbar.preset = {name!r} is unknown; did you mean {_nearest(name, PRESET_NAMES)!r}?"
+            f"crossbar.preset = {reprlib.repr(name)} is unknown; did you mean {_nearest(name, PRESET_NAMES)!r}?"
             f" Known are {', '.join(PRESET_NAMES)}"
         )
     model = _PRESETS[name]
@@ -400,7 +401,7 @@ def preset(name: str = DEFAULT_PRESET, **changes: object) -> DeviceModel:
         acceptance = changes.pop("acceptance_percent", 2.0)
         if acceptance not in _CMO_WRITE:
             raise CrossbarError(
-                f"crossbar.device.acceptance_percent = {acceptance!r} has no published fit; choose 2 or 0.2"
+                f"crossbar.device.acceptance_percent = {reprlib.repr(acceptance)} has no published fit; choose 2 or 0.2"
             )
         model = replace(model, program_fit=_CMO_WRITE[acceptance])  # type: ignore[index]
         known = (*known, "acceptance_percent")
@@ -479,7 +480,9 @@ def table_model(path: str | Path, **changes: object) -> DeviceModel:
     sigmas = np.array([[sigma for _, _, sigma in levels[level]] for level in sorted(levels)]).T
     breaks = means[0]
     if not np.all(np.diff(breaks) > 0):
-        raise CrossbarError(f"{path.name}: mean_uS at {times[0]:g} s doesn't rise from level to level; sort the levels")
+        raise CrossbarError(
+            f"{path.name}: mean_uS at {exact(times[0])} s doesn't rise from level to level; sort the levels"
+        )
 
     def straight(values: FloatArray) -> Pieces:
         slopes = np.diff(values) / np.diff(breaks)
@@ -519,7 +522,9 @@ def _read_levels(path: Path) -> dict[float, list[tuple[float, float, float]]]:
                 try:
                     value = float(row[column])
                 except (TypeError, ValueError):
-                    raise CrossbarError(f"{where}{column} = {row[column]!r} is not a number; give one") from None
+                    raise CrossbarError(
+                        f"{where}{column} = {reprlib.repr(row[column])} is not a number; give one"
+                    ) from None
                 values.append(value)
             level, mean, sigma, time = values
             check_number(f"{where}level", level, -1e6, 1e6, "", "number the levels")
@@ -529,7 +534,7 @@ def _read_levels(path: Path) -> dict[float, list[tuple[float, float, float]]]:
             known = levels.setdefault(level, [])
             if known and time <= known[-1][0]:
                 raise CrossbarError(
-                    f"{where}time_s = {time:g} s doesn't come after {known[-1][0]:g} s of the same level;"
+                    f"{where}time_s = {exact(time)} s doesn't come after {exact(known[-1][0])} s of the same level;"
                     " sort the times, each once"
                 )
             known.append((time, mean, sigma))
@@ -539,6 +544,7 @@ def _read_levels(path: Path) -> dict[float, list[tuple[float, float, float]]]:
     for level, known in levels.items():
         if [time for time, _, _ in known] != [time for time, _, _ in levels[first]]:
             raise CrossbarError(
-                f"{path.name}: level {level:g} has other times than level {first:g}; give every level at the same times"
+                f"{path.name}: level {exact(level)} has other times than level {exact(first)};"
+                " give every level at the same times"
             )
     return levels

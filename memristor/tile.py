@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import reprlib
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -11,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from .converters import MAX_READ_V
 from .device import Cells, FaultConfig, RtnConfig, State, WearConfig
-from .errors import CrossbarError, check_array, check_number
+from .errors import CrossbarError, check_array, check_number, exact
 from .parasitics import Solution, WireConfig, effective_matrix, refresh, solve, with_access
 from .presets import DeviceModel
 from .programming import ProgramReport, incremental, one_shot, write_verify
@@ -44,13 +45,13 @@ class Recipe:
 
     def __post_init__(self) -> None:
         if self.method not in _METHODS:
-            raise CrossbarError(f"recipe.method = {self.method!r} is unknown; choose {', '.join(_METHODS)}")
+            raise CrossbarError(f"recipe.method = {reprlib.repr(self.method)} is unknown; choose {', '.join(_METHODS)}")
         check_number("recipe.tolerance_uS", self.tolerance_uS, 0.0, 1e6, "uS", "give the accepted distance")
         check_number("recipe.max_pulses", self.max_pulses, 2, 1_000_000, "pulses", "a cycle takes two", whole=True)
         check_number("recipe.wait_s", self.wait_s, 0.0, 1e9, "s", "give the time before a verification")
         if self.wait_s > 0.0 and self.method != "write_verify":
             raise CrossbarError(
-                f"recipe.wait_s = {self.wait_s:g} s is for 'write_verify'; method {self.method!r} doesn't wait"
+                f"recipe.wait_s = {exact(self.wait_s)} s is for 'write_verify'; method {self.method!r} doesn't wait"
             )
 
 

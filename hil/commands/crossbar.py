@@ -13,11 +13,12 @@ import numpy as np
 from tqdm import tqdm
 
 from hil.commands.output import draw_picture, line, print_results
-from hil.config import experiment_text, parse, to_toml
+from hil.config import experiment_name, experiment_text, parse, to_toml
 from hil.errors import UserError
 from hil.protocols import Floats, Quantity
 from hil.targets.crossbar import CrossbarTargetConfig
 from hil.targets.crossbar_bench import STUCK_OFF, STUCK_ON, WORKS, CrossbarBench, Writing
+from hil.text import exact
 from hil.trace.layouts.crossbar import age_layout, characterise_layout, ir_drop_layout, program_layout
 from hil.trace.plots.crossbar import draw_age, draw_characterise, draw_ir_drop, draw_program
 from hil.trace.schema import Layout
@@ -108,8 +109,9 @@ def start(measurement: str, experiment: str | None, overrides: Sequence[str], ou
 
 def load(experiment: str, overrides: Sequence[str] = ()) -> CrossbarExperiment:
     """Validated config of a shipped experiment or a .toml file."""
-    name = Path(experiment).name.removesuffix(".toml")
-    return parse(experiment_text("crossbar", experiment), CrossbarExperiment, [*overrides, f'experiment="{name}"'])
+    return parse(
+        experiment_text("crossbar", experiment), CrossbarExperiment, overrides, experiment=experiment_name(experiment)
+    )
 
 
 def program(config: CrossbarExperiment, progress: tqdm) -> Measured:
@@ -247,7 +249,7 @@ def age(config: CrossbarExperiment, progress: tqdm) -> Measured:
     """Share of failed cells over programming cycles, errors of the conductance over time."""
     first, last = config.age.first_cycles, config.age.last_cycles
     if first >= last:
-        raise UserError(f"age.first_cycles = {first:g} is not below age.last_cycles = {last:g}; lower it")
+        raise UserError(f"age.first_cycles = {exact(first)} is not below age.last_cycles = {exact(last)}; lower it")
     step = _steps(progress, CURVE_POINTS + 1)
     tolerance_uS = _tolerance_uS(config.target)
     bench = CrossbarBench(config.target)

@@ -12,7 +12,7 @@ import numpy as np
 
 from hil.commands.output import draw_picture, line, print_results
 from hil.commands.running import carry_out, interrupted, trace_path
-from hil.config import experiment_text, parse, to_toml
+from hil.config import experiment_name, experiment_text, parse, to_toml
 from hil.datasets import yin_yang
 from hil.delgrad.network import Network, NetworkConfig, NotNegative
 from hil.delgrad.training import EpochResult, Evaluation, Trainer, TrainingConfig
@@ -87,8 +87,9 @@ def resume(part: str, as_json: bool) -> None:
 
 def load(experiment: str, overrides: Sequence[str] = ()) -> DelGradConfig:
     """Validated config of a shipped experiment or a .toml file."""
-    name = Path(experiment).name.removesuffix(".toml")
-    return parse(experiment_text("delgrad", experiment), DelGradConfig, [*overrides, f'experiment="{name}"'])
+    return parse(
+        experiment_text("delgrad", experiment), DelGradConfig, overrides, experiment=experiment_name(experiment)
+    )
 
 
 def build_target(config: DelGradConfig) -> SpikingTarget:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from hil.commands.output import draw_picture, line, print_results
 from hil.commands.running import carry_out, interrupted, trace_path
-from hil.config import experiment_text, parse, to_toml
+from hil.config import experiment_name, experiment_text, parse, to_toml
 from hil.datasets.idx import CLASSES, Images
 from hil.errors import UserError
 from hil.metaplasticity import tasks
@@ -118,9 +118,8 @@ def resume(part: str, compare: str | None, as_json: bool) -> None:
 
 def load(experiment: str, overrides: Sequence[str] = ()) -> MetaplasticityConfig:
     """Validated config of a shipped experiment or a .toml file."""
-    name = Path(experiment).name.removesuffix(".toml")
     text = experiment_text("metaplasticity", experiment)
-    return parse(text, MetaplasticityConfig, [*overrides, f'experiment="{name}"'])
+    return parse(text, MetaplasticityConfig, overrides, experiment=experiment_name(experiment))
 
 
 def build_tasks(config: MetaplasticityConfig) -> list[Task]:

@@ -18,6 +18,7 @@ import numpy as np
 
 from hil.errors import UserError
 from hil.jit import njit
+from hil.text import exact
 
 MAX_SPAN = 200.0  # tau_s between the first and the last arrival of a sample: keeps exp() far from overflow
 _FAR_TIME, _FAR_EXP = 1e6, 1e140  # time (tau_s) and exp() of inputs that don't arrive, beyond all that MAX_SPAN allows
@@ -172,7 +173,7 @@ def _raise_if_bad(sample: int, arrivals: np.ndarray) -> None:
         finite = times[np.isfinite(times)]
         span = np.ptp(finite) if finite.size else 0.0
         raise UserError(
-            f"delgrad: arrivals[{sample}] hold NaN or -inf, or times that are too far apart (span {span:g} tau_s, "
+            f"delgrad: arrivals[{sample}] hold NaN or -inf, or times that are too far apart (span {exact(span)} tau_s, "
             f"with delays at most {MAX_SPAN:g} tau_s); use inf for no spike and check the unit tau_s"
         )
 

@@ -17,6 +17,7 @@ import numpy as np
 from hil.errors import UserError
 from hil.metaplasticity.quantizer import Positive, Quantizer
 from hil.protocols import MatrixTarget
+from hil.text import exact
 
 _VARIANCE_FLOOR = 1e-5  # added to the variance, as PyTorch does by default
 
@@ -85,8 +86,8 @@ class Network:
         smallest = quantizer.first_threshold * quantizer.step
         if config.init <= smallest:
             raise UserError(
-                f"network.init = {config.init:g} is not above half a step, {smallest:g}: all weights would start at "
-                "level 0 and nothing could be learnt; widen it or take more levels"
+                f"network.init = {exact(config.init)} is not above half a step, {exact(smallest)}: all weights would "
+                "start at level 0 and nothing could be learnt; widen it or take more levels"
             )
         self.config = config
         shapes = list(pairwise((n_in, *config.hidden, n_out)))

@@ -24,6 +24,7 @@ from hil.metaplasticity.tasks import Task, batches
 from hil.optimizers import Adam, step_decay
 from hil.protocols import MatrixTarget
 from hil.seeds import stream
+from hil.text import exact
 
 NotNegative = Annotated[float, msgspec.Meta(ge=0)]
 Count = Annotated[int, msgspec.Meta(ge=1)]
@@ -362,8 +363,8 @@ def _check_target(target: MatrixTarget, quantizer: Quantizer, config: TrainingCo
     if (capabilities.max_level, capabilities.weight_range) != (quantizer.max_level, quantizer.weight_range):
         raise UserError(
             f"the target has signed levels -{capabilities.max_level}..{capabilities.max_level} up to a weight of "
-            f"{capabilities.weight_range:g}, but network.quantizer.levels = {quantizer.levels} takes "
-            f"-{quantizer.max_level}..{quantizer.max_level} up to {quantizer.weight_range:g}; change one of the two"
+            f"{exact(capabilities.weight_range)}, but network.quantizer.levels = {quantizer.levels} takes "
+            f"-{quantizer.max_level}..{quantizer.max_level} up to {exact(quantizer.weight_range)}; change one of them"
         )
     reads = {"training.backward = 'read_back'": config.backward == "read_back"}
     reads["training.device_gate.read_every"] = bool(config.device_gate and config.device_gate.read_every)

@@ -33,6 +33,10 @@ from hil.errors import UserError
 from hil.protocols import Capabilities, Floats, Layer, LayerTimes, Quantity, SampleRecord
 from hil.targets.errors import known_keys, user_errors
 from hil.targets.ideal import MEMBRANE_SAMPLES, sample_record
+from hil.text import exact
+
+# What the emulator calls its parameters, and where they stand in an experiment.
+_KEYS = {"chip": "target.chip", "chip.noise": "target.noise", "chip.serial": "target.serial"}
 
 
 class BrainscalesConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="brainscales", tag_field="kind"):
@@ -126,7 +130,7 @@ class BrainscalesTarget:
                     "lower the learning rate or look for a bad sample"
                 )
             weights.append(np.rint(layer.weights * self._scale).astype(np.int64))
-        with user_errors(ChipError):
+        with user_errors(ChipError, _KEYS):
             registers = [None if d is None else us_to_register(d * self.tau_us) for d in (x.axonal for x in layers)]
             placement = place_feedforward(layers[0].weights.shape[0], weights, registers)
             self._chip.write(placement.fabric, synapse_delay_us=self._synapse_delays(placement, layers))
@@ -139,8 +143,9 @@ class BrainscalesTarget:
         sent_us = inputs[np.isfinite(inputs)] * self.tau_us
         if sent_us.size and not (sent_us.min() >= 0.0 and sent_us.max() < self._slot_us):
             raise UserError(
-                f"input spikes at {sent_us.min():g}..{sent_us.max():g} us don't fit into the slot "
-                f"0..{self._slot_us:g} us of a sample; change data.t_early and data.t_late, or raise target.slot_us"
+                f"input spikes at {exact(sent_us.min())}..{exact(sent_us.max())} us don't fit into the slot "
+                f"0..{exact(self._slot_us)} us of a sample; change data.t_early, data.t_late and data.bias_time, or "
+                "raise target.slot_us"
             )
         starts = np.arange(len(inputs)) * self._slot_us
         times_us = starts[:, None] + inputs * self.tau_us
@@ -246,14 +251,14 @@ def _codes(config: BrainscalesConfig) -> Codes | None:
             f"target.calibration is given, but target.preset = {config.preset!r} has calibrated circuits already; "
             "choose 'uncalibrated'"
         )
-    with user_errors(ChipError):
+    with user_errors(ChipError, _KEYS):
         return Calibration.load(config.calibration).codes
 
 
 def _chip_config(config: BrainscalesConfig, tau_ratio: int) -> ChipConfig:
     base = preset(config.preset)
     base = dataclasses.replace(base, tau_mem_us=tau_ratio * base.tau_syn_exc_us)
-    with user_errors(ChipError):
+    with user_errors(ChipError, _KEYS):
         noise = dataclasses.replace(base.noise, **_known("target.noise", config.noise, base.noise))
         changes: dict[str, Any] = _known("target.chip", config.chip, base)
         return dataclasses.replace(base, noise=noise, **changes)

@@ -20,10 +20,12 @@ from brainscales_emu.mac import MAX_INPUT, MAX_SENDS, MacArray, MacConfig, Matri
 from hil.errors import UserError
 from hil.protocols import Levels, MatrixCapabilities, Quantity, WriteReport
 from hil.targets.errors import known_keys, user_errors
+from hil.text import exact
 
 LINEAR_CODE = 80  # vendor's demo of matrix multiplication: codes are linear within about -80..80
 BEYOND = 0.001  # share of the codes that calibration lets lie beyond; chosen here
 
+_KEYS = {"mac": "target.mac", "chip.serial": "target.serial"}  # what the emulator calls them, and where they stand
 _CALIBRATION_STREAM = 1  # apart from the noise of `multiply`
 
 
@@ -89,7 +91,7 @@ class BrainscalesMatrixTarget:
         self._spread = MAX_WEIGHT // max_level
         self._scale = weight_range / (max_level * self._spread * MAX_INPUT)  # weight units per input x weight
         self._max_sends = config.max_sends
-        with user_errors(ChipError):
+        with user_errors(ChipError, _KEYS):
             self._array = MacArray(_mac_config(config), config.serial, seed)
             self._sites = [self._array.site(shape) for shape in shapes]
         self._levels = [np.zeros(shape, dtype=np.int8) for shape in shapes]
@@ -194,7 +196,7 @@ class BrainscalesMatrixTarget:
         self._changed, array.runs, array.vectors, array.time_ns = (int(n) for n in state["counts"])
 
     def _run(self, layer: int, inputs: NDArray[np.uint8], trial: tuple[int, ...], sends: int) -> NDArray[np.int8]:
-        with user_errors(ChipError):
+        with user_errors(ChipError, _KEYS):
             return self._array.block_codes(self._matrices[layer], inputs, *trial, num_sends=sends)
 
 
@@ -202,7 +204,7 @@ def _codes(x: NDArray[Any]) -> NDArray[np.uint8]:
     """Inputs as lengths of pulses, 0..31."""
     if x.size and not (x.min() >= 0.0 and x.max() <= 1.0):
         raise UserError(
-            f"inputs of the chip are lengths of pulses, 0..1, got {x.min():g}..{x.max():g}; take relu as "
+            f"inputs of the chip are lengths of pulses, 0..1, got {exact(x.min())}..{exact(x.max())}; take relu as "
             "network.activation, or send the positive and the negative part apart and subtract the products"
         )
     return np.rint(x * np.float32(MAX_INPUT)).astype(np.uint8)

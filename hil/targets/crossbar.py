@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from hil.errors import UserError
 from hil.protocols import Floats, Levels, MatrixCapabilities, Quantity, WriteReport
 from hil.targets.errors import known_keys, user_errors
+from hil.text import shown
 from memristor.controller import Controller, Multiply, Program, Read, Wait
 from memristor.converters import AdcConfig, DacConfig
 from memristor.costs import CostTable
@@ -25,6 +26,14 @@ from memristor.random import stream
 from memristor.tile import Recipe
 
 T = TypeVar("T")
+# What the emulator calls its parameters, and where they stand in an experiment.
+KEYS = {
+    **{f"crossbar.{key}": f"target.{key}" for key in ("seed", "preset", "device", "faults", "wear", "rtn", "wires")},
+    **{f"crossbar.{key}": f"target.array.{key}" for key in ("layout", "conversion", "tile_rows", "tile_columns")},
+    **{table: f"target.{table}" for table in ("mapping", "dac", "adc", "wires", "recipe", "costs")},
+    "relax_tolerance_uS": "target.array.relax_tolerance_uS",
+    "banks": "target.banks",
+}
 Changes = dict[str, bool | int | float | str]
 
 
@@ -80,7 +89,7 @@ class CrossbarTarget:
     def __init__(
         self, config: CrossbarTargetConfig, shapes: Sequence[tuple[int, int]], log_pulses: bool = False
     ) -> None:
-        with user_errors(CrossbarError):
+        with user_errors(CrossbarError, KEYS):
             costs = _changed("costs", CostTable(), config.costs)
             layers = _crossbar_config(config)
             seeds = [int(stream(config.seed, "layer", k).integers(2**63)) for k in range(len(shapes))]
@@ -101,7 +110,7 @@ class CrossbarTarget:
             raise UserError(
                 f"{len(layers)} layers of levels for {len(self.controller.crossbars)} layers of arrays; give one each"
             )
-        with user_errors(CrossbarError):
+        with user_errors(CrossbarError, KEYS):
             self.controller.submit(*(Program(k, levels) for k, levels in enumerate(layers)))
             reports = self.controller.run()
         return WriteReport(
@@ -112,21 +121,21 @@ class CrossbarTarget:
 
     def calibrate(self, layer: int, x: Floats) -> None:
         """As the protocol says; takes no time of the arrays."""
-        with user_errors(CrossbarError):
+        with user_errors(CrossbarError, KEYS):
             self._crossbar(layer).calibrate(x)
 
     def multiply(self, layer: int, x: Floats, trial: int) -> Floats:
         if self._crossbar(layer).range_uA is None:
             self.calibrate(layer, x)
-        with user_errors(CrossbarError):
+        with user_errors(CrossbarError, KEYS):
             return self.controller.execute(Multiply(layer, x, trial))
 
     def read(self, layer: int, trial: int) -> Floats:
-        with user_errors(CrossbarError):
+        with user_errors(CrossbarError, KEYS):
             return self.controller.execute(Read(layer, trial))
 
     def wait(self, seconds: float) -> None:
-        with user_errors(CrossbarError):
+        with user_errors(CrossbarError, KEYS):
             self.controller.execute(Wait(seconds))
 
     def account(self) -> dict[str, Any]:
@@ -139,7 +148,7 @@ class CrossbarTarget:
         return self.controller.state()
 
     def load_state(self, state: Mapping[str, NDArray[Any]]) -> None:
-        with user_errors(CrossbarError):
+        with user_errors(CrossbarError, KEYS):
             self.controller.load_state(state)
 
     def _crossbar(self, layer: int) -> Crossbar:
@@ -197,7 +206,10 @@ def _device(config: CrossbarTargetConfig) -> DeviceModel:
     try:
         return table_model(config.table, **changes)
     except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"crossbar.table = {config.table!r} cannot be read: {error}; give a CSV file") from error
+        reason = error.strerror if isinstance(error, OSError) else "it is no text in UTF-8"
+        raise UserError(
+            f"target.table = {shown(config.table)} cannot be read: {reason}; give the path of a CSV file"
+        ) from error
 
 
 def _changed(table: str, default: T, changes: Changes) -> T:
@@ -208,5 +220,5 @@ def _changed(table: str, default: T, changes: Changes) -> T:
 
 def _known(table: str, changes: Changes, names: Sequence[str]) -> dict[str, Any]:
     """Changes with None for "none"; UserError if a key isn't among the names."""
-    changes = known_keys(f"crossbar.{table}", changes, names)
-    return {name: None if value == "none" else value for name, value in changes.items()}
+    changes = known_keys(f"target.{table}", changes, names)
+    return {name: None if str(value).lower() == "none" else value for name, value in changes.items()}

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hil.protocols import Floats, Levels, Quantity
-from hil.targets.crossbar import CrossbarTarget, CrossbarTargetConfig
+from hil.targets.crossbar import KEYS, CrossbarTarget, CrossbarTargetConfig
 from hil.targets.errors import user_errors
 from memristor.controller import Program, Wait
 from memristor.errors import CrossbarError
@@ -96,7 +96,7 @@ class CrossbarBench:
     def write(self, weights: Levels) -> Writing:
         """Write all devices of the array, whether or not their level changes."""
         before, pulses = self._controller.account(), self._cells.set_pulses + self._cells.reset_pulses
-        with user_errors(CrossbarError):
+        with user_errors(CrossbarError, KEYS):
             report = self._controller.execute(Program(0, weights, only_changed=False))
         after = self._controller.account()
         verified = np.ones(self.shape, dtype=np.bool_)
@@ -118,7 +118,7 @@ class CrossbarBench:
 
     def wait(self, seconds: float) -> None:
         """Let time pass."""
-        with user_errors(CrossbarError):
+        with user_errors(CrossbarError, KEYS):
             self._controller.execute(Wait(seconds))
 
     def wait_until(self, age_s: float) -> None:
@@ -175,7 +175,7 @@ class CrossbarBench:
         """Voltages on the wires with all rows at the read voltage."""
         v_read_V = self._crossbar.config.dac.v_read_V
         self._tile.relax(self._crossbar.now_s)
-        with user_errors(CrossbarError):
+        with user_errors(CrossbarError, KEYS):
             solution = self._tile.voltages(np.full(self.shape[0], v_read_V))
         return Voltages(v_read_V, solution.row_V, solution.column_V)
 
@@ -192,7 +192,7 @@ class CrossbarBench:
         wires = self._tile.wires
         assert wires is not None  # `voltages` has told the user
         if segment_ohm is not None:
-            with user_errors(CrossbarError):
+            with user_errors(CrossbarError, KEYS):
                 wires = dataclasses.replace(wires, row_ohm=segment_ohm, column_ohm=segment_ohm)
         g_uS = self.conductance_uS()[:size, :size]
         return float(1.0 - effective_matrix(g_uS, wires).sum() / with_access(g_uS, wires.access_ohm).sum())

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from hil.errors import UserError
+from hil.refusals import joined
 
 T = TypeVar("T", bound=Mapping[str, Any])
+
+# The words of Python and of an experiment's file.
+_WORDS = {"None": "none", "True": "true", "False": "false"}
 
 
 def known_keys(table: str, changes: T, names: Sequence[str]) -> T:
@@ -17,14 +22,27 @@ def known_keys(table: str, changes: T, names: Sequence[str]) -> T:
     for name in changes:
         if name not in names:
             near = difflib.get_close_matches(name, names, n=1, cutoff=0.0)[0]
-            raise UserError(f"unknown key {table}.{name}, did you mean {near!r}? Known here: {', '.join(names)}")
+            raise UserError(
+                f"unknown key {joined(table, name)}, did you mean {joined(table, near)!r}? "
+                f"Known here: {', '.join(names)}"
+            )
     return changes
 
 
 @contextmanager
-def user_errors(refusal: type[Exception]) -> Iterator[None]:
-    """What the emulated hardware refuses with errors of this class, as an error for the user."""
+def user_errors(refusal: type[Exception], keys: Mapping[str, str] | None = None) -> Iterator[None]:
+    """What the emulated hardware refuses with errors of this class, as an error for the user.
+
+    Parameters
+    ----------
+    refusal : type of Exception
+    keys : mapping of str, optional
+        By what the hardware calls a value or the start of its name: the key that the user typed, or its table.
+    """
     try:
         yield
     except refusal as error:
-        raise UserError(str(error)) from error
+        words = {**(keys or {}), **_WORDS}
+        longest_first = "|".join(sorted(map(re.escape, words), key=len, reverse=True))
+        message = re.sub(rf"(?<![\w.])({longest_first})(?!\w)", lambda found: words[found[1]], str(error))
+        raise UserError(message) from error
