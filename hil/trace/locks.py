@@ -15,13 +15,14 @@ import tempfile
 import time
 from pathlib import Path
 
+from hil.files import NO_LINKS, create, is_at
+
 try:
     import fcntl
 except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
 _NO_LOCKS_HERE = {errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS}
-_NO_LINKS = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)
 _CONTENT = re.compile(rb"neurohil process (\d{1,20}) on (.{1,255})\n", re.DOTALL)
 _PATIENCE_S = 0.5  # far longer than a reader looks at the lock, or its owner takes to give it back
 
@@ -46,6 +47,8 @@ class Lock:
     ----------
     works : bool
         False if the file system, or the system, has no locks: then nothing keeps others out.
+    was_left : bool
+        Whether its file was there already: left by a process that was killed.
 
     Raises
     ------
@@ -61,12 +64,18 @@ class Lock:
         self.path = path
         deadline = time.monotonic() + _PATIENCE_S
         while True:
-            self._descriptor = _open(path, os.O_RDWR | os.O_CREAT)
+            try:
+                self._descriptor, self.was_left = create(path), False
+            except FileExistsError:
+                try:
+                    self._descriptor, self.was_left = os.open(path, os.O_RDWR | NO_LINKS), True
+                except FileNotFoundError:  # given back in this very moment
+                    continue
             try:
                 _refuse_foreign(self._descriptor, path)
                 self.works = _locked(self._descriptor, exclusive=True)
                 # Its last owner may have removed the file after it was opened here: then the next one counts.
-                if _is_at(self._descriptor, path):
+                if is_at(self._descriptor, path):
                     os.ftruncate(self._descriptor, 0)
                     os.write(self._descriptor, f"neurohil process {os.getpid()} on {socket.gethostname()}\n".encode())
                     return
@@ -82,20 +91,25 @@ class Lock:
                 raise
             os.close(self._descriptor)
 
+    @property
+    def is_held(self) -> bool:
+        """Whether it was not released yet."""
+        return self._descriptor >= 0
+
     def release(self) -> None:
         """Remove the file and give the lock back; the second time, nothing."""
         if self._descriptor < 0:
             return
-        if _is_at(self._descriptor, self.path):
+        descriptor, self._descriptor = self._descriptor, -1
+        if is_at(descriptor, self.path):
             self.path.unlink()
-        os.close(self._descriptor)
-        self._descriptor = -1
+        os.close(descriptor)
 
 
 def is_held(path: Path) -> bool:
     """Whether a living process holds the lock of that file; where there are no locks, whether the file is there."""
     try:
-        descriptor = _open(path, os.O_RDONLY)
+        descriptor = os.open(path, os.O_RDONLY | NO_LINKS)
     except OSError:
         return False
     try:
@@ -144,23 +158,6 @@ def _locked(descriptor: int, exclusive: bool) -> bool:
             raise BlockingIOError(error.errno, "locked by another process") from error
         raise
     return True
-
-
-def _open(path: Path, how: int) -> int:
-    descriptor = os.open(path, how | _NO_LINKS, 0o666)
-    mode = os.fstat(descriptor).st_mode
-    if how & os.O_CREAT and stat.S_ISREG(mode) and not mode & stat.S_IRUSR:
-        os.fchmod(descriptor, stat.S_IMODE(mode) | 0o600)  # whatever the umask, its owner must be able to read it
-    return descriptor
-
-
-def _is_at(descriptor: int, path: Path) -> bool:
-    """Whether a path still leads to an open file."""
-    try:
-        there = os.lstat(path)
-    except OSError:
-        return False
-    return os.path.samestat(there, os.fstat(descriptor))
 
 
 def _refuse_foreign(descriptor: int, path: Path) -> None:
