@@ -1,0 +1,269 @@
+"""Mutation tests of the physics: what share of small faults does the suite see? `make mutants`; docs/mutants.md.
+
+The files and the tests that must see their faults stand in pyproject.toml, [tool.mutants.tests]. Mutants are drawn
+evenly over the files: the mutants of each file in an order that the seed decides, then one of each file in turn. So
+a larger number only adds to the sample. No file is changed: each mutant is a fork of this process, whose import system
+finds the fault in place of the file. Compiled kernels are tested without the compiler, since its cache wouldn't see
+the fault.
+
+A mutant is killed if a test fails, or if the tests take much longer than without the fault. What survives is to be
+killed by a new test, or explained in benchmarks/mutants_tolerated.toml; otherwise the command fails.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import importlib
+import json
+import os
+import random
+import resource
+import signal
+import sys
+import time
+import tomllib
+from collections.abc import Callable, Iterable
+from importlib.machinery import SourceFileLoader
+from itertools import islice, zip_longest
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tqdm import tqdm
+
+from benchmarks.mutation import Mutant, apply, find
+
+ROOT = Path(__file__).parents[1]
+TOLERATED = ROOT / "benchmarks/mutants_tolerated.toml"
+REPORT = ROOT / "docs/mutants.md"
+# Loaded once, before the forks. None of them may start a thread.
+LIBRARIES = ["numpy", "numba", "scipy.stats", "scipy.sparse", "scipy.optimize", "h5py", "simpy", "hypothesis", "mpmath"]
+MEMORY_BYTES = 8 * 2**30
+
+
+class Recorder:
+    """Pytest plugin: quick tests first, and what happened to each."""
+
+    def __init__(self, seconds: dict[str, float]) -> None:
+        self._expected_s = seconds
+        self.seconds: dict[str, float] = {}
+        self.failed: list[str] = []
+
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        items.sort(key=lambda item: self._expected_s.get(item.nodeid, 0.0))
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        self.seconds[report.nodeid] = self.seconds.get(report.nodeid, 0.0) + report.duration
+        if report.failed:
+            self.failed.append(report.nodeid)
+
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        if report.failed:
+            self.failed.append(report.nodeid)
+
+
+def sample(files: Iterable[str], number: int, seed: int) -> list[Mutant]:
+    """The first mutants of an order that only the seed and the files decide."""
+    by_file = []
+    for path in files:
+        mutants = find(path, (ROOT / path).read_text(encoding="utf-8"))
+        random.Random(f"{seed} {path}").shuffle(mutants)
+        by_file.append(mutants)
+    turns = (mutant for turn in zip_longest(*by_file) for mutant in turn if mutant is not None)
+    return list(islice(turns, number))
+
+
+def run_tests(tests: list[str], seconds: dict[str, float]) -> dict[str, Any]:
+    """Run tests in this process until one fails: failed tests, and seconds of each."""
+    import hypothesis
+
+    quick = [hypothesis.Phase.explicit, hypothesis.Phase.generate]  # a failure is enough, no simple one is needed
+    hypothesis.settings.register_profile("mutants", derandomize=True, database=None, phases=quick, deadline=None)
+    recorder = Recorder(seconds)
+    options = ["-x", "-q", "-p", "no:cacheprovider", "--hypothesis-profile=mutants"]
+    options += ["-W", "ignore::pytest.PytestAssertRewriteWarning"]  # hypothesis is loaded already
+    code = pytest.main([*options, *tests], plugins=[recorder])
+    return {"passed": code == 0, "failed": recorder.failed, "seconds": recorder.seconds}
+
+
+def in_a_fork(work: Callable[[], dict[str, Any]], cpu_s: float) -> dict[str, Any]:
+    """What `work` returns, computed in a fork with limits of processor time and memory; {} if it didn't return."""
+    read, write = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        os.setsid()
+        resource.setrlimit(resource.RLIMIT_CPU, (int(cpu_s) + 1, int(cpu_s) + 1))
+        resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
+        nothing = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nothing, 1)
+        os.dup2(nothing, 2)
+        try:
+            os.write(write, json.dumps(work()).encode())
+        finally:
+            os._exit(0)
+    os.close(write)
+    # A fault may also wait for ever, which takes no processor time; on a busy machine an honest test waits as well.
+    alarm = signal.signal(signal.SIGALRM, lambda *_: os.killpg(pid, signal.SIGKILL))
+    signal.alarm(int(20 * cpu_s) + 60)
+    with os.fdopen(read, "rb") as pipe:
+        answer = pipe.read()
+    signal.alarm(0)
+    signal.signal(signal.SIGALRM, alarm)
+    os.waitpid(pid, 0)
+    try:
+        os.killpg(pid, signal.SIGKILL)  # what the tests left running
+    except ProcessLookupError:
+        pass
+    return json.loads(answer) if answer else {}
+
+
+def without_compiler(path: str) -> None:
+    """Switch the compiler off if this file holds kernels."""
+    if "njit" in (ROOT / path).read_text(encoding="utf-8"):
+        import numba
+
+        os.environ["NUMBA_DISABLE_JIT"] = "1"
+        numba.config.DISABLE_JIT = True
+
+
+def put(mutant: Mutant) -> None:
+    """From now on, the import of the file finds the fault."""
+    path = ROOT / mutant.path
+    code = compile(apply(path.read_text(encoding="utf-8"), mutant), str(path), "exec")
+    original = SourceFileLoader.get_code
+
+    def get_code(loader: SourceFileLoader, name: str) -> Any:
+        return code if Path(loader.path) == path else original(loader, name)
+
+    SourceFileLoader.get_code = get_code  # type: ignore[method-assign]
+
+
+class Baselines:
+    """Durations of the tests of a file without a fault, measured when first needed."""
+
+    def __init__(self, tests: dict[str, list[str]]) -> None:
+        self._tests = tests
+        self._known: dict[tuple, dict[str, float]] = {}
+
+    def seconds(self, path: str) -> dict[str, float]:
+        compiled = "njit" not in (ROOT / path).read_text(encoding="utf-8")
+        key = (compiled, *self._tests[path])
+        if key not in self._known:
+
+            def work() -> dict[str, Any]:
+                without_compiler(path)
+                return run_tests(self._tests[path], {})
+
+            outcome = in_a_fork(work, 1800.0)
+            if not outcome.get("passed"):
+                failed = ", ".join(outcome.get("failed", ())) or "they did not end"
+                raise SystemExit(f"the tests of {path} fail without a fault ({failed}); mend them first")
+            self._known[key] = outcome["seconds"]
+        return self._known[key]
+
+
+def outcome_of(mutant: Mutant, tests: list[str], seconds: dict[str, float]) -> dict[str, Any]:
+    """Whether the tests see this fault, and which one does."""
+
+    def work() -> dict[str, Any]:
+        without_compiler(mutant.path)
+        put(mutant)
+        return run_tests(tests, seconds)
+
+    start = time.monotonic()
+    outcome = in_a_fork(work, 20.0 + 4.0 * sum(seconds.values()))
+    result = "survived" if outcome.get("passed") else "killed" if outcome.get("failed") else "stopped"
+    by = outcome["failed"][0] if result == "killed" else ""
+    return {"key": mutant.key, "line": mutant.line, "result": result, "by": by, "s": round(time.monotonic() - start, 1)}
+
+
+def read_results(path: Path) -> dict[str, dict[str, Any]]:
+    """Results so far; the last one of a mutant holds."""
+    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+    return {entry["key"]: entry for entry in map(json.loads, lines)}
+
+
+def report(mutants: list[Mutant], results: dict[str, dict[str, Any]], reasons: dict[str, str], command: str) -> str:
+    """docs/mutants.md."""
+    done = [mutant for mutant in mutants if mutant.key in results]
+    counts: dict[str, list[int]] = {}
+    for mutant in done:
+        survived = results[mutant.key]["result"] == "survived"
+        row = counts.setdefault(mutant.path, [0, 0, 0])
+        row[0] += 1
+        row[1] += not survived
+        row[2] += survived and mutant.key in reasons
+    total, killed, explained = (sum(row[k] for row in counts.values()) for k in range(3))
+    lines = [
+        "# Mutants: faults put into the physics, and whether the tests see them",
+        "",
+        f"Written by `{command}`. Each mutant is one small fault in one file: a number 5 % off, another operator or"
+        " comparison, swapped arguments, mixed-up names, a statement left out"
+        " ([mutation.py](../benchmarks/mutation.py)). [mutants.py](../benchmarks/mutants.py) says how they are drawn and"
+        " run, `[tool.mutants.tests]` in `pyproject.toml` which tests each file must fail.",
+        "",
+        f"**Score: {killed} of {total} mutants killed ({100 * killed / max(total, 1):.1f} %),"
+        f" {explained} survivors explained below, {total - killed - explained} not explained.**",
+        "",
+        "| file | mutants | killed | explained |",
+        "| --- | --- | --- | --- |",
+    ]
+    lines += [f"| `{path}` | {a} | {b} | {c} |" for path, (a, b, c) in sorted(counts.items())]
+    lines += ["", "## Survivors", "", "| mutant | why it is tolerated |", "| --- | --- |"]
+    for mutant in sorted(done, key=lambda mutant: mutant.key):
+        if results[mutant.key]["result"] == "survived":
+            text = mutant.key.replace("|", "\\|")
+            lines.append(f"| `{text}` | {reasons.get(mutant.key, '**not explained**')} |")
+    return "\n".join(lines) + "\n"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--number", type=int, default=200, help="mutants in the sample (default 200)")
+    parser.add_argument("--seed", type=int, default=13, help="decides the sample (default 13)")
+    parser.add_argument("--survivors", action="store_true", help="test again what survived")
+    parser.add_argument("--results", type=Path, default=ROOT / "runs/mutants", help="folder of the results")
+    parser.add_argument("--until", type=float, default=float("inf"), help="start no mutant after so many seconds")
+    parser.add_argument("only", nargs="*", help="test only mutants of these files of the sample")
+    args = parser.parse_args()
+
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    tests: dict[str, list[str]] = settings["tool"]["mutants"]["tests"]
+    entries = tomllib.loads(TOLERATED.read_text(encoding="utf-8"))["tolerated"]
+    reasons = {key: entry["reason"] for entry in entries for key in entry["mutants"]}
+    mutants = sample(tests, args.number, args.seed)
+
+    args.results.mkdir(parents=True, exist_ok=True)
+    path = args.results / f"seed{args.seed}.jsonl"
+    results = read_results(path)
+    chosen = [mutant for mutant in mutants if not args.only or mutant.path in args.only]
+    if args.survivors:
+        chosen = [m for m in chosen if m.key in results and results[m.key]["result"] == "survived"]
+    else:
+        chosen = [m for m in chosen if m.key not in results]
+
+    for name in LIBRARIES:
+        importlib.import_module(name)
+    gc.freeze()
+    os.chdir(ROOT)
+    baselines, start = Baselines(tests), time.monotonic()
+    with path.open("a", encoding="utf-8") as file:
+        for mutant in tqdm(chosen):
+            if time.monotonic() - start > args.until:
+                break
+            entry = outcome_of(mutant, tests[mutant.path], baselines.seconds(mutant.path))
+            results[mutant.key] = entry
+            file.write(json.dumps(entry) + "\n")
+            file.flush()
+
+    command = f"make mutants N={args.number} SEED={args.seed}"
+    REPORT.write_text(report(mutants, results, reasons, command), encoding="utf-8")
+    survivors = [m for m in mutants if results.get(m.key, {}).get("result") == "survived" and m.key not in reasons]
+    for mutant in survivors:
+        print(f"survived: {mutant.path}:{mutant.line}: {mutant.key}")
+    sys.exit(bool(survivors))
+
+
+if __name__ == "__main__":
+    main()
