@@ -25,8 +25,7 @@ os.environ.setdefault("NUMBA_NUM_THREADS", "1")
 import numpy as np
 from scipy.optimize import brentq
 
-from brainscales_emu import ChipConfig, NoiseConfig, kernels
-from brainscales_emu import chip as chip_module
+from brainscales_emu import ChipConfig, NoiseConfig, assembly, kernels
 from brainscales_emu.chip import Chip
 from brainscales_emu.routing.placement import External, Placement, Population, Projection, place
 
@@ -141,7 +140,7 @@ def measure(placement: Placement, times: np.ndarray, inputs: np.ndarray, config:
     lines = placement.lines["input"][inputs]
     runs = {}
     for name, at_least in (("lockstep", 1), ("one by one", 10**6)):
-        with patch.object(chip_module, "LOCKSTEP_NEURONS", at_least):
+        with patch.object(assembly, "LOCKSTEP_NEURONS", at_least):
             runs[name] = Chip(config, serial=1, seed=1)
             runs[name].write(placement.fabric)
             runs[name].run(times[:10], lines[:10], DURATION_US, 0)

@@ -1,8 +1,8 @@
 """What happens at one instant, and in which order.
 
-Times are sums of rounded numbers, so that two happenings of one instant, e.g. the crossings of equal neurons, may differ
-in their last bits. Therefore a rule decides, not the rounding. The first happening begins an instant, and all that is
-due before the instant is over belongs to it and gets its time. In this order, whatever is due at once:
+Times are sums of rounded numbers, so that two happenings of one instant, e.g. the crossings of equal neurons, may
+differ in their last bits. Therefore a rule decides, not the rounding. The first happening begins an instant, and all
+that is due before the instant is over belongs to it and gets its time. In this order, whatever is due at once:
 
 1. spikes: neurons that reach their threshold, then delay elements that fire, each by number;
 2. events that act: inputs in their order, then spikes that arrive at the crossbar in theirs, then events whose slot

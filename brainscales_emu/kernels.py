@@ -147,10 +147,11 @@ PROGRESS = np.dtype(
 
 # Rows of the ensemble, the states of all neurons in lockstep: membrane and currents; the threshold, inf while it is
 # refractory; when the neuron crosses if it could cross within the next step, else inf; membrane at the end of that
-# step; what the step multiplies membrane and currents with, and the kernels; rates.
+# step; what the step multiplies membrane and currents with, and the kernels; rates, and the inhibitory one over the
+# excitatory one.
 MEMBRANE, EXC, INH, BAR, CROSSING, NEXT, LEFT_MEM, KERNEL_EXC, KERNEL_INH, LEFT_EXC, LEFT_INH = range(11)
-RATE_MEM, RATE_EXC, RATE_INH = range(11, 14)
-ENSEMBLE_ROWS = 14
+RATE_MEM, RATE_EXC, RATE_INH, RATE_RATIO = range(11, 15)
+ENSEMBLE_ROWS = 15
 
 # What `advance` returns.
 DONE, RECORD_FULL, QUEUES_FULL = 0, 1, 2
@@ -223,6 +224,7 @@ def new_state(network: Network, capacity: int) -> State:
     if network.lockstep:
         for row, name in ((RATE_MEM, "rate_mem"), (RATE_EXC, "rate_exc"), (RATE_INH, "rate_inh")):
             ensemble[row] = network.neurons[name]
+        ensemble[RATE_RATIO] = ensemble[RATE_INH] / ensemble[RATE_EXC]
     # One more than may wait: the one whose slot has come may not have been popped yet.
     depth = int(network.outputs["depth"].max()) + 1 if network.limited else 0
     delayed = records(max(_FIRST_PLACES, network.most_late) if network.queues.size else 0, DELAYED)
@@ -588,7 +590,7 @@ def _prepare_step(s, uniform, fastest, ensemble):
 
 @njit(cache=True, error_model="numpy", forceinline=True)
 def _could_cross(
-    s, slack, u, exc, inh, threshold, left_mem, kernel_exc, kernel_inh, left_exc, left_inh, rate_mem, rate_exc, rate_inh
+    s, slack, u, exc, inh, threshold, left_mem, kernel_exc, kernel_inh, left_exc, left_inh, rate_mem, rate_ratio
 ):
     """Membrane at the end of a step of s us, and 0.0 if it could reach the threshold within the step or the slack
     after it, else inf.
@@ -602,23 +604,24 @@ def _could_cross(
     rises_first = exc - inh - rate_mem * u > 0.0
     end_slope = end_exc - end_inh - rate_mem * end
     falls_last = end_slope < 0.0
-    grows_first = inh * rate_inh > exc * rate_exc
-    grows_last = end_inh * rate_inh > end_exc * rate_exc
+    grows_first = inh * rate_ratio > exc
+    grows_last = end_inh * rate_ratio > end_exc
     highest_within = (rises_first & falls_last) | (grows_first != grows_last)
     reaches = max(u, 0.0) + max(exc - end_inh, 0.0) * s >= threshold
-    could_cross = (u >= threshold) | (end + max(end_slope, 0.0) * slack >= threshold) | (reaches & highest_within)
+    could_cross = (u >= threshold) | (end + end_slope * slack >= threshold) | (reaches & highest_within)
     return end, 0.0 if could_cross else math.inf
 
 
 @njit(cache=True, error_model="numpy", forceinline=True)
 def _search_step(s, now, uniform, neurons, ensemble):
-    """When a neuron first crosses within the next s us or at the instant of their end; inf if none does. It may also
-    find one that crosses first and later. A step of s us has been prepared."""
+    """The neuron that crosses first within the next s us or at the instant of their end, when, and when the next one
+    does; (-1, inf, inf) if none does. It may also find one that crosses first and later. A step of s us has been
+    prepared."""
     slack = SIMULTANEOUS * max(now + s, 1.0)
     if uniform:
         left_mem, kernel_exc, kernel_inh = ensemble[LEFT_MEM, 0], ensemble[KERNEL_EXC, 0], ensemble[KERNEL_INH, 0]
         left_exc, left_inh = ensemble[LEFT_EXC, 0], ensemble[LEFT_INH, 0]
-        rate_mem, rate_exc, rate_inh = ensemble[RATE_MEM, 0], ensemble[RATE_EXC, 0], ensemble[RATE_INH, 0]
+        rate_mem, rate_ratio = ensemble[RATE_MEM, 0], ensemble[RATE_RATIO, 0]
         for n in range(ensemble.shape[1]):
             ensemble[NEXT, n], ensemble[CROSSING, n] = _could_cross(
                 s,
@@ -633,8 +636,7 @@ def _search_step(s, now, uniform, neurons, ensemble):
                 left_exc,
                 left_inh,
                 rate_mem,
-                rate_exc,
-                rate_inh,
+                rate_ratio,
             )
     else:
         for n in range(ensemble.shape[1]):
@@ -651,19 +653,18 @@ def _search_step(s, now, uniform, neurons, ensemble):
                 ensemble[LEFT_EXC, n],
                 ensemble[LEFT_INH, n],
                 ensemble[RATE_MEM, n],
-                ensemble[RATE_EXC, n],
-                ensemble[RATE_INH, n],
+                ensemble[RATE_RATIO, n],
             )
-    first = math.inf
+    first, due, next_due = -1, math.inf, math.inf
     candidates = 0
     for n in range(ensemble.shape[1]):
         candidates += 1 if ensemble[CROSSING, n] < math.inf else 0
     if candidates == 0:
-        return first
+        return first, due, next_due
     for n in range(ensemble.shape[1]):
         if ensemble[CROSSING, n] < math.inf:
             neuron = neurons[n]
-            ensemble[CROSSING, n] = now + first_crossing(
+            crossing = now + first_crossing(
                 neuron.threshold,
                 ensemble[MEMBRANE, n],
                 ensemble[EXC, n],
@@ -672,13 +673,17 @@ def _search_step(s, now, uniform, neurons, ensemble):
                 neuron.rate_exc,
                 neuron.rate_inh,
             )
-            first = min(first, ensemble[CROSSING, n])
-    return first
+            ensemble[CROSSING, n] = crossing
+            if crossing < due:
+                first, due, next_due = n, crossing, due
+            else:
+                next_due = min(next_due, crossing)
+    return first, due, next_due
 
 
 @njit(cache=True, error_model="numpy", forceinline=True)
 def _first_to_cross(latest, ensemble):
-    """Lowest number of the neurons that cross by this time; one of them does, as a search has found."""
+    """Lowest number of the neurons that cross by this time, as the last search has found; -1 if none does."""
     for n in range(ensemble.shape[1]):
         if ensemble[CROSSING, n] <= latest:
             return n
@@ -819,14 +824,16 @@ def advance(until, network, inputs, sampling, state, rng):
                 continue
         due = min(due, min(input_time, arrival_time))
         now, latest = progress.instant, _latest(progress.instant)
-        crossing, prepared = math.inf, -math.inf
-        if lockstep and (due > latest or progress.crossed == 0):
-            prepared = progress.time if due <= latest else max(min(due, until), progress.time)
+        crossing, prepared = -1, -math.inf
+        crossing_time = next_crossing = math.inf
+        searched = lockstep and due > latest
+        if searched:
+            prepared = max(min(due, until), progress.time)
             # After 700 of the slowest time constants nothing is left that could cross.
             s = min(prepared - progress.time, 700.0 / slowest)
             _prepare_step(s, network.uniform, fastest, ensemble)
-            crossing = _search_step(s, progress.time, network.uniform, neurons, ensemble)
-            due = min(due, crossing)
+            crossing, crossing_time, next_crossing = _search_step(s, progress.time, network.uniform, neurons, ensemble)
+            due = min(due, crossing_time)
         if due > latest:  # the next instant
             now, latest = due, _latest(due)
             if progress.sampled < sample_times.size:
@@ -842,10 +849,18 @@ def advance(until, network, inputs, sampling, state, rng):
                 progress.time = now
         item = _first_due(latest, heap) if heap.size > 0 else -1
         released = lockstep and 0 <= item < n_neurons
-        if lockstep:
-            progress.crossed = 0 if released or crossing <= latest else 1
-            if crossing <= latest and not released:
-                item = _first_to_cross(latest, ensemble)
+        if searched:
+            progress.crossed = 0 if crossing_time <= latest else 1
+        if lockstep and progress.crossed == 0 and not released:
+            if not searched or next_crossing <= latest:
+                crossing = _first_to_cross(latest, ensemble)
+            else:
+                progress.crossed = 1  # the only one
+            if crossing >= 0:
+                item = crossing
+                ensemble[CROSSING, item] = math.inf
+            else:
+                progress.crossed = 1
 
         fresh = not 0 <= item < n_items and min(input_time, arrival_time) <= latest  # an event comes to the crossbar
         if fresh:
@@ -885,6 +900,8 @@ def advance(until, network, inputs, sampling, state, rng):
             if released:  # the end of its refractory time
                 ensemble[MEMBRANE, item] = neurons[item].reset
                 ensemble[BAR, item] = neurons[item].threshold
+                if neurons[item].reset >= neurons[item].threshold:
+                    ensemble[CROSSING, item], progress.crossed = now, 0
                 again = math.inf
             elif item < n_neurons and not lockstep and neurons[item].exact == 0:
                 _make_exact(item, heap[places[item]].time, neurons[item], heap, places)

@@ -13,9 +13,9 @@ comes first, at a lower bound of its crossing, where a new series starts. With e
 the upswing it is the crossing itself, and so no crossing is missed, however short. A neuron that can't be moved on
 by even one rounding step has crossed.
 
-Routes, events, their order (see `instant`), windows and noise are those of the closed-form engine, see `kernels`, with an event path
-without limits and drivers without plasticity: every event passes at once. The records and helpers are copies, because
-numba notices edits in a kernel's own file only.
+Routes, events, their order (see `instant`), windows and noise are those of the closed-form engine, see `kernels`, with
+an event path without limits and drivers without plasticity: every event passes at once. The records and helpers are
+copies, because numba notices edits in a kernel's own file only.
 """
 
 from __future__ import annotations

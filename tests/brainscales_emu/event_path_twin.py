@@ -6,6 +6,7 @@ import numpy as np
 import simpy
 
 from brainscales_emu.constants import FIRST_DELAY_OUTPUT
+from brainscales_emu.instant import latest
 from brainscales_emu.neuron import WiredChip
 from brainscales_emu.routing.labels import FIRST_L2_OUTPUT, N_OUTPUTS
 
@@ -85,6 +86,10 @@ class Twin:
 
         self.env.process(process())
 
+    def at_spike(self, time_us, do, *arguments):
+        """Do something at a time, before the events of that instant act."""
+        self.at(time_us - (latest(time_us) - time_us), do, *arguments)
+
     def run(self, cycles, sources, duration_us):
         self.env.process(self.fpga(list(zip(cycles, sources, strict=True))))
         for master in self.chip.neurons:
@@ -125,13 +130,14 @@ class Twin:
                 self.lost += 1
             else:
                 self.busy.add(element)
-                self.at(now + self.chip.delay_us[element], self.fire, element, now + self.chip.delay_us[element])
+                fire_us = now + self.chip.delay_us[element]
+                self.at_spike(fire_us, self.fire, element, fire_us)
 
     def predict(self, master):
         self.version[master] += 1
         time_us = self.chip.neurons[master].next_spike_us()
         if time_us < math.inf:
-            self.at(time_us, self.cross, master, time_us, self.version[master])
+            self.at_spike(time_us, self.cross, master, time_us, self.version[master])
 
     def cross(self, master, now, version):
         if version != self.version[master] or self.over:

@@ -16,6 +16,7 @@ from brainscales_emu import ChipConfig, ChipError, LinkConfig, NoiseConfig, Plac
 from brainscales_emu.chip import Chip, PackLink, Probe
 from brainscales_emu.config import EventPathConfig
 from brainscales_emu.constants import EXTERNAL, FIRST_DELAY_OUTPUT
+from brainscales_emu.instant import latest
 from brainscales_emu.mismatch import draw_fixed_pattern, stream
 from brainscales_emu.multichip import AggregatorConfig, Setup, relay, split
 from brainscales_emu.neuron import WiredChip
@@ -163,7 +164,7 @@ def simulate_setup(wired, seeds, inputs, connections, latency_us, duration_us):
         now = min(due[spiking], fire_us, arrival_us)
         if now > duration_us:
             return spikes, lost
-        if now == arrival_us:
+        if now == arrival_us and min(due[spiking], fire_us) > latest(now):
             _, k, source = arrivals.pop(0)
             for route in wired[k].routes(source):
                 for master in wired[k].deliver(route, now):
@@ -174,7 +175,7 @@ def simulate_setup(wired, seeds, inputs, connections, latency_us, duration_us):
                         jitter = noise.delay_jitter_us * rngs[k].standard_normal()
                         busy[k, element] = now + wired[k].delay_us[element] + jitter
             continue
-        if now == fire_us:
+        if due[spiking] > latest(now):
             del busy[firing]
             k, source = firing[0], FIRST_DELAY_OUTPUT + 2 * firing[1]
         else:
