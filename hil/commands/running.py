@@ -121,9 +121,9 @@ def carry_out(command: str, run: Run, writer: TraceWriter) -> dict[str, Any]:
             _train(run, writer, stop)
             if stop.signal is not None and run.epochs_done < run.epochs_in_all:
                 raise Stopped(
-                    stop.signal,
                     f"stopped after {run.epochs_done} of {run.epochs_in_all} epochs; "
                     f"go on with: neurohil {command} --resume {part}",
+                    stop.signal,
                 )
             results = run.conclude(writer)
     except UserError:
