@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -69,6 +69,9 @@ class StopRequest:
                     signal.signal(number, self._ask)
         return self
 
+    def __call__(self) -> bool:
+        return self.signal is not None
+
     def __exit__(self, *exception: object) -> None:
         self._put_back()
 
@@ -119,11 +122,11 @@ def carry_out(command: str, run: Run, writer: TraceWriter) -> dict[str, Any]:
     try:
         with writer, StopRequest() as stop:
             _train(run, writer, stop)
-            if stop.signal is not None and run.epochs_done < run.epochs_in_all:
+            if run.epochs_done < run.epochs_in_all:
                 raise Stopped(
                     f"stopped after {run.epochs_done} of {run.epochs_in_all} epochs; "
                     f"go on with: neurohil {command} --resume {part}",
-                    stop.signal,
+                    stop.signal or signal.SIGINT,
                 )
             results = run.conclude(writer)
     except UserError:
@@ -133,13 +136,13 @@ def carry_out(command: str, run: Run, writer: TraceWriter) -> dict[str, Any]:
     return results
 
 
-def _train(run: Run, writer: TraceWriter, stop: StopRequest) -> None:
-    """Epochs up to the last one, or the one in which a signal came."""
+def _train(run: Run, writer: TraceWriter, stop: Callable[[], bool]) -> None:
+    """Epochs up to the last one, or until `stop` says so after one."""
     progress = tqdm(total=run.epochs_in_all, initial=run.epochs_done, unit="epoch", disable=None, dynamic_ncols=True)
     with progress:
         progress.set_postfix_str("the first run compiles the kernels")
         while run.epochs_done < run.epochs_in_all:
             progress.set_postfix_str(run.run_epoch(writer))
             progress.update()
-            if stop.signal is not None:
+            if stop():
                 return
