@@ -3,6 +3,7 @@
 import hashlib
 import io
 import tarfile
+from pathlib import Path
 
 import pytest
 
@@ -147,6 +148,6 @@ def test_a_user_without_a_home_is_told_where_to_put_files(home, tmp_path, monkey
     monkeypatch.chdir(tmp_path)
     assert files.cache_folder() is None
     assert all(place.is_absolute() for place in files.places("spoken_digits", None))
-    with pytest.raises(UserError, match="no home .* XDG_CACHE_HOME .* NEUROHIL_DATA"):
+    with pytest.raises(UserError, match=r"no home .* XDG_CACHE_HOME .* NEUROHIL_DATA"):
         files.own_folder("spoken_digits", files.cache_folder())
     assert list(tmp_path.iterdir()) == []
