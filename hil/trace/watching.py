@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import fcntl
-import os
 import time
-import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,12 +10,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from hil.trace.locks import is_held
 from hil.trace.nxdata import Variable, default_plot, plot_group
+from hil.trace.place import command_of, go_on_command, lock_path
 from hil.trace.reader import Trace
 from hil.trace.schema import EPOCH, RUN, TraceError
 
 LOSS = f"{RUN}/loss"
-_COMMANDS = {"data": "delgrad", "tasks": "metaplasticity"}  # by a table that only its config has
 
 
 @dataclass(frozen=True)
@@ -66,7 +64,7 @@ def follow(path: str | Path, every_s: float = 0.5) -> Iterator[Progress]:
     final, part = _names(path)
     seen: Progress | None = None
     while True:
-        alive = part.exists() and has_writer(part)  # asked first: what the writer did before its end is seen below
+        alive = has_writer(part)  # asked first: what the writer did before its end is seen below
         progress = _look(final, part, alive)
         if seen is None or progress.epochs > seen.epochs or progress.ended:
             yield progress
@@ -77,18 +75,8 @@ def follow(path: str | Path, every_s: float = 0.5) -> Iterator[Progress]:
 
 
 def has_writer(part: Path) -> bool:
-    """Whether a living process writes the trace, or has it open in a viewer that locks it."""
-    try:
-        descriptor = os.open(part, os.O_RDONLY)
-    except FileNotFoundError:
-        return False
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    finally:
-        os.close(descriptor)
-    return False
+    """Whether a living process writes the trace; where there are no locks, whether one has not ended by itself."""
+    return part.exists() and is_held(lock_path(part))
 
 
 def how_to_go_on(path: str | Path) -> str:
@@ -99,14 +87,9 @@ def how_to_go_on(path: str | Path) -> str:
     TraceError
         If its trace can't be read.
     """
-    _, part = _names(path)
+    final, part = _names(path)
     with Trace(part) as trace:
-        try:
-            tables = tomllib.loads(trace.config)
-        except tomllib.TOMLDecodeError:
-            tables = {}
-    command = next((name for table, name in _COMMANDS.items() if table in tables), "COMMAND")
-    return f"neurohil {command} --resume {part}"
+        return go_on_command(command_of(trace), part, overwrite=final.exists())
 
 
 def _names(path: str | Path) -> tuple[Path, Path]:

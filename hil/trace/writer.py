@@ -7,7 +7,6 @@ as finished when the shared epoch axis has its entry, which is written last.
 
 from __future__ import annotations
 
-import fcntl
 import importlib.metadata
 import io
 import json
@@ -15,7 +14,7 @@ import math
 import os
 import platform
 import re
-import resource
+import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from itertools import pairwise
@@ -25,7 +24,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hil import __version__
+from hil import __version__, files
+from hil.trace.place import Place, go_on_command
 from hil.trace.reader import Trace
 from hil.trace.schema import DIMS, EPOCH, EPOCH_AXIS, RUN, SCHEMA, SCHEMA_VERSION, Array, Layout, Plot, TraceError
 from hil.trace.state_file import State, StateFile
@@ -40,20 +40,18 @@ _FORMAT = {"libver": "v110", "alignment_threshold": 64, "alignment_interval": 10
 _COMPLETE, _STATE, _AXIS = f"{RUN}/complete", f"{RUN}/state", f"{RUN}/{EPOCH}"
 # Content, by kind of type, of an array that is not written yet.
 _NOT_YET = {"f": np.nan, "i": -1, "u": 0}
-# Far more than an epoch or the end of a run takes: a full disk is told of before anything is half-written.
-_RESERVE_MB = 64
 
 
 class TraceWriter:
     """The trace of one run, written to ``<path>.part`` until `finish` gives it its name.
 
     Equal runs give equal bytes. While the run goes on, the file can be watched with `Trace`, or with any viewer
-    that opens HDF5 files for SWMR reading.
+    that opens HDF5 files for SWMR reading, and no other run can write there.
 
     Parameters
     ----------
-    path : str or path
-        Name of the finished trace. A trace of that name stays untouched until this run has finished.
+    path : str, path or Place
+        Name of the finished trace, ending in ``.h5``; its folder is made if it is missing.
     layout : Layout
         What the trace holds.
     title : str
@@ -64,45 +62,67 @@ class TraceWriter:
         Length of the state vector that `append_epoch` gets, which is kept in the trace; 0 for a run without epochs.
         Or arrays like those that it gets, which are kept in ``<path>.part.state`` until the run has finished; the trace
         then has their checksum.
+    overwrite : bool
+        Whether an older trace of that name may be replaced. It stays untouched until this run has finished.
+    epochs : int
+        How many epochs are expected; room for them is demanded.
 
     Attributes
     ----------
+    path, part : path
+        The trace, and what it is called until the run has finished.
+    overwrites : bool
+        Whether it may replace an older trace.
     epochs : int
         Number of finished epochs.
 
     Raises
     ------
     TraceError
-        If ``<path>.part`` exists, or can't be created.
+        Something stands there already that must not be replaced, another run writes there, or the file can't be
+        created.
     """
 
-    def __init__(self, path: str | Path, layout: Layout, title: str, config: str, state: int | State) -> None:
-        self.path = Path(path)
-        self.epochs = 0
-        self._part = Path(f"{path}.part")
-        self._layout = layout
-        self._beside = None if isinstance(state, int) else StateFile(_beside(self._part), state)
-        self._state_size = _vector_size(state)
-        self._growing = layout.growing()
-        self._final = layout.final()
-        _refuse_existing(self._part, layout)
-        _refuse_full_disk(self._part, "run again")
-        if self._beside:
-            self._beside.create()
-        try:
-            self._file = _create(self._part, layout, title, config, self._state_size)
-        except BaseException:
-            if self._beside:
-                self._beside.delete()
-            raise
-        # Held open, because to close one while the disk refuses leaves HDF5 beyond repair.
-        self._datasets = {name: self._file[name] for name in [*self._growing, *self._final, _COMPLETE]}
-        if layout.has_epochs:
-            self._datasets |= {name: self._file[name] for name in (_STATE, _AXIS)}
-        self._lock = _lock(self._part)
+    def __init__(
+        self,
+        path: str | Path | Place,
+        layout: Layout,
+        title: str,
+        config: str,
+        state: int | State,
+        *,
+        overwrite: bool = False,
+        epochs: int = 0,
+    ) -> None:
+        place = path if isinstance(path, Place) else Place(path, overwrite)
+        with _released_after_error(place):
+            if place.look(title, config, software_versions()) == "unfinished":
+                with Trace(place.part) as old:
+                    raise TraceError(
+                        f"{place.part} holds {old.epochs} finished epochs of an interrupted run; "
+                        f"{_how_to_go_on(layout, place.part, place.overwrite)}"
+                    )
+            place.refuse_existing()
+            place.refuse_full_disk("run again", estimated_bytes(layout, epochs, state))
+            self._beside = None if isinstance(state, int) else StateFile(place.beside, state)
+            self._create(place, layout, title, config, _vector_size(state))
+            with self._undone_after_error():
+                if self._beside:
+                    self._beside.create()
+                self._rename()
 
     @classmethod
-    def resume(cls, part_path: str | Path, layout: Layout, title: str, config: str, state: int | State) -> TraceWriter:
+    def resume(
+        cls,
+        part_path: str | Path | Place,
+        layout: Layout,
+        title: str,
+        config: str,
+        state: int | State,
+        *,
+        overwrite: bool = False,
+        epochs: int = 0,
+    ) -> TraceWriter:
         """Go on with an interrupted run.
 
         The finished epochs are written again, by the same calls, into a new file that then takes the place of
@@ -110,10 +130,13 @@ class TraceWriter:
 
         Parameters
         ----------
-        part_path : str or path
-            The ``.part`` file that the interrupted run left. Read its `config` and state with `Trace` first.
+        part_path : str, path or Place
+            The ``.part`` file that the interrupted run left. Read its `config` and state with `Trace` first, while its
+            `Place` is held.
         layout, title, config, state
             As the run was begun with.
+        overwrite, epochs
+            As for the class.
 
         Returns
         -------
@@ -125,30 +148,52 @@ class TraceWriter:
         TraceError
             If the file is in use, is no trace, or was begun otherwise or with other software versions.
         """
-        part = Path(part_path)
-        if part.suffix != ".part":
-            raise TraceError(f"{part} is no interrupted run; give a file whose name ends in .part")
-        _refuse_in_use(part)
-        _refuse_full_disk(part, "resume again")
-        copy = Path(f"{part}.part")
-        copy.unlink(missing_ok=True)
-        with Trace(part) as old:
-            _refuse_other_run(old, layout, title, config, _vector_size(state))
-            # The checksums of states beside the trace are replayed like any vector; the states stay where they are.
-            writer = cls(part, layout, title, config, _vector_size(state))
-            try:
-                writer._replay(old)
-            except BaseException:
-                writer.close()
-                copy.unlink()
-                raise
-        if not isinstance(state, int):
-            writer._beside = StateFile(_beside(part), state)
-            if not writer.epochs:
-                writer._beside.create()
-        os.replace(copy, part)
-        writer.path, writer._part = part.with_suffix(""), part
+        place = part_path if isinstance(part_path, Place) else Place.of_interrupted(part_path, overwrite)
+        writer = cls.__new__(cls)
+        with _released_after_error(place):
+            place.refuse_full_disk("resume again", estimated_bytes(layout, epochs, state))
+            with Trace(place.part) as old:
+                _refuse_other_run(old, layout, title, config, _vector_size(state))
+                # The checksums of states beside the trace are replayed like any vector; the states stay where they are.
+                writer._beside = None
+                writer._create(place, layout, title, config, _vector_size(state))
+                with writer._undone_after_error():
+                    writer._replay(old)
+            with writer._undone_after_error():
+                beside = None if isinstance(state, int) else StateFile(place.beside, state)
+                if beside and writer.epochs:
+                    beside.open()
+                elif beside:
+                    place.beside.unlink(missing_ok=True)
+                    beside.create()
+                writer._rename()
+                writer._beside = beside
         return writer
+
+    def _create(self, place: Place, layout: Layout, title: str, config: str, state_size: int) -> None:
+        """A trace without epochs, under a name of its own: one that is called ``.part`` is whole at every moment."""
+        self.path, self.part, self.overwrites, self.epochs = place.path, place.part, place.overwrite, 0
+        self._place, self._now_at = place, place.new
+        self._layout, self._state_size = layout, state_size
+        self._growing, self._final = layout.growing(), layout.final()
+        self._file = _create(place, layout, title, config, state_size)
+        self._is = os.fstat(self._file.id.get_vfd_handle())
+        # Held open, because to close one while the disk refuses leaves HDF5 beyond repair.
+        self._datasets = {name: self._file[name] for name in [*self._growing, *self._final, _COMPLETE]}
+        if layout.has_epochs:
+            self._datasets |= {name: self._file[name] for name in (_STATE, _AXIS)}
+
+    def _rename(self) -> None:
+        os.replace(self._now_at, self.part)
+        self._now_at = self.part
+
+    @contextmanager
+    def _undone_after_error(self) -> Iterator[None]:
+        try:
+            yield
+        except BaseException:
+            self._delete()
+            raise
 
     def _replay(self, old: Trace) -> None:
         rows = {name: np.moveaxis(old[name], array.dims.index(EPOCH), 0) for name, array in self._growing.items()}
@@ -224,25 +269,44 @@ class TraceWriter:
             self._datasets[_COMPLETE][...] = 1
             self._file.flush()
             self._file.close()
-            os.replace(self._part, self.path)
+            self._give_name()
             if self._beside:
                 self._beside.delete()
         self.close()
 
+    def _give_name(self) -> None:
+        try:
+            self._place.refuse_existing()
+        except TraceError as error:
+            self.close()
+            raise TraceError(
+                f"{self.path} appeared during the run, so it stays, and this run is finished and kept in {self.part}; "
+                f"move the first away, then {self._how_to_go_on()}"
+            ) from error
+        os.replace(self.part, self.path)
+
     def discard(self) -> None:
         """Close the file of a run that has no finished epoch, and delete it."""
+        self._delete()
         self.close()
-        self._part.unlink(missing_ok=True)
-        if self._beside:
-            self._beside.delete()
+
+    def _delete(self) -> None:
+        """Delete the files of this run, and no others that may have taken their places."""
+        if self._file:
+            self._file.close()
+        if self._place.is_held:
+            if self._is_there():
+                self._now_at.unlink()
+            if self._beside:
+                self._beside.delete()
 
     def close(self) -> None:
         """Close the file. An unfinished run keeps its ``.part`` file, from which it can be resumed."""
         if self._file:
             self._file.close()
-        if self._lock >= 0:
-            os.close(self._lock)
-            self._lock = -1
+        if self._beside:
+            self._beside.close()
+        self._place.release()
 
     def __enter__(self) -> TraceWriter:
         return self
@@ -253,23 +317,56 @@ class TraceWriter:
     @contextmanager
     def _writing(self) -> Iterator[None]:
         if not self._file:
-            raise TraceError(f"the trace {self.path} is closed for writing; {_how_to_go_on(self._layout, self._part)}")
-        _refuse_full_disk(self._part, _how_to_go_on(self._layout, self._part))
+            raise TraceError(f"the trace {self.path} is closed for writing; {self._how_to_go_on()}")
+        if not self._is_there():
+            kept = self._kept()
+            self._file.close()
+            raise TraceError(
+                f"{self._now_at} is gone: it or its folder was removed, moved or unmounted during the run. Its "
+                f"{self.epochs} finished epochs are kept in {kept}; {_how_to_go_on(self._layout, kept, False)}"
+            )
+        self._place.refuse_full_disk(self._how_to_go_on())
         try:
             yield
         except (OSError, RuntimeError) as error:
-            _close_unwritable(self._file)
+            if self._file:
+                _close_unwritable(self._file)
             self._file = None
-            self.close()
             raise TraceError(
-                f"{self._part} can't be written ({_reason(error)}), its {self.epochs} finished epochs are kept; "
-                f"mend that, then {_how_to_go_on(self._layout, self._part)}"
+                f"{self.part} can't be written ({_reason(error)}), its {self.epochs} finished epochs are kept; "
+                f"mend that, then {self._how_to_go_on()}"
             ) from error
 
+    def _how_to_go_on(self) -> str:
+        return _how_to_go_on(self._layout, self.part, self.overwrites)
 
-def _beside(part: Path) -> Path:
-    """Where the states of a run are kept that are too large for its trace."""
-    return Path(f"{part}.state")
+    def _is_there(self) -> bool:
+        try:
+            return os.path.samestat(os.lstat(self._now_at), self._is)
+        except OSError:
+            return False
+
+    def _kept(self) -> Path:
+        """Where the finished epochs are, whose file is no longer where it was: moved, or else copied now."""
+        descriptor = self._file.id.get_vfd_handle()
+        with suppress(OSError):  # Linux alone tells where an open file is
+            moved = Path(os.readlink(f"/proc/self/fd/{descriptor}"))
+            if files.is_at(descriptor, moved):
+                return moved
+        kept = Path(tempfile.mkdtemp(prefix="neurohil-")) / self.part.name
+        files.copy_open(descriptor, kept)
+        if self._beside:
+            self._beside.copy(Path(f"{kept}.state"))
+        return kept
+
+
+@contextmanager
+def _released_after_error(place: Place) -> Iterator[None]:
+    try:
+        yield
+    except BaseException:
+        place.release()
+        raise
 
 
 def _vector_size(state: int | State) -> int:
@@ -277,7 +374,7 @@ def _vector_size(state: int | State) -> int:
     return state if isinstance(state, int) else 1
 
 
-def _create(part: Path, layout: Layout, title: str, config: str, state_size: int) -> Any:
+def _create(place: Place, layout: Layout, title: str, config: str, state_size: int) -> Any:
     """The file, first made in memory: HDF5 can't go back from a disk that refuses half a file."""
     import h5py
 
@@ -285,22 +382,20 @@ def _create(part: Path, layout: Layout, title: str, config: str, state_size: int
     with h5py.File(image, "w", track_order=True, **_FORMAT) as file:
         _fill(file, layout, title, config, state_size)
     try:
-        with part.open("xb") as disk:
-            try:
-                disk.write(image.getbuffer())
-                disk.flush()
-            except OSError:
-                part.unlink()
-                raise
-        file = h5py.File(part, "r+", **_FORMAT)
+        descriptor = files.create(place.new)
+        with os.fdopen(descriptor, "wb") as disk:
+            disk.write(image.getbuffer())
+        # HDF5 locks the file until SWMR begins; no viewer knows its name before.
+        file = h5py.File(place.new, "r+", locking=None if place.is_locked else False, **_FORMAT)
     except OSError as error:
-        raise TraceError(f"{part} can't be created ({_reason(error)}); choose another file") from error
+        place.new.unlink(missing_ok=True)
+        raise TraceError(f"{place.part} can't be created ({_reason(error)}); choose another file") from error
     try:
         file.swmr_mode = True
     except (OSError, RuntimeError) as error:
         _close_unwritable(file)
-        part.unlink()
-        raise TraceError(f"{part} can't be created ({_reason(error)}); choose another file") from error
+        place.new.unlink()
+        raise TraceError(f"{place.part} can't be created ({_reason(error)}); choose another file") from error
     return file
 
 
@@ -309,7 +404,7 @@ def _close_unwritable(file: Any) -> None:
 
     So the rest goes into memory and is forgotten, and what is on the disk stays as it is.
     """
-    memory = os.memfd_create("unwritten")
+    memory = os.memfd_create("unwritten") if hasattr(os, "memfd_create") else os.open(os.devnull, os.O_RDWR)
     os.dup2(memory, file.id.get_vfd_handle())
     os.close(memory)
     with suppress(OSError, RuntimeError):  # what failed once may stay broken, but does no harm any more
@@ -325,7 +420,7 @@ def _fill(file: Any, layout: Layout, title: str, config: str, state_size: int) -
     run["config"] = _text(config)
     _create_dataset(run, Array("complete", (), (), "uint8", "1", "whether the run came to its end"))
     versions = _create_group(run, "versions", "NXcollection")
-    for name, version in _versions().items():
+    for name, version in software_versions().items():
         versions[name] = _text(version)
     collections = {"results": layout.results}
     if layout.neurobench:
@@ -427,66 +522,26 @@ def _chunks(array: Array) -> tuple[int, ...]:
     return tuple(size or unknown for size in array.shape)
 
 
-def _lock(part: Path) -> int:
-    """Shared lock that ends with the process: it tells a living writer from a killed one."""
-    descriptor = os.open(part, os.O_RDONLY)
-    fcntl.flock(descriptor, fcntl.LOCK_SH)
-    return descriptor
+def estimated_bytes(layout: Layout, epochs: int, state: int | State) -> int:
+    """Room that a run takes: all arrays of known size, with so many epochs, and what it goes on from.
+
+    Arrays whose size the end of the run decides are left out; events and membranes of a few samples are small.
+    """
+    total = 2 * (8 * state if isinstance(state, int) else sum(array.nbytes for array in state.values()))
+    for _, array in layout.arrays():
+        sizes = [epochs if dim == EPOCH else size or 0 for dim, size in zip(array.dims, array.shape, strict=True)]
+        total += math.prod(sizes) * np.dtype(array.dtype).itemsize
+    return total
 
 
-def _refuse_in_use(part: Path) -> None:
-    if not part.exists():
-        return
-    descriptor = os.open(part, os.O_RDONLY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        raise TraceError(
-            f"{part} is in use by another process, a run or a viewer; wait for its end or stop it"
-        ) from error
-    finally:
-        os.close(descriptor)
-
-
-def _refuse_full_disk(part: Path, remedy: str) -> None:
-    if not part.parent.is_dir():
-        raise TraceError(f"the folder {part.parent} does not exist; create it or choose another")
-    disk = os.statvfs(part.parent)
-    free_mb = disk.f_bavail * disk.f_frsize // 10**6
-    if free_mb < _RESERVE_MB:
-        raise TraceError(
-            f"{part.parent} has {free_mb} MB left, and a trace is written with {_RESERVE_MB} MB in reserve; "
-            f"make room, then {remedy}"
-        )
-    limit, _ = resource.getrlimit(resource.RLIMIT_FSIZE)
-    left_mb = (limit - (part.stat().st_size if part.exists() else 0)) // 10**6
-    if limit != resource.RLIM_INFINITY and left_mb < _RESERVE_MB:
-        raise TraceError(
-            f"{part} may grow by {left_mb} MB to this process's limit for a file, and a trace is written with "
-            f"{_RESERVE_MB} MB in reserve; raise the limit (ulimit -f), then {remedy}"
-        )
-
-
-def _refuse_existing(part: Path, layout: Layout) -> None:
-    if not part.exists():
-        return
-    _refuse_in_use(part)
-    try:
-        with Trace(part) as old:
-            epochs = old.epochs
-    except TraceError as error:
-        raise TraceError(f"{part} is in the way and holds no readable epoch; delete it and run again") from error
-    raise TraceError(f"{part} holds {epochs} finished epochs of an interrupted run; {_how_to_go_on(layout, part)}")
-
-
-def _how_to_go_on(layout: Layout, part: Path) -> str:
+def _how_to_go_on(layout: Layout, part: Path, overwrite: bool) -> str:
     if not layout.has_epochs:
         return f"delete {part}, or choose another file, and run again"
-    return f"continue with `neurohil {layout.command} --resume {part}`, or delete that file and run again"
+    return f"continue with `{go_on_command(layout.command, part, overwrite)}`, or delete that file and run again"
 
 
 def _refuse_other_run(old: Trace, layout: Layout, title: str, config: str, state_size: int) -> None:
-    now = _versions()
+    now = software_versions()
     for name, version in old.versions.items():
         if now.get(name) != version:
             raise TraceError(
@@ -550,7 +605,8 @@ def _refuse_uneven(plot: Plot, arrays: Mapping[str, NDArray]) -> None:
                     )
 
 
-def _versions() -> dict[str, str]:
+def software_versions() -> dict[str, str]:
+    """Versions of what decides on the bits of a trace, by name."""
     packages = {name: importlib.metadata.version(name) for name in ("numpy", "numba", "h5py")}
     return {"python": platform.python_version(), **packages, "neurohil": __version__}
 

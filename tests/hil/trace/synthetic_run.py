@@ -146,15 +146,15 @@ def yin_yang_class(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     return np.where((right < 0.1) | (left < 0.1), 2, yang.astype(np.int64))
 
 
-def write(path: Any, case: Case, epochs: int) -> None:
+def write(path: Any, case: Case, epochs: int, overwrite: bool = False) -> None:
     """A whole run."""
     plan = layout(case)
-    go_on(TraceWriter(path, plan, case.name, CONFIG, STATE_SIZE), case, epochs)
+    go_on(TraceWriter(path, plan, case.name, CONFIG, STATE_SIZE, overwrite=overwrite), case, epochs)
 
 
-def resume(part: Any, case: Case, epochs: int) -> None:
+def resume(part: Any, case: Case, epochs: int, overwrite: bool = False) -> None:
     """The rest of an interrupted run."""
-    go_on(TraceWriter.resume(part, layout(case), case.name, CONFIG, STATE_SIZE), case, epochs)
+    go_on(TraceWriter.resume(part, layout(case), case.name, CONFIG, STATE_SIZE, overwrite=overwrite), case, epochs)
 
 
 def go_on(writer: TraceWriter, case: Case, epochs: int, report: Any = None) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import synthetic_run as run
 
-from hil.trace import Trace, TraceError, TraceWriter, writer
+from hil.trace import Trace, TraceError, TraceWriter, place
 from hil.trace.reader import finished_epochs
 
 EPOCHS = 60
@@ -21,8 +21,8 @@ import os, resource, sys
 sys.path.insert(0, {folder!r})
 import numpy as np
 import synthetic_run as run
-from hil.trace import Trace, TraceError, TraceWriter, writer
-writer._RESERVE_MB = 0  # the check before each epoch would keep the disk from being full
+from hil.trace import Trace, TraceError, TraceWriter, place
+place._RESERVE_MB = 0  # the check before each epoch would keep the disk from being full
 plan, part, size = run.layout(run.IDEAL), {path!r} + ".part", {state}
 state = lambda epoch: run.state(epoch) if isinstance(size, int) else {{"all": np.full(size[0], epoch)}}
 begun = run.STATE_SIZE if isinstance(size, int) else state(0)
@@ -124,7 +124,7 @@ def test_full_disk_with_the_state_beside(tmp_path, disk, numbers):
 
 
 def test_limit_of_a_file_is_told_before_anything_is_written(tmp_path, monkeypatch):
-    monkeypatch.setattr(writer.resource, "getrlimit", lambda _: (50_000_000, 50_000_000))
+    monkeypatch.setattr(place.resource, "getrlimit", lambda _: (50_000_000, 50_000_000))
     path = tmp_path / "run.h5"
     text = (
         f"{path}.part may grow by 50 MB to this process's limit for a file, and a trace is written with 64 MB in "

@@ -77,7 +77,7 @@ def write(path: Path, plan: Layout) -> None:
 
 @pytest.fixture(autouse=True)
 def made_up_versions(monkeypatch):
-    monkeypatch.setattr(writer, "_versions", lambda: VERSIONS)
+    monkeypatch.setattr(writer, "software_versions", lambda: VERSIONS)
 
 
 @pytest.mark.parametrize("name", LAYOUTS)
@@ -112,7 +112,7 @@ def main() -> None:
     """Write the golden files."""
     import tempfile
 
-    writer._versions = lambda: VERSIONS
+    writer.software_versions = lambda: VERSIONS
     FOLDER.mkdir(exist_ok=True)
     for name, plan in LAYOUTS.items():
         with tempfile.TemporaryDirectory() as folder:

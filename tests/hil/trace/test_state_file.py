@@ -1,5 +1,6 @@
 """States that are too large for a trace: two slots beside it, tied to it by a checksum."""
 
+import errno
 import os
 import re
 from pathlib import Path
@@ -162,10 +163,46 @@ def test_no_room_leaves_no_file(path, monkeypatch):
     assert list(path.parent.iterdir()) == []
 
 
-def test_what_an_older_run_left_beside_is_overwritten(path):
+def test_what_belongs_to_no_run_is_not_overwritten(path):
+    beside = Path(f"{path}.part.state")
+    beside.write_bytes(b"theirs")
+    with pytest.raises(TraceError, match=r"run.h5.part.state is in the way and belongs to no run; move it away"):
+        write(path, 2)
+    assert beside.read_bytes() == b"theirs" and list(path.parent.iterdir()) == [beside]
+
+
+def test_what_a_killed_run_left_beside_is_no_obstacle(path):
+    """Killed while it was created, or when the finished trace had its name already: it leaves its lock as well."""
     Path(f"{path}.part.state").write_bytes(b"old")
+    Path(f"{path}.part.lock").touch()
     write(path, 2)
     assert list(path.parent.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("number", [errno.EOPNOTSUPP, errno.EINVAL, None])
+def test_a_file_system_that_cannot_reserve_room(path, number, monkeypatch):
+    def refuse(*_):
+        raise OSError(number, os.strerror(number))
+
+    if number:
+        monkeypatch.setattr(os, "posix_fallocate", refuse)
+    else:
+        monkeypatch.delattr(os, "posix_fallocate")
+    part, beside = interrupted(path, 2)
+    assert beside.stat().st_size == 2 * sum(array.nbytes for array in state(0).values())
+    with Trace(part) as trace:
+        same(trace.large_state(state(0)), state(2))
+
+
+@pytest.mark.parametrize("mask", [0o000, 0o077, 0o777])
+def test_files_have_the_rights_that_the_umask_leaves_and_their_owner_can_read_them(path, mask):
+    before = os.umask(mask)
+    try:
+        found = [file.stat().st_mode & 0o777 for file in interrupted(path.parent / "new" / "run.h5", 1)]
+        folder = (path.parent / "new").stat().st_mode & 0o777
+    finally:
+        os.umask(before)
+    assert found == [(0o666 & ~mask) | 0o600] * 2 and folder == (0o777 & ~mask) | 0o700
 
 
 def test_a_discarded_run_leaves_nothing(path):

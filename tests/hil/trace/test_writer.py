@@ -2,8 +2,10 @@
 
 import os
 import re
+import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -24,8 +26,8 @@ def path(tmp_path):
     return tmp_path / "run.h5"
 
 
-def begin(path, case=run.IDEAL):
-    return TraceWriter(path, run.layout(case), case.name, run.CONFIG, run.STATE_SIZE)
+def begin(path, case=run.IDEAL, overwrite=False):
+    return TraceWriter(path, run.layout(case), case.name, run.CONFIG, run.STATE_SIZE, overwrite=overwrite)
 
 
 def append(trace, case=run.IDEAL):
@@ -104,15 +106,28 @@ def test_interrupted_run_in_the_way(path):
 
 
 def test_rubbish_in_the_way(path):
-    Path(f"{path}.part").write_bytes(b"rubbish")
-    with refuses(f"{path}.part is in the way and holds no readable epoch; delete it and run again"):
-        begin(path)
+    part = Path(f"{path}.part")
+    part.write_bytes(b"rubbish")
+    for overwrite in (False, True):
+        with pytest.raises(
+            TraceError, match=f"^{re.escape(str(part))} is in the way, and nothing is written over it: "
+        ):
+            begin(path, overwrite=overwrite)
+    assert part.read_bytes() == b"rubbish" and os.listdir(path.parent) == ["run.h5.part"]
 
 
-def test_complete_trace_stays_until_the_new_run_has_finished(path):
+def test_a_trace_is_not_replaced_unless_that_is_asked_for(path):
     run.write(path, run.IDEAL, 1)
     old = path.read_bytes()
-    with begin(path) as trace:
+    with refuses(f"{path} exists; give another --out, or --overwrite to replace it when this run has finished"):
+        begin(path)
+    assert path.read_bytes() == old and os.listdir(path.parent) == ["run.h5"]
+
+
+def test_replaced_trace_stays_until_the_new_run_has_finished(path):
+    run.write(path, run.IDEAL, 1)
+    old = path.read_bytes()
+    with begin(path, overwrite=True) as trace:
         append(trace)
         append(trace)
         assert path.read_bytes() == old
@@ -121,16 +136,89 @@ def test_complete_trace_stays_until_the_new_run_has_finished(path):
         assert new.epochs == 2
 
 
-def test_folder_that_does_not_exist(tmp_path):
-    path = tmp_path / "nowhere" / "run.h5"
-    with refuses(f"the folder {path.parent} does not exist; create it or choose another"):
-        begin(path)
+def test_a_file_that_appears_during_the_run_is_not_replaced(tmp_path, path):
+    reference = tmp_path / "reference.h5"
+    run.write(reference, run.IDEAL, 1)
+    with begin(path) as trace:
+        append(trace)
+        path.write_text("theirs")
+        with pytest.raises(
+            TraceError, match=r"run\.h5 appeared during the run, so it stays, .* kept in .*run\.h5\.part;"
+        ):
+            trace.finish(run.final_values(run.IDEAL))
+    assert path.read_text() == "theirs"
+    path.unlink()
+    run.resume(f"{path}.part", run.IDEAL, 1)
+    assert path.read_bytes() == reference.read_bytes()
 
 
-def test_file_that_can_not_be_created(path):
+def test_folders_are_made_and_removed_if_nothing_comes_of_it(tmp_path):
+    path = tmp_path / "new" / "deep" / "run.h5"
+    with pytest.raises(TraceError), begin(path) as trace:
+        trace.discard()
+        append(trace)
+    assert os.listdir(tmp_path) == []
+    run.write(path, run.IDEAL, 1)
+    assert path.exists()
+
+
+def test_links_are_not_followed(path):
     os.symlink(path.parent / "nothing", f"{path}.part")
-    with refuses(f"{path}.part can't be created (File exists); choose another file"):
+    with refuses(f"{path}.part is a link, and only regular files are written; give another --out"):
         begin(path)
+    assert os.listdir(path.parent) == ["run.h5.part"]
+
+
+@pytest.mark.parametrize("how", ["moved", "removed"])
+def test_finished_epochs_outlive_their_folder(tmp_path, how, monkeypatch):
+    path, reference, elsewhere = tmp_path / "runs" / "run.h5", tmp_path / "reference.h5", tmp_path / "temporary"
+    run.write(reference, run.IDEAL, 4)
+    elsewhere.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(elsewhere))
+    with begin(path) as trace:
+        append(trace)
+        append(trace)
+        if how == "moved":
+            path.parent.rename(tmp_path / "moved")
+        else:
+            shutil.rmtree(path.parent)
+        with pytest.raises(TraceError, match=r"run\.h5\.part is gone: .* 2 finished epochs are kept in") as told:
+            append(trace)
+    part = re.search(r"kept in (.*?);", str(told.value))[1]
+    assert f"neurohil delgrad --resume {part}`" in str(told.value)
+    run.resume(part, run.IDEAL, 4)
+    assert Path(part.removesuffix(".part")).read_bytes() == reference.read_bytes()
+
+
+def test_other_files_in_our_place_are_not_deleted(path):
+    with begin(path) as trace:
+        Path(f"{path}.part").unlink()
+        Path(f"{path}.part").write_text("theirs")
+        trace.discard()
+    assert Path(f"{path}.part").read_text() == "theirs"
+
+
+def test_room_for_all_epochs_is_demanded_before_the_first(path, monkeypatch):
+    plan = run.layout(run.IDEAL)
+    row = 8 * (4 * 30 + 30 * 3 + 5 + 1)
+    needed = writer.estimated_bytes(plan, 10**6, run.STATE_SIZE)
+    assert needed == pytest.approx(row * 10**6, rel=0.02)
+    little_room(monkeypatch, needed // 10**6 + 63)
+    text = f"and {needed // 10**6} MB are needed with 64 MB in reserve; make room, then run again"
+    with pytest.raises(TraceError, match=re.escape(text)):
+        TraceWriter(path, plan, "x", "", run.STATE_SIZE, epochs=10**6)
+    assert os.listdir(path.parent) == []
+    little_room(monkeypatch, needed // 10**6 + 64)
+    TraceWriter(path, plan, "x", "", run.STATE_SIZE, epochs=10**6).close()
+
+
+@pytest.mark.parametrize("answer", [OSError(95, "Operation not supported"), None])
+def test_a_system_that_cannot_tell_how_much_room_there_is(path, answer, monkeypatch):
+    if answer:
+        monkeypatch.setattr(os, "statvfs", lambda _: (_ for _ in ()).throw(answer))
+    else:
+        monkeypatch.delattr(os, "statvfs")
+    run.write(path, run.IDEAL, 1)
 
 
 def test_closed_writer(path):
@@ -291,23 +379,23 @@ def test_full_disk(path, monkeypatch):
     old = path.read_bytes()
     folder, part = path.parent, f"{path}.part"
     room = f"{folder} has 63 MB left, and a trace is written with 64 MB in reserve; make room, then "
-    with begin(path) as trace:
+    with begin(path, overwrite=True) as trace:
         append(trace)
         append(trace)
         little_room(monkeypatch, 63)
         with refuses(f"{room}continue with `neurohil delgrad --resume {part}`, or delete that file and run again"):
             append(trace)
-    with refuses(f"{room}resume again"):
-        run.resume(part, run.IDEAL, 3)
+    with refuses(f"{room}run again"):
+        run.resume(part, run.IDEAL, 3, overwrite=True)
     assert sorted(os.listdir(folder)) == ["run.h5", "run.h5.part"]
     assert path.read_bytes() == old
     with Trace(part) as trace:
         assert trace.epochs == 2
     Path(part).unlink()
     with refuses(f"{room}run again"):
-        begin(path)
+        begin(path, overwrite=True)
     little_room(monkeypatch, 64)
-    run.write(path, run.IDEAL, 2)
+    run.write(path, run.IDEAL, 2, overwrite=True)
 
 
 DEAD_DISK = """
@@ -359,6 +447,6 @@ def test_growing_arrays_leave_no_unused_space(path):
     """Were chunks compressed, every epoch would move them and lose the old place."""
     run.write(path, run.SYNAPTIC, 1)
     short = path.stat().st_size
-    run.write(path, run.SYNAPTIC, 101)
+    run.write(path, run.SYNAPTIC, 101, overwrite=True)
     content = 100 * 8 * (5 + 120 + 90 + 120 + 90)
     assert path.stat().st_size - short < 1.5 * content
