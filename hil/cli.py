@@ -85,7 +85,20 @@ def _parser() -> argparse.ArgumentParser:
     _add_crossbar(commands)
     _add_metaplasticity(commands)
     _add_trace(commands)
+    doctor = commands.add_parser(
+        "doctor",
+        help="say what this machine lacks",
+        description="Say what this machine has and lacks for running, with remedies; exit code 1 if something lacks.",
+    )
+    doctor.set_defaults(command=_doctor)
+    doctor.add_argument("--json", action="store_true", help="print the findings as one JSON line, alone on stdout")
     return parser
+
+
+def _doctor(options: argparse.Namespace) -> int:
+    from hil.commands.doctor import doctor
+
+    return doctor(options.json)
 
 
 def _add_delgrad(commands: argparse._SubParsersAction) -> None:
