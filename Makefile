@@ -21,26 +21,21 @@ $(VENV)/.installed: setup.cfg pyproject.toml
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
 	@touch $@
 
+# A run that is there is not run again; one that was interrupted goes on; one of another configuration stays as it is.
 .PHONY: delgrad
-delgrad: OUT ?= runs/chip_yin_yang_axonal.h5
 delgrad: install ## Train weights and delays in the loop with the emulated chip (SEED=, OUT=); goes on if interrupted
-	@if [ -f $(OUT).part ]; then $(BIN)/neurohil delgrad --resume $(OUT).part; \
-	else $(BIN)/neurohil delgrad chip_yin_yang_axonal --seed $(SEED) --out $(OUT); fi
+	@$(BIN)/neurohil delgrad chip_yin_yang_axonal --seed $(SEED) $(if $(OUT),--out '$(OUT)')
 
 .PHONY: crossbar
-crossbar: OUT ?= runs/crossbar_9_levels.h5
 crossbar: install ## Program a memristor array in nine levels, age it, wear it out (SEED=, OUT=)
-	@$(BIN)/neurohil crossbar program --seed $(SEED) --out $(OUT)
+	@$(BIN)/neurohil crossbar program --seed $(SEED) $(if $(OUT),--out '$(OUT)')
 
 .PHONY: metaplasticity
-metaplasticity: OUT ?= runs/mnist_fashion_crossbar.h5
-metaplasticity: PLAIN = $(basename $(OUT))_plain.h5
+metaplasticity: OUT ?= runs/mnist_fashion_crossbar-seed$(SEED).h5
+metaplasticity: PLAIN = $(dir $(OUT))mnist_fashion_plain-seed$(SEED).h5
 metaplasticity: install ## Learn MNIST, then Fashion-MNIST, with and without metaplasticity (SEED=, OUT=); goes on if interrupted
-	@if [ -f $(PLAIN).part ]; then $(BIN)/neurohil metaplasticity --resume $(PLAIN).part; \
-	elif [ ! -f $(PLAIN) ] || [ ! -f $(OUT).part ]; then \
-	$(BIN)/neurohil metaplasticity mnist_fashion_plain --seed $(SEED) --out $(PLAIN); fi
-	@if [ -f $(OUT).part ]; then $(BIN)/neurohil metaplasticity --resume $(OUT).part --compare $(PLAIN); \
-	else $(BIN)/neurohil metaplasticity mnist_fashion_crossbar --seed $(SEED) --out $(OUT) --compare $(PLAIN); fi
+	@$(BIN)/neurohil metaplasticity mnist_fashion_plain --seed $(SEED) --out '$(PLAIN)'
+	@$(BIN)/neurohil metaplasticity mnist_fashion_crossbar --seed $(SEED) --out '$(OUT)' --compare '$(PLAIN)'
 
 ##@ Check
 .PHONY: test

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -144,7 +145,6 @@ class Chip:
         self.fixed_pattern: FixedPattern = (
             draw_fixed_pattern(config, serial) if codes is None else capmem.pattern(config, serial, codes)
         )
-        self.engine = kernels if config.adex is None else kernels_adex
         self._adex = (
             None
             if config.adex is None
@@ -158,6 +158,11 @@ class Chip:
         self.n_lines = 0
         self._pending_words = 0
         self._analogue_written = False
+
+    @property
+    def engine(self) -> Any:
+        """Module with the kernels that run it. Not an attribute: a module can't be pickled, a chip can."""
+        return kernels if self.config.adex is None else kernels_adex
 
     def write(
         self, fabric: Fabric, plasticity: Plasticity | None = None, synapse_delay_us: ArrayLike | None = None

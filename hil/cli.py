@@ -85,7 +85,20 @@ def _parser() -> argparse.ArgumentParser:
     _add_crossbar(commands)
     _add_metaplasticity(commands)
     _add_trace(commands)
+    doctor = commands.add_parser(
+        "doctor",
+        help="say what this machine lacks",
+        description="Say what this machine has and lacks for running, with remedies; exit code 1 if something lacks.",
+    )
+    doctor.set_defaults(command=_doctor)
+    doctor.add_argument("--json", action="store_true", help="print the findings as one JSON line, alone on stdout")
     return parser
+
+
+def _doctor(options: argparse.Namespace) -> int:
+    from hil.commands.doctor import doctor
+
+    return doctor(options.json)
 
 
 def _add_delgrad(commands: argparse._SubParsersAction) -> None:
@@ -110,14 +123,14 @@ def _delgrad(options: argparse.Namespace) -> None:
     from hil.commands import delgrad
 
     if options.resume:
-        delgrad.resume(options.resume, options.json)
+        delgrad.resume(options.resume, options.json, options.overwrite)
         return
     overrides = [
         f"{name}={getattr(options, name)}" for name in ("seed", "epochs") if getattr(options, name) is not None
     ]
     if options.serial is not None:
         overrides.append(f"target.serial={options.serial}")
-    delgrad.start(options.experiment, [*options.set, *overrides], options.out, options.json)
+    delgrad.start(options.experiment, [*options.set, *overrides], options.out, options.json, options.overwrite)
 
 
 def _add_metaplasticity(commands: argparse._SubParsersAction) -> None:
@@ -144,11 +157,11 @@ def _metaplasticity(options: argparse.Namespace) -> None:
     from hil.commands import metaplasticity
 
     if options.resume:
-        metaplasticity.resume(options.resume, options.compare, options.json)
+        metaplasticity.resume(options.resume, options.compare, options.json, options.overwrite)
         return
     values = {"seed": options.seed, "training.epochs": options.epochs}
     overrides = [*options.set, *(f"{key}={value}" for key, value in values.items() if value is not None)]
-    metaplasticity.start(options.experiment, overrides, options.out, options.compare, options.json)
+    metaplasticity.start(options.experiment, overrides, options.out, options.compare, options.json, options.overwrite)
 
 
 def _add_experiment(command: argparse.ArgumentParser) -> None:
@@ -161,9 +174,18 @@ def _add_run_options(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", help="change a config value, e.g. training.batch=50"
     )
-    command.add_argument("--out", metavar="FILE", help="trace to write (default runs/EXPERIMENT-seedN.h5)")
-    command.add_argument("--resume", metavar="FILE", help="go on with an interrupted run")
+    command.add_argument(
+        "--out", metavar="FILE", help="trace to write (default runs/EXPERIMENT-seedN.h5, and what differs in its name)"
+    )
+    _add_overwrite(command)
+    command.add_argument("--resume", metavar="FILE", help="go on with an interrupted run, by its .part file")
     command.add_argument("--json", action="store_true", help="print the results as one line, alone on stdout")
+
+
+def _add_overwrite(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--overwrite", action="store_true", help="replace the trace of that name when this run has finished"
+    )
 
 
 def _check_resume(options: argparse.Namespace, names: Sequence[str]) -> None:
@@ -198,11 +220,12 @@ def _add_crossbar(commands: argparse._SubParsersAction) -> None:
             "--set", action="append", default=[], metavar="KEY=VALUE", help="change a config value"
         )
         measurement.add_argument(
-            "--out", metavar="FILE", help=f"trace to write (default runs/EXPERIMENT-{name}-seedN.h5)"
+            "--out",
+            metavar="FILE",
+            help=f"trace to write (default runs/EXPERIMENT-{name}-seedN.h5, and what differs in its name)",
         )
-        measurement.add_argument(
-            "--json", action="store_true", help="print the results as one JSON line, alone on stdout"
-        )
+        _add_overwrite(measurement)
+        measurement.add_argument("--json", action="store_true", help="print the results as one line, alone on stdout")
 
 
 def _crossbar(options: argparse.Namespace) -> None:
@@ -214,7 +237,8 @@ def _crossbar(options: argparse.Namespace) -> None:
     from hil.commands import crossbar
 
     seed = [] if options.seed is None else [f"target.seed={options.seed}"]
-    crossbar.start(options.measurement, options.experiment, [*options.set, *seed], options.out, options.json)
+    overrides = [*options.set, *seed]
+    crossbar.start(options.measurement, options.experiment, overrides, options.out, options.json, options.overwrite)
 
 
 def _add_trace(commands: argparse._SubParsersAction) -> None:

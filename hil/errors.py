@@ -1,5 +1,7 @@
 """What the command line turns into one line of text."""
 
+from signal import SIGINT
+
 
 class UserError(ValueError):
     """Something that the user can mend: a config, a file, a value. The message says what and how."""
@@ -14,6 +16,6 @@ class Stopped(KeyboardInterrupt):
         Number of the signal.
     """
 
-    def __init__(self, signal: int, message: str) -> None:
+    def __init__(self, message: str, signal: int = SIGINT) -> None:
         super().__init__(message)
         self.signal = signal

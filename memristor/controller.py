@@ -208,8 +208,7 @@ class Controller:
             _check_recipe(crossbar)
         self.crossbars, self.costs = tuple(crossbars), costs
         self.timeline: tuple[BankUse, ...] = ()
-        self._env = simpy.Environment(round(max(crossbar.now_s for crossbar in crossbars) * _NS_PER_S))
-        self._banks = [simpy.Resource(self._env) for _ in range(banks)]
+        self._start_clock(round(max(crossbar.now_s for crossbar in crossbars) * _NS_PER_S), banks)
         tiles = [len(crossbar.tiles) * len(crossbar.tiles[0]) for crossbar in crossbars]
         self._first_tile = np.cumsum([0, *tiles]).tolist()
         self._queue: list[Command] = []
@@ -330,8 +329,7 @@ class Controller:
             setattr(self, name, count)
         self._busy_ns, self._waiting_ns = state["bank_ns"].tolist()
         self._drive_pJ = float(state["drive_pJ"][0])
-        self._env = simpy.Environment(now_ns)
-        self._banks = [simpy.Resource(self._env) for _ in self._banks]
+        self._start_clock(now_ns, len(self._banks))
         self._queue, self.timeline = [], ()
 
     def pulse_log(self) -> PulseLog:
@@ -345,6 +343,18 @@ class Controller:
         if self._log is None:
             raise CrossbarError("controller.log_pulses = False: no pulses were kept; set it to True")
         return self._log.read()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """For copies. Between two runs the time is all that matters of simpy's environment; its processes are over."""
+        return self.__dict__ | {"_env": self.now_ns, "_banks": len(self._banks)}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._start_clock(state["_env"], state["_banks"])
+
+    def _start_clock(self, now_ns: int, banks: int) -> None:
+        self._env = simpy.Environment(now_ns)
+        self._banks = [simpy.Resource(self._env) for _ in range(banks)]
 
     # Checks
 

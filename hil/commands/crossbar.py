@@ -13,6 +13,7 @@ import numpy as np
 from tqdm import tqdm
 
 from hil.commands.output import draw_picture, line, print_results
+from hil.commands.running import place_of_new, tell_finished
 from hil.config import experiment_name, experiment_text, parse, to_toml
 from hil.errors import UserError
 from hil.protocols import Floats, Quantity
@@ -20,6 +21,7 @@ from hil.targets.crossbar import CrossbarTargetConfig
 from hil.targets.crossbar_bench import STUCK_OFF, STUCK_ON, WORKS, CrossbarBench, Writing
 from hil.text import exact
 from hil.trace.layouts.crossbar import age_layout, characterise_layout, ir_drop_layout, program_layout
+from hil.trace.place import Place
 from hil.trace.plots.crossbar import draw_age, draw_characterise, draw_ir_drop, draw_program
 from hil.trace.schema import Layout
 from hil.trace.writer import TraceWriter
@@ -85,18 +87,38 @@ class Measured(NamedTuple):
     table: list[str]
 
 
-def start(measurement: str, experiment: str | None, overrides: Sequence[str], out: str | None, as_json: bool) -> None:
-    """Measure; trace to `out` (default runs/EXPERIMENT-MEASUREMENT-seedN.h5), picture beside it."""
-    config = load(experiment or DEFAULT_EXPERIMENT, overrides)
+def start(
+    measurement: str,
+    experiment: str | None,
+    overrides: Sequence[str],
+    out: str | None,
+    as_json: bool,
+    overwrite: bool = False,
+) -> None:
+    """Measure, unless this very measurement is there already; picture beside the trace.
+
+    The trace goes to `out` (default runs/EXPERIMENT-MEASUREMENT-seedN.h5, with what differs from the experiment in its
+    name).
+    """
+    name = experiment or DEFAULT_EXPERIMENT
+    config = load(name, overrides)
+    title, stem = f"{config.experiment}: {measurement}", f"{config.experiment}-{measurement}-seed{config.target.seed}"
+    with place_of_new(out, stem, title, config, load(name), overwrite) as (place, found):
+        if found == "finished":
+            tell_finished(place, as_json, MEASUREMENTS[measurement][1])
+        else:
+            _measure(measurement, config, title, place, as_json)
+
+
+def _measure(measurement: str, config: CrossbarExperiment, title: str, place: Place, as_json: bool) -> None:
     began = time.perf_counter()
+    place.refuse_full_disk("run again", _estimated_bytes(config))
     measure, draw = MEASUREMENTS[measurement]
     with tqdm(unit="step", disable=None, dynamic_ncols=True) as progress:
         progress.set_postfix_str("the first run compiles the kernels")
         measured = measure(config, progress)
-    seed = config.target.seed
-    path = Path(out) if out else Path("runs") / f"{config.experiment}-{measurement}-seed{seed}.h5"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with TraceWriter(path, measured.layout, f"{config.experiment}: {measurement}", to_toml(config), 0) as writer:
+    seed, path = config.target.seed, place.path
+    with TraceWriter(place, measured.layout, title, to_toml(config), 0) as writer:
         writer.finish({})
     seconds = time.perf_counter() - began
     heading = f"{config.experiment}: {measurement}, seed {seed}, {_origin(config.target)}"
@@ -351,6 +373,16 @@ MEASUREMENTS: dict[str, tuple[Callable[[CrossbarExperiment, Any], Measured], Cal
     "ir-drop": (ir_drop, draw_ir_drop),
 }
 _CELLS = ("row", "column")
+_NUMBERS_PER_CELL, _NUMBERS_PER_PULSE = 20, 5  # in a trace, at most
+TILE, PULSES_PER_CELL = 128, 20  # what the arrays have if the config doesn't say, and what two writes take
+
+
+def _estimated_bytes(config: CrossbarExperiment) -> int:
+    """Room that the trace of such an array takes: packed, mostly less."""
+    sizes = (config.target.array.get(name) for name in ("tile_rows", "tile_columns"))
+    cells = math.prod(size if isinstance(size, int) else TILE for size in sizes)
+    pulses = PULSES_PER_CELL if config.program.log_pulses else 0
+    return 8 * cells * (_NUMBERS_PER_CELL + _NUMBERS_PER_PULSE * pulses)
 
 
 def _steps(progress: tqdm, total: int) -> Callable[[str], None]:

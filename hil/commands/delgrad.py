@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -11,7 +11,7 @@ import msgspec
 import numpy as np
 
 from hil.commands.output import draw_picture, line, print_results
-from hil.commands.running import carry_out, interrupted, trace_path
+from hil.commands.running import carry_out, interrupted, place_of_new, tell_finished, writer_for
 from hil.config import experiment_name, experiment_text, parse, to_toml
 from hil.datasets import yin_yang
 from hil.delgrad.network import Network, NetworkConfig, NotNegative
@@ -26,7 +26,9 @@ from hil.targets.brainscales import BrainscalesConfig, BrainscalesTarget
 from hil.targets.ideal import IdealConfig, IdealTarget
 from hil.trace.layouts.delgrad import delgrad_layout
 from hil.trace.layouts.neurobench import neurobench_arrays
+from hil.trace.place import Place
 from hil.trace.plots.delgrad import draw_delgrad
+from hil.trace.reader import Trace
 from hil.trace.schema import Layout
 from hil.trace.writer import TraceWriter
 
@@ -68,21 +70,26 @@ class DelGradConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     experiment: str = "unnamed"
 
 
-def start(experiment: str, overrides: Sequence[str], out: str | None, as_json: bool) -> None:
-    """Run a new experiment; trace to `out` (default runs/EXPERIMENT-seedN.h5), picture beside it."""
+def start(experiment: str, overrides: Sequence[str], out: str | None, as_json: bool, overwrite: bool = False) -> None:
+    """Run an experiment, or go on with an unfinished run of this very configuration; picture beside the trace.
+
+    The trace goes to `out` (default runs/EXPERIMENT-seedN.h5, with what differs from the experiment in its name).
+    """
     config = load(experiment, overrides)
-    run = Run(config)
-    _finish(run, run.open_trace(trace_path(out, config.experiment, config.seed)), as_json)
+    stem = f"{config.experiment}-seed{config.seed}"
+    with place_of_new(out, stem, config.experiment, config, load(experiment), overwrite) as (place, found):
+        if found == "finished":
+            tell_finished(place, as_json, draw_delgrad)
+            return
+        run = Run(config)
+        _finish(run, writer_for(run, place, goes_on=found == "unfinished"), as_json)
 
 
-def resume(part: str, as_json: bool) -> None:
+def resume(part: str, as_json: bool, overwrite: bool = False) -> None:
     """Go on with an interrupted run, to the same bits as if it had never stopped."""
-    with interrupted(part, "delgrad", DelGradConfig) as (trace, config):
-        state = trace.state() if trace.epochs else None
-    run = Run(config)
-    if state is not None:
-        run.load_state(state)
-    _finish(run, run.reopen_trace(Path(part)), as_json)
+    with interrupted(part, "delgrad", DelGradConfig, overwrite) as (place, config):
+        run = Run(config)
+        _finish(run, writer_for(run, place, goes_on=True), as_json)
 
 
 def load(experiment: str, overrides: Sequence[str] = ()) -> DelGradConfig:
@@ -166,13 +173,21 @@ class Run:
             neurobench=neurobench_arrays(f"{DURATION / DT:.0f} steps of {DT} tau_s"),
         )
 
-    def open_trace(self, path: Path) -> TraceWriter:
-        """A new trace for this run."""
-        return TraceWriter(path, self.layout(), self.config.experiment, to_toml(self.config), self.state().size)
+    def load_from(self, trace: Trace) -> None:
+        """Go on from the last finished epoch of an interrupted run's trace."""
+        self.load_state(trace.state())
 
-    def reopen_trace(self, part: Path) -> TraceWriter:
+    def open_trace(self, path: Path | Place) -> TraceWriter:
+        """A new trace for this run."""
+        return self._trace(TraceWriter, path)
+
+    def reopen_trace(self, part: Path | Place) -> TraceWriter:
         """The interrupted trace of this run, ready to go on."""
-        return TraceWriter.resume(part, self.layout(), self.config.experiment, to_toml(self.config), self.state().size)
+        return self._trace(TraceWriter.resume, part)
+
+    def _trace(self, open_it: Callable[..., TraceWriter], path: Path | Place) -> TraceWriter:
+        config, size = self.config, self.state().size
+        return open_it(path, self.layout(), config.experiment, to_toml(config), size, epochs=config.epochs)
 
     @property
     def epochs_done(self) -> int:

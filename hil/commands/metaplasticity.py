@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hil.commands.output import draw_picture, line, print_results
-from hil.commands.running import carry_out, interrupted, trace_path
+from hil.commands.running import carry_out, interrupted, place_of_new, tell_finished, writer_for
 from hil.config import experiment_name, experiment_text, parse, to_toml
 from hil.datasets.idx import CLASSES, Images
 from hil.errors import UserError
@@ -33,7 +33,9 @@ from hil.targets.crossbar import CrossbarTarget, CrossbarTargetConfig
 from hil.targets.ideal_matrix import IdealMatrixConfig, IdealMatrixTarget
 from hil.trace.layouts.metaplasticity import BINS, corner, metaplasticity_layout
 from hil.trace.layouts.neurobench import neurobench_arrays
+from hil.trace.place import Place
 from hil.trace.plots.metaplasticity import check_comparable, draw_metaplasticity
+from hil.trace.reader import Trace
 from hil.trace.schema import Layout
 from hil.trace.state_file import State
 from hil.trace.writer import TraceWriter
@@ -92,28 +94,39 @@ class MetaplasticityConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=Tr
     experiment: str = "unnamed"
 
 
-def start(experiment: str, overrides: Sequence[str], out: str | None, compare: str | None, as_json: bool) -> None:
-    """Run a new experiment; trace to `out` (default runs/EXPERIMENT-seedN.h5), picture beside it.
+def start(
+    experiment: str,
+    overrides: Sequence[str],
+    out: str | None,
+    compare: str | None,
+    as_json: bool,
+    overwrite: bool = False,
+) -> None:
+    """Run an experiment, or go on with an unfinished run of this very configuration; picture beside the trace.
 
+    The trace goes to `out` (default runs/EXPERIMENT-seedN.h5, with what differs from the experiment in its name).
     compare: finished trace whose learning curves are drawn beside this run's.
     """
     config = load(experiment, overrides)
+    stem = f"{config.experiment}-seed{config.seed}"
+    with place_of_new(out, stem, config.experiment, config, load(experiment), overwrite) as (place, found):
+        if found == "finished":
+            tell_finished(place, as_json, lambda trace, picture: draw_metaplasticity(trace, picture, compare))
+            return
+        _run(config, place, found == "unfinished", compare, as_json)
+
+
+def resume(part: str, compare: str | None, as_json: bool, overwrite: bool = False) -> None:
+    """Go on with an interrupted run, to the same bits as if it had never stopped."""
+    with interrupted(part, "metaplasticity", MetaplasticityConfig, overwrite) as (place, config):
+        _run(config, place, True, compare, as_json)
+
+
+def _run(config: MetaplasticityConfig, place: Place, goes_on: bool, compare: str | None, as_json: bool) -> None:
     run = Run(config)
     if compare:
         check_comparable(compare, run.tests)
-    writer = run.open_trace(trace_path(out, config.experiment, config.seed))
-    _finish(run, writer, compare, as_json)
-
-
-def resume(part: str, compare: str | None, as_json: bool) -> None:
-    """Go on with an interrupted run, to the same bits as if it had never stopped."""
-    with interrupted(part, "metaplasticity", MetaplasticityConfig) as (trace, config):
-        run = Run(config)
-        if compare:
-            check_comparable(compare, run.tests)
-        if trace.epochs:
-            run.load_state(trace.large_state(run.state()))
-    _finish(run, run.reopen_trace(Path(part)), compare, as_json)
+    _finish(run, writer_for(run, place, goes_on), compare, as_json)
 
 
 def load(experiment: str, overrides: Sequence[str] = ()) -> MetaplasticityConfig:
@@ -250,13 +263,21 @@ class Run:
         self.trainer.load_state(parts["host"])
         self.target.load_state(parts["target"])  # last: the trainer writes its levels to the target
 
-    def open_trace(self, path: Path) -> TraceWriter:
-        """A new trace for this run."""
-        return TraceWriter(path, self._layout, self.config.experiment, to_toml(self.config), self.state())
+    def load_from(self, trace: Trace) -> None:
+        """Go on from the last finished epoch of an interrupted run's trace."""
+        self.load_state(trace.large_state(self.state()))
 
-    def reopen_trace(self, part: Path) -> TraceWriter:
+    def open_trace(self, path: Path | Place) -> TraceWriter:
+        """A new trace for this run."""
+        return self._trace(TraceWriter, path)
+
+    def reopen_trace(self, part: Path | Place) -> TraceWriter:
         """The interrupted trace of this run, ready to go on."""
-        return TraceWriter.resume(part, self._layout, self.config.experiment, to_toml(self.config), self.state())
+        return self._trace(TraceWriter.resume, part)
+
+    def _trace(self, open_it: Callable[..., TraceWriter], path: Path | Place) -> TraceWriter:
+        config = self.config
+        return open_it(path, self._layout, config.experiment, to_toml(config), self.state(), epochs=self.epochs_in_all)
 
     def results(self) -> dict[str, Any]:
         """What the run came to by its last test and by the devices; JSON can hold it."""

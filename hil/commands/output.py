@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import math
+import shlex
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+from hil.trace.place import picture_path
 
 
 def print_results(heading: str, lines: Sequence[str], values: Mapping[str, Any], as_json: bool) -> None:
@@ -30,14 +33,14 @@ def json_line(values: Any) -> str:
 
 def draw_picture(draw: Callable[[Path, Path], None], trace: Path, as_json: bool) -> None:
     """Draw a finished trace beside itself. The results are told and stored: a picture that fails costs a warning."""
-    picture = trace.with_suffix(".png")
+    picture = picture_path(trace)
     try:
         draw(trace, picture)
     except Exception as error:
         why = " ".join(str(error).split()) or type(error).__name__
         print(
-            f"neurohil: the results are complete, but the picture {picture} can't be drawn: {why}; "
-            f"draw one with: neurohil trace plot {trace} --out {picture}",
+            f"neurohil: warning: the results are complete, but their picture can't be drawn: {why}; draw one with: "
+            f"neurohil trace plot {shlex.quote(str(trace))} --out {shlex.quote(str(picture))}",
             file=sys.stderr,
         )
     else:

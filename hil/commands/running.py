@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import shlex
 import signal
+import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 from typing import Any, Protocol, TypeVar
 
+import msgspec
 from tqdm import tqdm
 
-from hil.config import parse
+from hil import files
+from hil.commands.output import draw_picture
+from hil.config import parse, to_toml
 from hil.errors import Stopped, UserError
+from hil.trace.place import Place, default_path, go_on_command
 from hil.trace.reader import Trace
-from hil.trace.writer import TraceWriter
+from hil.trace.writer import TraceWriter, software_versions
 
 T = TypeVar("T")
 
@@ -37,6 +43,18 @@ class Run(Protocol):
 
     def run_epoch(self, writer: TraceWriter) -> str:
         """One epoch, and its row in the trace; tells in a few words how it went."""
+        ...
+
+    def load_from(self, trace: Trace) -> None:
+        """Go on from the last finished epoch of an interrupted run's trace."""
+        ...
+
+    def open_trace(self, path: Path | Place) -> TraceWriter:
+        """A new trace for this run."""
+        ...
+
+    def reopen_trace(self, part: Path | Place) -> TraceWriter:
+        """The interrupted trace of this run, ready to go on."""
         ...
 
     def conclude(self, writer: TraceWriter) -> dict[str, Any]:
@@ -69,6 +87,9 @@ class StopRequest:
                     signal.signal(number, self._ask)
         return self
 
+    def __call__(self) -> bool:
+        return self.signal is not None
+
     def __exit__(self, *exception: object) -> None:
         self._put_back()
 
@@ -81,30 +102,88 @@ class StopRequest:
             signal.signal(*self._before.popitem())
 
 
-def trace_path(out: str | None, experiment: str, seed: int) -> Path:
-    """Where a new run's trace goes: `out`, or runs/EXPERIMENT-seedN.h5; its folder is made."""
-    path = Path(out) if out else Path("runs") / f"{experiment}-seed{seed}.h5"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    return path
-
-
 @contextmanager
-def interrupted(part: str, command: str, kind: type[T]) -> Iterator[tuple[Trace, T]]:
-    """Trace and config of a run to go on with.
+def place_of_new(
+    out: str | None, stem: str, title: str, config: msgspec.Struct, plain: msgspec.Struct, overwrite: bool
+) -> Iterator[tuple[Place, str]]:
+    """Where a new run's trace goes, held for this process, and what stands there already (see `Place.look`).
+
+    Parameters
+    ----------
+    out : str or None
+        As the user named it; None for runs/STEM and what differs from the plain experiment.
+    stem : str
+        Experiment and seed, with which the default name begins.
+    title : str
+        Title of the trace.
+    config, plain : struct
+        What is run, and the experiment as it is.
+    overwrite : bool
+        Whether a trace of ours may be replaced.
 
     Raises
     ------
     UserError
-        It is complete, no trace, or was begun by another subcommand.
+        Something stands there that must stay, or another run writes there.
     """
-    with Trace(part) as trace:
-        if trace.complete and not part.endswith(".part"):
-            raise UserError(f"{part} is complete; start a new run instead")
-        try:
-            config = parse(trace.config, kind)
-        except UserError as error:
-            raise UserError(f"{part} was not begun by `neurohil {command}`: {error}") from error
-        yield trace, config
+    default = default_path(stem, to_toml(config), to_toml(plain), without=("seed", "target.seed"))
+    with Place(default if out is None else out, overwrite) as place:
+        _warn_without_locks(place)
+        yield place, place.look(title, to_toml(config), software_versions())
+
+
+@contextmanager
+def interrupted(part: str, command: str, kind: type[T], overwrite: bool) -> Iterator[tuple[Place, T]]:
+    """Place, held for this process, and config of a run to go on with.
+
+    Raises
+    ------
+    UserError
+        It is complete, no trace, in use, or was begun by another subcommand.
+    """
+    if not part.endswith(".part"):
+        with Trace(part) as trace:
+            if trace.complete:
+                raise UserError(f"{part} is complete; start a new run instead")
+    with Place.of_interrupted(part, overwrite) as place:
+        _warn_without_locks(place)
+        with Trace(place.part) as trace:
+            try:
+                config = parse(trace.config, kind)
+            except UserError as error:
+                raise UserError(f"{part} was not begun by `neurohil {command}`: {error}") from error
+        yield place, config
+
+
+def writer_for(run: Run, place: Place, goes_on: bool) -> TraceWriter:
+    """The writer of a run's trace: a new one, or that of an interrupted run, from whose last epoch it then goes on."""
+    if not goes_on:
+        return run.open_trace(place)
+    with Trace(place.part) as trace:
+        if trace.epochs:
+            run.load_from(trace)
+    return run.reopen_trace(place)
+
+
+def tell_finished(place: Place, as_json: bool, draw: Callable[[Path, Path], Any]) -> None:
+    """Say that the trace of this very run is there already; its picture is drawn if nothing of that name is there.
+
+    Raises
+    ------
+    UserError
+        Its numbers are wanted as JSON, which only a run prints.
+    """
+    if not files.kind(place.path.with_suffix(".png")):
+        draw_picture(draw, place.path, as_json)
+    path = shlex.quote(str(place.path))
+    text = (
+        f"{place.path} holds this run already, with this configuration and software: nothing to do\n"
+        f"  look at it with `neurohil trace ls {path}` or `neurohil trace report {path}`;\n"
+        "  to run it anew, add --overwrite or move the file away"
+    )
+    if as_json:
+        raise UserError(" ".join(text.split()))
+    print(text)
 
 
 def carry_out(command: str, run: Run, writer: TraceWriter) -> dict[str, Any]:
@@ -115,31 +194,38 @@ def carry_out(command: str, run: Run, writer: TraceWriter) -> dict[str, Any]:
     Stopped
         By a signal, with a trace that `--resume` goes on with.
     """
-    part = f"{writer.path}.part"
-    try:
-        with writer, StopRequest() as stop:
+    with writer, StopRequest() as stop:
+        try:
             _train(run, writer, stop)
-            if stop.signal is not None and run.epochs_done < run.epochs_in_all:
+            if run.epochs_done < run.epochs_in_all:
                 raise Stopped(
-                    stop.signal,
                     f"stopped after {run.epochs_done} of {run.epochs_in_all} epochs; "
-                    f"go on with: neurohil {command} --resume {part}",
+                    f"go on with: {go_on_command(command, writer.part, writer.overwrites)}",
+                    stop.signal or signal.SIGINT,
                 )
-            results = run.conclude(writer)
-    except UserError:
-        if writer.epochs == 0:  # nothing that could be lost
-            writer.discard()
-        raise
-    return results
+            return run.conclude(writer)
+        except UserError:
+            if writer.epochs == 0:  # nothing that could be lost
+                writer.discard()
+            raise
 
 
-def _train(run: Run, writer: TraceWriter, stop: StopRequest) -> None:
-    """Epochs up to the last one, or the one in which a signal came."""
+def _warn_without_locks(place: Place) -> None:
+    if not place.is_locked:
+        print(
+            f"neurohil: warning: the file system of {place.path.parent} has no locks, so two runs that write to one "
+            "file there are not told apart",
+            file=sys.stderr,
+        )
+
+
+def _train(run: Run, writer: TraceWriter, stop: Callable[[], bool]) -> None:
+    """Epochs up to the last one, or until `stop` says so after one."""
     progress = tqdm(total=run.epochs_in_all, initial=run.epochs_done, unit="epoch", disable=None, dynamic_ncols=True)
     with progress:
         progress.set_postfix_str("the first run compiles the kernels")
         while run.epochs_done < run.epochs_in_all:
             progress.set_postfix_str(run.run_epoch(writer))
             progress.update()
-            if stop.signal is not None:
+            if stop():
                 return

@@ -71,12 +71,39 @@ def places(source: Source, folder: str | Path | None) -> list[Path]:
     1. `folder`, or where the environment variable NEUROHIL_DATA points: a folder with the name of the data set there,
        then that itself, then the folder that other programs make there;
     2. data/ of the checkout;
-    3. the user's cache folder.
+    3. the user's cache folder, if there is one.
     """
-    given, data_set = given_folder(folder), source.data_set
+    given, data_set, cache = given_folder(folder), source.data_set, cache_folder()
     names = [name for name in (data_set, ".", source.elsewhere) if name]
     named = [given / name for name in names] if given else []
-    return [*named, _CHECKOUT / data_set, _cache() / data_set]
+    return [*named, _CHECKOUT / data_set, *([cache / data_set] if cache else [])]
+
+
+def cache_folder() -> Path | None:
+    """The user's cache folder; None for a user without a home."""
+    import pooch
+
+    try:
+        folder = Path(pooch.os_cache("neurohil"))
+    except RuntimeError:
+        return None
+    return folder if folder.is_absolute() else None  # "~" stays as it is without a home
+
+
+def own_folder(data_set: str, cache: Path | None) -> Path:
+    """Where a data set is kept that is downloaded or unpacked: in the user's cache folder.
+
+    Raises
+    ------
+    UserError
+        The user has no home.
+    """
+    if cache is None:
+        raise UserError(
+            f"this user has no home in which {data_set} could be kept; set XDG_CACHE_HOME to a folder, or "
+            "NEUROHIL_DATA to one with the published files"
+        )
+    return cache / data_set
 
 
 def find(source: Source, folder: str | Path | None = None) -> Path:
@@ -121,7 +148,7 @@ def unpacked(archive: Source, inside: str, folder: str | Path | None = None, che
     for place in searched:
         if os.path.isfile(place / archive.name):
             verify([place / archive.name], checksum or archive.checksum)
-            return _unpack(place / archive.name, _cache() / archive.data_set, inside)
+            return _unpack(place / archive.name, own_folder(archive.data_set, cache_folder()), inside)
     raise _missing(archive, f"{archive.name} (or {inside}/, unpacked)", searched, checksum)
 
 
@@ -208,9 +235,3 @@ def _unpack(archive: Path, target: Path, inside: str) -> Path:
     finally:
         shutil.rmtree(part, ignore_errors=True)
     return target / inside
-
-
-def _cache() -> Path:
-    import pooch
-
-    return Path(pooch.os_cache("neurohil"))

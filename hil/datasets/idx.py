@@ -17,7 +17,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from hil.datasets.files import given_folder
+from hil.datasets.files import cache_folder, given_folder, own_folder
 from hil.errors import UserError
 
 CLASSES = 10
@@ -186,7 +186,9 @@ def _places(name: str, folder: str | Path | None) -> Iterator[Path]:
     given = given_folder(folder)
     if given:
         yield from (given / name, given / _TORCHVISION[name], given)
-    yield from (_CHECKOUT / name, _cache() / name)
+    yield _CHECKOUT / name
+    if cache := cache_folder():
+        yield cache / name
     if name == "fashion_mnist":
         yield _DEBIAN
 
@@ -197,17 +199,11 @@ def _find(name: str, file: str, folder: str | Path | None) -> list[Path]:
     return [path for path in paths if os.path.isfile(path)]  # Path.is_file raises in a folder that can't be entered
 
 
-def _cache() -> Path:
-    import pooch
-
-    return Path(pooch.os_cache("neurohil"))
-
-
 def _download(name: str, file: str, folder: str | Path | None) -> Path:
-    failures = []
+    failures, folder_of_own = [], own_folder(name, cache_folder())
     for source in _SOURCES[name]:
         try:
-            return _fetch(f"{source}{file}.gz", _cache() / name)
+            return _fetch(f"{source}{file}.gz", folder_of_own)
         except (OSError, ValueError) as error:  # every error of the HTTP client is an OSError
             failures.append(f"{source} ({type(error).__name__})")
     places = ", ".join(str(place) for place in _places(name, folder))

@@ -129,7 +129,7 @@ class Place:
             with self._opened(self.part) as old:
                 epochs, is_same = old.epochs, _identity(old) == wanted
                 said = f"{self.part} holds {_epochs(old)} of another run ({_difference(old, *wanted)})"
-                go_on = f"`{go_on_command(old, self.part)}`"
+                go_on = f"`{go_on_command(command_of(old), self.part, bool(files.kind(self.path)))}`"
             if epochs and not is_same and not self.overwrite:
                 raise TraceError(
                     f"{said}; go on with that one by {go_on}, give this one another --out, or drop those epochs with "
@@ -282,14 +282,18 @@ def is_picture(path: Path) -> bool:
     return files.kind(path) == "file" and files.has_mark(path, PICTURE_MARK)
 
 
-def go_on_command(trace: Trace, part: Path, overwrite: bool = False) -> str:
-    """The command that goes on with an interrupted run."""
+def go_on_command(command: str, part: Path, overwrite: bool = False) -> str:
+    """What to type to go on with an interrupted run of a subcommand."""
+    return f"neurohil {command} --resume {shlex.quote(str(part))}{' --overwrite' if overwrite else ''}"
+
+
+def command_of(trace: Trace) -> str:
+    """The subcommand that began a run with epochs."""
     try:
         tables = tomllib.loads(trace.config)
     except tomllib.TOMLDecodeError:
         tables = {}
-    command = next((name for table, name in _COMMANDS.items() if table in tables), "COMMAND")
-    return f"neurohil {command} --resume {shlex.quote(str(part))}{' --overwrite' if overwrite else ''}"
+    return next((name for table, name in _COMMANDS.items() if table in tables), "COMMAND")
 
 
 _COMMANDS = {"data": "delgrad", "tasks": "metaplasticity"}  # by a table that only its config has

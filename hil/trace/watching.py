@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from hil.trace.locks import is_held
 from hil.trace.nxdata import Variable, default_plot, plot_group
-from hil.trace.place import go_on_command, lock_path
+from hil.trace.place import command_of, go_on_command, lock_path
 from hil.trace.reader import Trace
 from hil.trace.schema import EPOCH, RUN, TraceError
 
@@ -89,7 +89,7 @@ def how_to_go_on(path: str | Path) -> str:
     """
     final, part = _names(path)
     with Trace(part) as trace:
-        return go_on_command(trace, part, overwrite=final.exists())
+        return go_on_command(command_of(trace), part, overwrite=final.exists())
 
 
 def _names(path: str | Path) -> tuple[Path, Path]:

@@ -14,7 +14,6 @@ import math
 import os
 import platform
 import re
-import shlex
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -26,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hil import __version__, files
-from hil.trace.place import Place
+from hil.trace.place import Place, go_on_command
 from hil.trace.reader import Trace
 from hil.trace.schema import DIMS, EPOCH, EPOCH_AXIS, RUN, SCHEMA, SCHEMA_VERSION, Array, Layout, Plot, TraceError
 from hil.trace.state_file import State, StateFile
@@ -70,10 +69,12 @@ class TraceWriter:
 
     Attributes
     ----------
+    path, part : path
+        The trace, and what it is called until the run has finished.
+    overwrites : bool
+        Whether it may replace an older trace.
     epochs : int
         Number of finished epochs.
-    is_locked : bool
-        False where the file system has no locks, so that two runs that write there are not told apart.
 
     Raises
     ------
@@ -99,7 +100,7 @@ class TraceWriter:
                 with Trace(place.part) as old:
                     raise TraceError(
                         f"{place.part} holds {old.epochs} finished epochs of an interrupted run; "
-                        f"{_how_to_go_on(layout, place.part)}"
+                        f"{_how_to_go_on(layout, place.part, place.overwrite)}"
                     )
             place.refuse_existing()
             place.refuse_full_disk("run again", estimated_bytes(layout, epochs, state))
@@ -171,8 +172,8 @@ class TraceWriter:
 
     def _create(self, place: Place, layout: Layout, title: str, config: str, state_size: int) -> None:
         """A trace without epochs, under a name of its own: one that is called ``.part`` is whole at every moment."""
-        self.path, self.is_locked, self.epochs = place.path, place.is_locked, 0
-        self._place, self._part, self._now_at = place, place.part, place.new
+        self.path, self.part, self.overwrites, self.epochs = place.path, place.part, place.overwrite, 0
+        self._place, self._now_at = place, place.new
         self._layout, self._state_size = layout, state_size
         self._growing, self._final = layout.growing(), layout.final()
         self._file = _create(place, layout, title, config, state_size)
@@ -183,8 +184,8 @@ class TraceWriter:
             self._datasets |= {name: self._file[name] for name in (_STATE, _AXIS)}
 
     def _rename(self) -> None:
-        os.replace(self._now_at, self._part)
-        self._now_at = self._part
+        os.replace(self._now_at, self.part)
+        self._now_at = self.part
 
     @contextmanager
     def _undone_after_error(self) -> Iterator[None]:
@@ -279,10 +280,10 @@ class TraceWriter:
         except TraceError as error:
             self.close()
             raise TraceError(
-                f"{self.path} appeared during the run, so it stays, and this run is finished and kept in {self._part}; "
-                f"move the first away, then {_how_to_go_on(self._layout, self._part)}"
+                f"{self.path} appeared during the run, so it stays, and this run is finished and kept in {self.part}; "
+                f"move the first away, then {self._how_to_go_on()}"
             ) from error
-        os.replace(self._part, self.path)
+        os.replace(self.part, self.path)
 
     def discard(self) -> None:
         """Close the file of a run that has no finished epoch, and delete it."""
@@ -316,15 +317,15 @@ class TraceWriter:
     @contextmanager
     def _writing(self) -> Iterator[None]:
         if not self._file:
-            raise TraceError(f"the trace {self.path} is closed for writing; {_how_to_go_on(self._layout, self._part)}")
+            raise TraceError(f"the trace {self.path} is closed for writing; {self._how_to_go_on()}")
         if not self._is_there():
             kept = self._kept()
             self._file.close()
             raise TraceError(
                 f"{self._now_at} is gone: it or its folder was removed, moved or unmounted during the run. Its "
-                f"{self.epochs} finished epochs are kept in {kept}; {_how_to_go_on(self._layout, kept)}"
+                f"{self.epochs} finished epochs are kept in {kept}; {_how_to_go_on(self._layout, kept, False)}"
             )
-        self._place.refuse_full_disk(_how_to_go_on(self._layout, self._part))
+        self._place.refuse_full_disk(self._how_to_go_on())
         try:
             yield
         except (OSError, RuntimeError) as error:
@@ -332,9 +333,12 @@ class TraceWriter:
                 _close_unwritable(self._file)
             self._file = None
             raise TraceError(
-                f"{self._part} can't be written ({_reason(error)}), its {self.epochs} finished epochs are kept; "
-                f"mend that, then {_how_to_go_on(self._layout, self._part)}"
+                f"{self.part} can't be written ({_reason(error)}), its {self.epochs} finished epochs are kept; "
+                f"mend that, then {self._how_to_go_on()}"
             ) from error
+
+    def _how_to_go_on(self) -> str:
+        return _how_to_go_on(self._layout, self.part, self.overwrites)
 
     def _is_there(self) -> bool:
         try:
@@ -349,7 +353,7 @@ class TraceWriter:
             moved = Path(os.readlink(f"/proc/self/fd/{descriptor}"))
             if files.is_at(descriptor, moved):
                 return moved
-        kept = Path(tempfile.mkdtemp(prefix="neurohil-")) / self._part.name
+        kept = Path(tempfile.mkdtemp(prefix="neurohil-")) / self.part.name
         files.copy_open(descriptor, kept)
         if self._beside:
             self._beside.copy(Path(f"{kept}.state"))
@@ -530,11 +534,10 @@ def estimated_bytes(layout: Layout, epochs: int, state: int | State) -> int:
     return total
 
 
-def _how_to_go_on(layout: Layout, part: Path) -> str:
+def _how_to_go_on(layout: Layout, part: Path, overwrite: bool) -> str:
     if not layout.has_epochs:
         return f"delete {part}, or choose another file, and run again"
-    resume = f"neurohil {layout.command} --resume {shlex.quote(str(part))}"
-    return f"continue with `{resume}`, or delete that file and run again"
+    return f"continue with `{go_on_command(layout.command, part, overwrite)}`, or delete that file and run again"
 
 
 def _refuse_other_run(old: Trace, layout: Layout, title: str, config: str, state_size: int) -> None:

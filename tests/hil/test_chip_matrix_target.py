@@ -301,10 +301,10 @@ def test_stopped_after_every_epoch_it_goes_on_to_the_same_bytes(straight, tmp_pa
 def test_summary_and_json_tell_of_the_chip(tmp_path, capsys):
     arguments = [CHIP, "--epochs", "1", *TINY, "--out", str(tmp_path / "run.h5"), "--json"]
     assert main(["metaplasticity", *arguments]) == 0
-    output = capsys.readouterr().out
+    line, output = capsys.readouterr()
     assert output.startswith(f"{CHIP}: 2 tasks of 1 epochs, seed 1, emulated BrainScaleS-2 chip 1\n")
     assert "s of the chip, tests included" in output and "worn-out" not in output
-    summary = json.loads(output.splitlines()[-1])
+    summary = json.loads(line)
     assert summary["years_to_wear_out"] is None and summary["runs"] > 0
 
 

@@ -4,6 +4,7 @@ import hashlib
 import io
 import tarfile
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -20,7 +21,7 @@ def world(tmp_path, monkeypatch):
     """An empty checkout and cache."""
     monkeypatch.delenv("NEUROHIL_DATA", raising=False)
     monkeypatch.setattr(files, "_CHECKOUT", tmp_path / "checkout")
-    monkeypatch.setattr(files, "_cache", lambda: tmp_path / "cache")
+    monkeypatch.setattr(files, "cache_folder", lambda: tmp_path / "cache")
     return tmp_path
 
 
@@ -175,3 +176,21 @@ def test_a_damaged_archive_leaves_nothing(world, damage):
         files.unpacked(ARCHIVE, "top", world / "given")
     assert list((world / "cache" / "some_set").iterdir()) == []
     assert not (world / "cache" / "outside.txt").exists()
+
+
+@pytest.mark.parametrize("home", ["a message", "~"])
+def test_a_user_without_a_home_is_told_where_to_put_files(home, tmp_path, monkeypatch):
+    """platformdirs raises, or hands back a folder "~" in the working directory, depending on its version."""
+
+    def os_cache(name):
+        if home == "~":
+            return Path("~/.cache") / name
+        raise RuntimeError("could not determine the home directory")
+
+    monkeypatch.setattr("pooch.os_cache", os_cache)
+    monkeypatch.chdir(tmp_path)
+    assert files.cache_folder() is None
+    assert all(place.is_absolute() for place in files.places("spoken_digits", None))
+    with pytest.raises(UserError, match=r"no home .* XDG_CACHE_HOME .* NEUROHIL_DATA"):
+        files.own_folder("spoken_digits", files.cache_folder())
+    assert list(tmp_path.iterdir()) == []

@@ -38,7 +38,8 @@ def test_a_run_without_them_says_nothing(experiment, change, tmp_path):
 @pytest.mark.compiled
 def test_the_results_say_it(tmp_path, capsys):
     start(BEYOND, ["epochs=2"], str(tmp_path / "run.h5"), as_json=True)
-    *table, last = capsys.readouterr().out.splitlines()
+    output = capsys.readouterr()
+    table, last = output.err.splitlines(), output.out
     assert any(line.split() == ["beyond", "the", "real", "chip", *SENTENCE.split()] for line in table)
     assert json.loads(last)["beyond"] == SENTENCE
     with Trace(tmp_path / "run.h5") as trace:

@@ -36,7 +36,7 @@ def world(tmp_path, monkeypatch):
     """One original recording for train, one for test; an empty cache."""
     monkeypatch.delenv("NEUROHIL_DATA", raising=False)
     monkeypatch.setattr(files, "_CHECKOUT", tmp_path / "checkout")
-    monkeypatch.setattr(files, "_cache", lambda: tmp_path / "cache")
+    monkeypatch.setattr(files, "cache_folder", lambda: tmp_path / "cache")
     root = tmp_path / "dvs_gesture" / "DvsGesture"
     root.mkdir(parents=True)
     for split, name in (("train", "user01_fluorescent"), ("test", "user24_led")):

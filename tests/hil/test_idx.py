@@ -82,7 +82,7 @@ def world(tmp_path, monkeypatch):
     places = {place: tmp_path / place for place in ("given", "checkout", "cache", "debian")}
     monkeypatch.delenv("NEUROHIL_DATA", raising=False)
     monkeypatch.setattr(idx, "_CHECKOUT", places["checkout"])
-    monkeypatch.setattr(idx, "_cache", lambda: places["cache"])
+    monkeypatch.setattr(idx, "cache_folder", lambda: places["cache"])
     monkeypatch.setattr(idx, "_DEBIAN", places["debian"])
     sums = {name: hashlib.sha256(content).hexdigest() for name, content in zip(NAMES, (IMAGES, LABELS), strict=True)}
     monkeypatch.setattr(idx, "_SUMS", {"mnist": sums, "fashion_mnist": sums})

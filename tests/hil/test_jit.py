@@ -76,6 +76,14 @@ def test_every_kernel_uses_it():
             assert "from numba import njit" not in path.read_text(), path
 
 
+def test_no_kernel_runs_on_threads_of_its_own():
+    """GNU OpenMP ends a process that forks after such a kernel has run; which of numba's layers there is depends on the
+    machine. Whoever needs one has to choose a layer that survives a fork first."""
+    for package in ("brainscales_emu", "memristor", "hil", "benchmarks"):
+        for path in (ROOT / package).rglob("*.py"):
+            assert "parallel=True" not in path.read_text(), path
+
+
 def test_the_next_process_finds_the_code(source):
     assert hits(double(source)) == 0
     assert len(cached(source.parent)) == 1

@@ -41,7 +41,7 @@ def folder(tmp_path_factory):
 def root(tmp_path, monkeypatch):
     monkeypatch.delenv("NEUROHIL_DATA", raising=False)
     monkeypatch.setattr(files, "_CHECKOUT", tmp_path / "checkout")
-    monkeypatch.setattr(files, "_cache", lambda: tmp_path / "cache")
+    monkeypatch.setattr(files, "cache_folder", lambda: tmp_path / "cache")
     return tmp_path / "MSWC"
 
 

@@ -2,7 +2,6 @@
 
 import json
 import re
-import signal
 
 import numpy as np
 import pytest
@@ -29,11 +28,8 @@ RUNS = {
 @pytest.fixture
 def run(request, tmp_path, capsys):
     """Path of the trace, and the summary, of a run with one epoch (of each task)."""
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     path = tmp_path / "run.h5"
     assert not main([*RUNS[request.param], "--seed", "1", "--epochs", "1", "--out", str(path), "--json"])
-    for number, handler in handlers.items():
-        signal.signal(number, handler)
     return request.param, path, json.loads(capsys.readouterr().out.splitlines()[-1])
 
 

@@ -137,7 +137,7 @@ def test_out_of_range_is_refused(tmp_path):
 
 def test_missing_and_other_files_are_described(tmp_path, monkeypatch):
     monkeypatch.setattr(files, "_CHECKOUT", tmp_path / "checkout")
-    monkeypatch.setattr(files, "_cache", lambda: tmp_path / "cache")
+    monkeypatch.setattr(files, "cache_folder", lambda: tmp_path / "cache")
     with pytest.raises(UserError) as caught:
         reaching.load(SESSION, tmp_path)
     for part in (

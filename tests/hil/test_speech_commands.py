@@ -17,7 +17,7 @@ def world(tmp_path, monkeypatch):
     """Three clips of each of the 35 words, one of them for validation, one for test; an empty cache."""
     monkeypatch.delenv("NEUROHIL_DATA", raising=False)
     monkeypatch.setattr(files, "_CHECKOUT", tmp_path / "checkout")
-    monkeypatch.setattr(files, "_cache", lambda: tmp_path / "cache")
+    monkeypatch.setattr(files, "cache_folder", lambda: tmp_path / "cache")
     monkeypatch.setattr(commands, "CLIPS", {"train": 35, "validation": 35, "test": 35})
     root = tmp_path / "data" / "speech_commands_v0.02"
     for label, word in enumerate(commands.WORDS):

@@ -65,7 +65,7 @@ def test_a_checksum_of_all_files_can_be_asked_for(published):
 
 def test_missing_files_are_described(tmp_path, monkeypatch):
     monkeypatch.setattr(files, "_CHECKOUT", tmp_path / "checkout")
-    monkeypatch.setattr(files, "_cache", lambda: tmp_path / "cache")
+    monkeypatch.setattr(files, "cache_folder", lambda: tmp_path / "cache")
     with pytest.raises(UserError) as caught:
         digits.load("test", tmp_path / "nowhere")
     for part in (

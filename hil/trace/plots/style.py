@@ -48,7 +48,7 @@ def load_matplotlib() -> Any:
     so that is looked at afterwards, and doesn't matter. Where its folder can't be written, it makes do without a word.
     """
     with _ONE_AT_A_TIME:
-        if "matplotlib" in sys.modules:
+        if sys.modules.get("matplotlib"):
             return sys.modules["matplotlib"]
         named = os.environ.pop("MPLBACKEND", None)
         log = logging.getLogger("matplotlib")

@@ -14,7 +14,9 @@ import numpy as np
 import pytest
 import synthetic_run as run
 
-from hil.trace import Trace, TraceError
+from hil.trace import Trace, TraceError, TraceWriter
+from hil.trace.place import Place
+from hil.trace.writer import software_versions
 
 EPOCHS = 120
 KILLS = 50
@@ -108,7 +110,7 @@ def test_a_running_trace_can_be_watched_but_neither_resumed_nor_overwritten(tmp_
                 check_epochs(trace, at_least=seen)
                 assert not trace.complete
         os.kill(process.pid, signal.SIGSTOP)
-        in_use = f"{part} is in use by another process, a run or a viewer; wait for its end or stop it"
+        in_use = f"{part} is being written by process {process.pid}; wait for its end or stop it, or give another --out"
         with pytest.raises(TraceError, match=f"^{re.escape(in_use)}$"):
             run.write(path, run.CHIP, 1)
         with pytest.raises(TraceError, match=f"^{re.escape(in_use)}$"):
@@ -125,16 +127,78 @@ def test_kill_while_finishing_leaves_the_old_trace_and_a_resumable_part(tmp_path
     old = path.read_bytes()
     script = (
         f"import os, signal, sys; sys.path.insert(0, {str(Path(run.__file__).parent)!r});"
-        "import synthetic_run as run;"
-        "os.replace = lambda *_: os.kill(os.getpid(), signal.SIGKILL);"
-        f"run.write({str(path)!r}, run.IDEAL, 3)"
+        "import synthetic_run as run; rename = os.replace;"
+        "os.replace = lambda a, b: rename(a, b) if str(b).endswith('.part') else os.kill(os.getpid(), signal.SIGKILL);"
+        f"run.write({str(path)!r}, run.IDEAL, 3, overwrite=True)"
     )
     assert subprocess.run([sys.executable, "-c", script], cwd=Path.cwd()).returncode == -signal.SIGKILL
     assert path.read_bytes() == old
-    run.resume(f"{path}.part", run.IDEAL, 3)
+    run.resume(f"{path}.part", run.IDEAL, 3, overwrite=True)
     reference = tmp_path / "reference.h5"
     run.write(reference, run.IDEAL, 3)
     assert path.read_bytes() == reference.read_bytes()
+
+
+def write_with_state_beside(path: Path) -> None:
+    """Two epochs, begun or gone on with, as a command does it."""
+    plan, state = run.layout(run.IDEAL), {"all": np.zeros(50)}
+    rest = (plan, run.IDEAL.name, run.CONFIG, state)
+    with Place(path) as place:
+        found = place.look(run.IDEAL.name, run.CONFIG, software_versions())
+        if found == "finished":
+            return
+        writer = TraceWriter.resume(place, *rest) if found == "unfinished" else TraceWriter(place, *rest)
+        if found == "unfinished":
+            with Trace(place.part) as old:
+                kept = old.large_state(state)["all"]
+            assert np.all(kept == old.epochs)
+        with writer:
+            while writer.epochs < 2:
+                epoch = writer.epochs + 1
+                writer.append_epoch(run.epoch_values(plan, epoch - 1), {"all": np.full(50, float(epoch))})
+            writer.finish(run.final_values(run.IDEAL))
+
+
+def killed_at(step: int, path: Path) -> bool:
+    """Whether a copy of this process was killed just before it opened, renamed or removed something for that time."""
+    pid = os.fork()
+    if pid == 0:
+        left = [step]
+
+        def count(event: str, arguments: tuple) -> None:
+            if event in ("open", "os.rename", "os.remove") and str(path) in str(arguments[0]):
+                left[0] -= 1
+                if left[0] < 0:
+                    os.kill(os.getpid(), signal.SIGKILL)
+
+        sys.addaudithook(count)
+        try:
+            write_with_state_beside(path)
+            os._exit(0)
+        finally:
+            os._exit(1)
+    code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    assert code in (0, -signal.SIGKILL)
+    return code != 0
+
+
+def test_killed_at_any_step_the_next_start_goes_on_by_itself(tmp_path):
+    reference = tmp_path / "reference.h5"
+    write_with_state_beside(reference)
+    step = 0
+    while True:
+        path = tmp_path / f"killed_{step}.h5"
+        was_killed = killed_at(step, path)
+        again = 0
+        while killed_at(step + again, path):  # killed there too, a little further each time
+            again += 1
+        assert path.read_bytes() == reference.read_bytes()
+        write_with_state_beside(path)
+        assert [file for file in os.listdir(tmp_path) if file.startswith(path.name)] == [path.name]
+        if not was_killed:
+            break
+        step += 1
+    assert step >= 7  # opened: lock, new, state; renamed: twice; removed: state, lock
 
 
 COMMAND = [sys.executable, "-m", "hil", "delgrad"]

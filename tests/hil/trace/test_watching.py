@@ -13,8 +13,8 @@ SMALL = run.Case("chip_small", (4, 5, 3), (4, 5), "us")
 PLAN = run.layout(SMALL, 20)
 
 
-def begin(path, epochs=0, config="[data]\nt_late = 2"):
-    writer = TraceWriter(path, PLAN, "x", config, run.STATE_SIZE)
+def begin(path, epochs=0, config="[data]\nt_late = 2", overwrite=False):
+    writer = TraceWriter(path, PLAN, "x", config, run.STATE_SIZE, overwrite=overwrite)
     for epoch in range(epochs):
         writer.append_epoch(run.epoch_values(PLAN, epoch), run.state(epoch))
     return writer
@@ -62,8 +62,9 @@ def test_an_older_trace_of_that_name_is_not_mistaken_for_the_run(tmp_path):
     path = tmp_path / "run.h5"
     with begin(path, 3) as writer:
         writer.finish(run.final_values(SMALL, 20))
-    with begin(path, 1):
+    with begin(path, 1, overwrite=True):
         assert next(follow(path)).epochs == 1
+    assert how_to_go_on(path) == f"neurohil delgrad --resume {path}.part --overwrite"
 
 
 def test_nothing_to_follow(tmp_path):
