@@ -1,4 +1,4 @@
-"""What HDF5 must not be asked to read: contents that crash it, fill the memory, or lead out of the file.
+"""What HDF5 must not be asked to read: contents that crash it, fill the memory, lead out of the file, or are damaged.
 
 Everything here is found out from checksummed headers, without reading any content.
 """
@@ -6,72 +6,111 @@ Everything here is found out from checksummed headers, without reading any conte
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
 
 from hil.trace.schema import DIMS, EPOCH
 from hil.trace.tree import UNREADABLE, unreadable, walk
 
-_DEEPEST = 16  # groups in groups
 _LARGEST_ATTRIBUTE_BYTES = 1 << 20
 _LARGEST_UNPACKED_BYTES = 1 << 30  # of a compressed dataset, whose content can be a thousand times its size in the file
 _LARGEST_NUMBER_BYTES = 8
 
 
-def hazards(file: Any) -> Iterator[tuple[str, str]]:
-    """All that must not be read or followed, in an open file.
+class Hazard(NamedTuple):
+    """A group, dataset or attribute that must not be read or followed.
+
+    path: of the group or dataset. what: what is wrong there. damaged: it can't be read, whoever wrote it; else it is of
+    a kind that neurohil never writes. attribute: only that one of its attributes; all else of it can be read.
+    """
+
+    path: str
+    what: str
+    damaged: bool
+    attribute: str = ""
+
+
+def hazards(file: Any, length: Callable[[], int]) -> Iterator[Hazard]:
+    """All that must not be read or followed, in an open file; all else can be read.
 
     Parameters
     ----------
     file : h5py.File
-
-    Yields
-    ------
-    str
-        Path of a group or dataset.
-    str
-        What is wrong there; after that of the last one, all else can be read.
+    length : callable
+        Tells the length of the file now, in bytes.
     """
-    yield from _of_node("/", file, _attributes)
+    yield from _of_attributes("/", file)
+    for path, kind, node in walk(file):
+        if kind in ("stray", "damaged"):
+            yield Hazard(path, node, kind == "damaged")
+            continue
+        yield from _of_attributes(path, node)
+        if kind == "dataset":
+            try:
+                wrong = list(_dataset(node))
+                yield from (Hazard(path, what, False) for what in wrong)
+                if not wrong and _end(node) > length():
+                    yield Hazard(path, "can't be read (its content lies beyond the end of the file)", True)
+            except UNREADABLE as error:
+                yield Hazard(path, unreadable(error), True)
+
+
+def attribute(node: Any, name: str) -> Any:
+    """An attribute of a group or dataset, with str instead of bytes; None if it is missing or must not be read."""
+    from h5py import h5a
+
     try:
-        for path, kind, node in walk(file):
-            if kind == "stray":
-                yield path, node
-            elif path.count("/") > _DEEPEST:
-                yield path, f"lies in more than {_DEEPEST} groups"
-                return
-            else:
-                yield from _of_node(path, node, _attributes)
-                if kind == "dataset":
-                    yield from _of_node(path, node, _dataset)
-    except UNREADABLE as error:
-        yield "/", unreadable(error)
+        if not h5a.exists(node.id, name.encode()) or any(_attribute(h5a.open(node.id, name.encode()))):
+            return None
+        return _decoded(node.attrs[name])
+    except UNREADABLE:
+        return None
 
 
 def dimensions(dataset: Any) -> tuple[str, ...]:
     """Name of each dimension of an h5py dataset; empty where it has none."""
-    named = dataset.attrs.get(DIMS, ())
-    if len(named) != dataset.ndim:
+    named = attribute(dataset, DIMS)
+    if not isinstance(named, np.ndarray) or named.shape != (dataset.ndim,):
         return ("",) * dataset.ndim
-    return tuple(name.decode(errors="replace") for name in named)
+    return tuple(map(str, named))
 
 
-def _of_node(path: str, node: Any, find: Any) -> Iterator[tuple[str, str]]:
-    try:
-        yield from ((path, what) for what in find(node))
-    except UNREADABLE as error:
-        yield path, unreadable(error)
+def _end(dataset: Any) -> int:
+    """Where in the file the last byte of its content lies, plus 1."""
+    if dataset.chunks is None:
+        start = dataset.id.get_offset()  # None in the header itself
+        return start + dataset.id.get_storage_size() if start is not None else 0
+    ends = [0]
+    dataset.id.chunk_iter(lambda chunk: ends.append(chunk.byte_offset + chunk.size))
+    return max(ends)
 
 
-def _attributes(node: Any) -> Iterator[str]:
+def _of_attributes(path: str, node: Any) -> Iterator[Hazard]:
     from h5py import h5a
 
-    for index in range(h5a.get_num_attrs(node.id)):
-        attribute = h5a.open(node.id, index=index)
-        what = f"attribute {attribute.name.decode(errors='replace')!r}"
-        yield from (f"has the {what}, which {wrong}" for wrong in _type(attribute.get_type()))
-        if attribute.get_storage_size() > _LARGEST_ATTRIBUTE_BYTES:
-            yield f"has the {what} of {attribute.get_storage_size()} bytes"
+    try:
+        for index in range(h5a.get_num_attrs(node.id)):
+            found = h5a.open(node.id, index=index)
+            name = found.name.decode(errors="replace")
+            yield from (Hazard(path, f"has the attribute {name!r}{what}", False, name) for what in _attribute(found))
+    except UNREADABLE as error:
+        yield Hazard(path, f"has attributes, which {unreadable(error)}", True)
+
+
+def _attribute(found: Any) -> Iterator[str]:
+    yield from (f", which {wrong}" for wrong in _type(found.get_type()))
+    if found.get_storage_size() > _LARGEST_ATTRIBUTE_BYTES:
+        yield f" of {found.get_storage_size()} bytes"
+
+
+def _decoded(value: Any) -> Any:
+    if isinstance(value, bytes):
+        return value.decode(errors="replace")
+    if isinstance(value, np.ndarray) and value.dtype.kind == "S":
+        return np.array([text.decode(errors="replace") for text in value.ravel()]).reshape(value.shape)
+    return value
 
 
 def _dataset(dataset: Any) -> Iterator[str]:

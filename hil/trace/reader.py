@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hil.trace.guard import dimensions, hazards
-from hil.trace.schema import EPOCH, RUN, SCHEMA, SCHEMA_VERSION, TraceError
+from hil.trace.guard import Hazard, attribute, dimensions
+from hil.trace.opening import Damage, HDF5File, attempts
+from hil.trace.schema import EPOCH, RUN, TraceError
 from hil.trace.state_file import State, StateFile
+from hil.trace.tree import UNREADABLE, walk
 
-# HDF5 file format specification, superblock version 3: byte 8 is its version, byte 11 the consistency
-# flags, whose bit 2 says that a writer had the file open for single-writer/multiple-reader access.
-_SWMR_FLAG = 4
+T = TypeVar("T")
 
 
 class Trace:
@@ -32,7 +33,7 @@ class Trace:
     Attributes
     ----------
     title, config : str
-        What the run was, and its whole configuration (TOML text).
+        What the run was, and its whole configuration (TOML text); empty where they are damaged.
     complete : bool
         Whether the run came to its end.
     epochs : int
@@ -40,37 +41,82 @@ class Trace:
     versions : dict
         Versions of the software that wrote the file, by name.
     paths : tuple of str
-        All datasets, in the order in which they were created.
+        All datasets that can be read, in the order in which they were created.
     groups : tuple of str
-        All groups that hold datasets.
+        All groups that hold such datasets.
+    left_out : tuple of Hazard
+        All else that the file holds: what is damaged, and what another program has added that no trace holds.
 
     Raises
     ------
     TraceError
-        If the file is missing, damaged, no trace, or of a schema version that can't be read.
+        If the file is missing, no trace, of a schema version that can't be read, or so damaged that nothing is left.
     """
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
-        with self._reading(), open_hdf5(self.path) as file:
-            self._refuse_hazards(file)
+        for is_last in attempts(self.path):
+            try:
+                self._open()
+            except TraceError:
+                if is_last:
+                    raise
+            else:
+                if is_last or not self.damage:
+                    return
+                self.close()
+
+    def _open(self) -> None:
+        with HDF5File(self.path) as file:
+            self.left_out = tuple(file.hazards())
         # Opened anew, because an open file does not see everywhere at once what a running writer adds to it.
-        self._file = open_hdf5(self.path)
+        self._file = HDF5File(self.path)
         try:
-            with self._reading():
-                self._check_schema()
-                entry = self._file[RUN]
-                self.title: str = entry["title"].asstr()[()]
-                self.config: str = entry["config"].asstr()[()]
-                self.complete = bool(entry["complete"][()])
-                self.versions: dict[str, str] = {name: text.asstr()[()] for name, text in entry["versions"].items()}
-                # Before any growing dataset is opened: what is read later can only be longer.
-                self.epochs = finished_epochs(entry[EPOCH]) if EPOCH in entry else 0
-                self.paths = tuple(_datasets(self._file))
-                self.groups = tuple(dict.fromkeys(group for path in self.paths for group in _groups_above(path)))
-        except TraceError:
+            self._file.look(self._read_entry)
+        except Damage as damage:
+            self.close()
+            raise self._file.nothing_left(damage) from damage
+        except BaseException:
             self.close()
             raise
+
+    def _read_entry(self) -> None:
+        # Before any growing dataset is opened: what is read later can only be longer.
+        epochs = _epochs(self._file.hdf5)
+        unreadable = {hazard.path for hazard in self.left_out if not hazard.attribute}
+        self.paths = tuple(
+            path.removeprefix("/")
+            for path, kind, _ in walk(self._file.hdf5)
+            if kind == "dataset" and path not in unreadable
+        )
+        if not self.paths:
+            raise Damage(next((f"{hazard.path} {hazard.what}" for hazard in self.damage), "it holds nothing"))
+        self.groups = tuple(dict.fromkeys(group for path in self.paths for group in _groups_above(path)))
+        self.epochs = self._epochs_by_content() if epochs is None or f"/{RUN}/{EPOCH}" in unreadable else epochs
+        self.title, self.config = self._text(f"{RUN}/title"), self._text(f"{RUN}/config")
+        self.complete = f"{RUN}/complete" in self.paths and self[f"{RUN}/complete"].tolist() == 1
+        versions = [path for path in self.paths if path.startswith(f"{RUN}/versions/")]
+        self.versions = {path.rpartition("/")[2]: self._text(path) for path in versions}
+
+    def _text(self, path: str) -> str:
+        content = self[path].tolist() if path in self.paths else None
+        return content.decode(errors="replace") if isinstance(content, bytes) else ""
+
+    def _epochs_by_content(self) -> int:
+        """Where the axis of epochs is damaged: all but the last one that all others have, which may be unfinished."""
+        self.epochs = sys.maxsize
+        growing = [array for array in map(self.dataset, self.paths) if EPOCH in array.dims]
+        return max(0, min((array.shape[array.dims.index(EPOCH)] for array in growing), default=0) - 1)
+
+    @property
+    def damage(self) -> tuple[Hazard, ...]:
+        """What of the file is damaged."""
+        return tuple(hazard for hazard in self.left_out if hazard.damaged)
+
+    def require_whole(self) -> None:
+        """Raise TraceError if anything of the file is damaged, with what can be done."""
+        if self.damage:
+            raise self._damaged_at(self.damage[0])
 
     def __getitem__(self, path: str) -> NDArray:
         """Content of the dataset at `path`, cut to the finished epochs; final ones are empty, NaN or -1 before
@@ -79,15 +125,16 @@ class Trace:
 
     def dataset(self, path: str) -> StoredArray:
         """The dataset at `path`, nothing of which is read yet."""
-        dataset = self._dataset(path)
-        with self._reading():
-            return StoredArray(dataset, self.epochs, self._reading)
+        self._require(path)
+        return StoredArray(partial(self._look_at, path), self.epochs)
 
     def attributes(self, path: str) -> dict[str, Any]:
-        """Attributes of the dataset at `path`, among them ``units`` and ``long_name`` (str), or of the group there."""
-        with self._reading():
-            node = self._file[path] if path in self.groups else self._dataset(path)
-            return {name: _decoded(value) for name, value in node.attrs.items()}
+        """Attributes of the dataset at `path`, among them ``units`` and ``long_name`` (str), or of the group there;
+        without those that another program added and a trace never has."""
+        if path not in self.groups:
+            self._require(path)
+        found = self._look_at(path, lambda node: {name: attribute(node, name) for name in node.attrs})
+        return {name: value for name, value in found.items() if value is not None}
 
     def state(self) -> NDArray:
         """Training state after the last finished epoch: what a run needs to go on from there (1-D, float64).
@@ -120,47 +167,42 @@ class Trace:
     def __exit__(self, *exception: object) -> None:
         self.close()
 
-    def _refuse_hazards(self, file: Any) -> None:
-        if "schema" not in file.attrs:
-            raise TraceError(self._of_other_make("has no schema name"))
-        for where, what in hazards(file):
-            raise TraceError(
-                f"{self.path} is damaged or of other make ({where} {what}); pass a trace that this neurohil "
-                f"wrote, of schema version {SCHEMA_VERSION}"
-            )
+    def _require(self, path: str) -> None:
+        if path in self.paths:
+            return
+        for hazard in self.left_out:
+            if not hazard.attribute and f"/{path}/".startswith(f"{hazard.path.rstrip('/')}/"):
+                raise self._damaged_at(hazard) if hazard.damaged else self._not_of_a_trace(hazard)
+        near = difflib.get_close_matches(path, self.paths, n=1, cutoff=0.0)
+        raise TraceError(f"{self.path} has no dataset {path}; the nearest name is {near[0]}")
 
-    def _check_schema(self) -> None:
-        schema = _decoded(self._file.attrs["schema"])
-        if schema != SCHEMA:
-            raise TraceError(self._of_other_make(f"has the schema name {schema!r}"))
-        version = str(_decoded(self._file.attrs.get("schema_version")))
-        if version.split(".")[0] != SCHEMA_VERSION.split(".")[0]:
-            raise TraceError(
-                f"{self.path} has trace schema version {version}, but this neurohil reads version "
-                f"{SCHEMA_VERSION}; read it with the neurohil that wrote it"
-            )
+    def _look_at(self, path: str, look: Callable[[Any], T]) -> T:
+        """What `look` makes of the group or dataset at `path`."""
+        for is_last in attempts(self.path):
+            try:
+                return self._file.look(lambda: look(self._file.hdf5[path]))
+            except Damage as damage:
+                if is_last:
+                    raise self._damaged_at(Hazard(f"/{path}", str(damage), True)) from damage
+        raise AssertionError("there is a last attempt")
 
-    def _of_other_make(self, found: str) -> str:
-        return (
-            f"{self.path} is an HDF5 file of other make (its root {found}, not {SCHEMA!r}); "
-            "pass a trace that neurohil wrote"
+    def _damaged_at(self, hazard: Hazard) -> TraceError:
+        return TraceError(
+            f"{self.path} is damaged: {hazard.path} {hazard.what}; `neurohil trace validate {self.path}` lists all "
+            f"damage, `neurohil trace export {self.path} --to csv --out FOLDER` saves the rest"
         )
 
-    def _dataset(self, path: str) -> Any:
-        if path not in self.paths:
-            near = difflib.get_close_matches(path, self.paths, n=1, cutoff=0.0)
-            raise TraceError(f"{self.path} has no dataset {path}; the nearest name is {near[0]}")
-        with self._reading():
-            return self._file[path]
+    def _not_of_a_trace(self, hazard: Hazard) -> TraceError:
+        return TraceError(
+            f"{self.path} has something that another program added: {hazard.path} {hazard.what}, and no trace holds "
+            "such a thing; open it with that program"
+        )
 
-    @contextmanager
-    def _reading(self) -> Iterator[None]:
-        try:
-            yield
-        except TraceError:
-            raise
-        except Exception as error:  # h5py has no class of its own for what it raises at a damaged file
-            raise TraceError(_damaged(self.path, error)) from error
+
+class Look(Protocol):
+    """Gives a function the dataset that it looks at, and returns what it makes of it."""
+
+    def __call__(self, look: Callable[[Any], T]) -> T: ...
 
 
 class StoredArray:
@@ -176,14 +218,13 @@ class StoredArray:
         How it is stored.
     """
 
-    def __init__(self, dataset: Any, epochs: int, reading: Callable[[], AbstractContextManager[None]]) -> None:
-        self._dataset = dataset
-        self._reading = reading
-        self.dtype: np.dtype = dataset.dtype
-        self.chunks: tuple[int, ...] | None = dataset.chunks
-        self.dims = dimensions(dataset)
+    def __init__(self, look: Look, epochs: int) -> None:
+        self._look = look
+        self.dtype: np.dtype
+        self.chunks: tuple[int, ...] | None
+        self.dtype, self.chunks, self.dims, shape = look(lambda d: (d.dtype, d.chunks, dimensions(d), d.shape))
         self.shape = tuple(
-            min(size, epochs) if dim == EPOCH else size for size, dim in zip(dataset.shape, self.dims, strict=True)
+            min(size, epochs) if dim == EPOCH else size for size, dim in zip(shape, self.dims, strict=True)
         )
 
     def __getitem__(self, selection: Any) -> NDArray:
@@ -197,8 +238,7 @@ class StoredArray:
             slice(*step.indices(size)) if isinstance(step, slice) else range(size)[step]
             for step, size in zip(steps, self.shape, strict=True)
         )
-        with self._reading():
-            return np.asarray(self._dataset[finished])
+        return self._look(lambda dataset: np.asarray(dataset[finished]))
 
 
 def open_finished(path: str | Path) -> Trace:
@@ -218,46 +258,6 @@ def open_finished(path: str | Path) -> Trace:
     return trace
 
 
-def open_hdf5(path: Path) -> Any:
-    """The HDF5 file at `path`, open for reading, whether its run has finished, goes on or was killed.
-
-    Raises
-    ------
-    TraceError
-        If it is missing, or no HDF5 file that can be opened.
-    """
-    import h5py
-
-    part = Path(f"{path}.part")
-    if not path.exists():
-        hint = f"an unfinished run is in {part}" if part.exists() else "check the name"
-        raise TraceError(f"{path} does not exist; {hint}")
-    try:
-        with path.open("rb") as file:
-            head = file.read(12)
-    except OSError as error:
-        raise TraceError(f"{path} can't be read ({error.strerror}); pass a trace that neurohil wrote") from error
-    if not h5py.is_hdf5(path):
-        found = f"it begins with {head[:8]!r}" if head else "it is empty"
-        raise TraceError(f"{path} is not an HDF5 file ({found}); pass a trace that neurohil wrote")
-    running_or_killed = len(head) == 12 and head[8] == 3 and bool(head[11] & _SWMR_FLAG)
-    try:
-        file = h5py.File(path, "r", swmr=running_or_killed)
-    except (OSError, ValueError) as error:
-        raise TraceError(_damaged(path, error)) from error
-    try:
-        file["/"]  # h5py opens the root group only when it is asked for
-        return file
-    except (OSError, RuntimeError, LookupError) as error:
-        file.close()
-        raise TraceError(_damaged(path, error)) from error
-
-
-def _damaged(path: Path, error: Exception) -> str:
-    reason = " ".join(str(error).split())
-    return f"{path} is damaged or was never completely created ({reason}); delete it and run again"
-
-
 def finished_epochs(axis: Any) -> int:
     """Entries of the epoch axis; when the disk was full, the last one may be declared and not there."""
     epochs = int(axis.shape[0])
@@ -268,24 +268,18 @@ def finished_epochs(axis: Any) -> int:
     return epochs
 
 
-def _datasets(group: Any, prefix: str = "") -> Iterator[str]:
-    # visititems shows an object with several links, such as the epoch axis, only once.
+def _epochs(file: Any) -> int | None:
+    """Number of finished epochs by their axis, 0 without one; None if it can't be told."""
     import h5py
 
-    for name, child in group.items():
-        if isinstance(child, h5py.Group):
-            yield from _datasets(child, f"{prefix}{name}/")
-        else:
-            yield f"{prefix}{name}"
-
-
-def _decoded(value: Any) -> Any:
-    """An attribute with str instead of bytes."""
-    if isinstance(value, bytes):
-        return value.decode(errors="replace")
-    if isinstance(value, np.ndarray) and value.dtype.kind == "S":
-        return np.array([text.decode(errors="replace") for text in value.ravel()]).reshape(value.shape)
-    return value
+    try:
+        axis = file[f"{RUN}/{EPOCH}"] if EPOCH in file[RUN] else None
+        if axis is None:
+            return 0
+        is_axis = isinstance(axis, h5py.Dataset) and axis.ndim == 1 and axis.dtype.kind in "iu"
+        return finished_epochs(axis) if is_axis else None
+    except UNREADABLE:
+        return None
 
 
 def _groups_above(path: str) -> list[str]:

@@ -10,19 +10,20 @@ import re
 import tomllib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
+from hil.trace.content import is_marked
+from hil.trace.guard import attribute
 from hil.trace.guard import dimensions as dimensions_of
 from hil.trace.nxdata import names, text
 from hil.trace.reader import finished_epochs
 from hil.trace.schema import EPOCH, RUN, SCHEMA, SCHEMA_VERSION
-from hil.trace.tree import UNREADABLE, walk
+from hil.trace.tree import walk
 
 Severity = Literal["error", "warning"]
-Part = Literal["file", "group", "plot", "dataset"]
+Part = Literal["start", "file", "group", "plot", "dataset"]
 Check = Callable[[Any], Iterator[str]]
 
 _CLASSES = ("NXroot", "NXentry", "NXdata", "NXcollection")
@@ -38,7 +39,8 @@ class Rule:
     severity : str
         ``error`` or ``warning``.
     part : str
-        What `check` is given: ``file``, ``group``, ``plot`` (NXdata group) or ``dataset``, all of h5py.
+        What `check` is given: ``start`` (the file's first bytes), ``file``, ``group``, ``plot`` (NXdata group) or
+        ``dataset``, all of these of h5py.
     check : callable
     """
 
@@ -63,11 +65,25 @@ def _rule(severity: Severity, part: Part) -> Callable[[Check], Rule]:
     return enter
 
 
+@_rule("error", "start")
+def readable_everywhere(start: bytes) -> Iterator[str]:
+    """The file format is one that all viewers know (superblock version 3 at most)."""
+    if start[8] > 3:
+        yield f"has superblock version {start[8]}; write it with libver='v110'"
+
+
+@_rule("error", "start")
+def closed(start: bytes) -> Iterator[str]:
+    """No program but neurohil has, or had when it was killed, the file open for writing."""
+    if is_marked(start):
+        yield "has the mark of a program that was killed, which others refuse; take it off with `h5clear -s FILE`"
+
+
 @_rule("error", "file")
 def schema(file: Any) -> Iterator[str]:
     """The root names the schema, in a version that this reader knows."""
-    found = text(file.attrs.get("schema"))
-    version = text(file.attrs.get("schema_version"))
+    found = text(attribute(file, "schema"))
+    version = text(attribute(file, "schema_version"))
     if found != SCHEMA:
         yield f"schema is {found!r}, not {SCHEMA!r}: an HDF5 file of other make"
     elif version.partition(".")[0] != SCHEMA_VERSION.partition(".")[0]:
@@ -100,7 +116,7 @@ def opening_plot(file: Any) -> Iterator[str]:
     """A chain of ``default`` attributes leads from the root to the plot that viewers open with."""
     group, path = file, "/"
     while nx_class(group) != "NXdata":
-        name = text(group.attrs.get("default"))
+        name = text(attribute(group, "default"))
         if not _is_group(group, name):
             yield f"the chain of defaults ends at {path}, whose default is {name!r}"
             return
@@ -124,15 +140,6 @@ def epochs(file: Any) -> Iterator[str]:
         sizes = [n for n, dim in zip(node.shape, dimensions_of(node), strict=True) if dim == EPOCH]
         if any(n < finished for n in sizes):
             yield f"{path} has {min(sizes)} of {finished} epochs"
-
-
-@_rule("error", "file")
-def readable_everywhere(file: Any) -> Iterator[str]:
-    """The file format is one that all viewers know (superblock version 3 at most)."""
-    with Path(file.filename).open("rb") as content:
-        version = content.read(9)[8]
-    if version > 3:
-        yield f"has superblock version {version}; write it with libver='v110'"
 
 
 @_rule("warning", "file")
@@ -161,14 +168,14 @@ def group_names(group: Any) -> Iterator[str]:
 @_rule("error", "group")
 def default_child(group: Any) -> Iterator[str]:
     """A group that holds groups names one of them as its default."""
-    if any(_is_group(group, name) for name in group) and not _is_group(group, text(group.attrs.get("default"))):
-        yield f"has the default {text(group.attrs.get('default'))!r}, which is no group in it"
+    if any(_is_group(group, name) for name in group) and not _is_group(group, text(attribute(group, "default"))):
+        yield f"has the default {text(attribute(group, 'default'))!r}, which is no group in it"
 
 
 @_rule("error", "plot")
 def signal(group: Any) -> Iterator[str]:
     """A plot names the numeric child that is drawn as its ``signal``."""
-    name = text(group.attrs.get("signal"))
+    name = text(attribute(group, "signal"))
     if not _is_number(group, name):
         yield f"has the signal {name!r}, which is no numeric dataset in it"
 
@@ -176,12 +183,12 @@ def signal(group: Any) -> Iterator[str]:
 @_rule("error", "plot")
 def axes(group: Any) -> Iterator[str]:
     """It has a numeric 1-D axis for each dimension of its signal, or two as long as a 1-D signal (scatter plot)."""
-    named = names(group.attrs.get("axes"))
+    named = names(attribute(group, "axes"))
     for name in named:
         if not _is_number(group, name) or group[name].ndim != 1:
             yield f"has the axis {name!r}, which is no numeric 1-D dataset in it"
             return
-    drawn = text(group.attrs.get("signal"))
+    drawn = text(attribute(group, "signal"))
     if not _is_number(group, drawn):
         return
     # A running epoch is in the signal before it is in the axis, and counts when it is in the axis.
@@ -198,8 +205,8 @@ def axes(group: Any) -> Iterator[str]:
 @_rule("error", "plot")
 def auxiliary_signals(group: Any) -> Iterator[str]:
     """Its auxiliary signals are numeric children shaped like its signal."""
-    drawn = text(group.attrs.get("signal"))
-    for name in names(group.attrs.get("auxiliary_signals")):
+    drawn = text(attribute(group, "signal"))
+    for name in names(attribute(group, "auxiliary_signals")):
         if not _is_number(group, name):
             yield f"has the auxiliary signal {name!r}, which is no numeric dataset in it"
         elif _is_number(group, drawn) and group[name].maxshape != group[drawn].maxshape:
@@ -209,8 +216,8 @@ def auxiliary_signals(group: Any) -> Iterator[str]:
 @_rule("error", "plot")
 def time_is_last(group: Any) -> Iterator[str]:
     """Time is the last dimension of a signal of several: viewers draw lines along that one."""
-    named = names(group.attrs.get("axes"))
-    drawn = text(group.attrs.get("signal"))
+    named = names(attribute(group, "axes"))
+    drawn = text(attribute(group, "signal"))
     if "time" in named[:-1] and _is_number(group, drawn) and group[drawn].ndim > 1:
         yield f"has the axes {', '.join(named)}; put time last"
 
@@ -218,9 +225,9 @@ def time_is_last(group: Any) -> Iterator[str]:
 @_rule("warning", "plot")
 def interpretation(group: Any) -> Iterator[str]:
     """A signal of several dimensions says whether it is lines (``spectrum``) or an ``image``."""
-    drawn = text(group.attrs.get("signal"))
+    drawn = text(attribute(group, "signal"))
     if _is_number(group, drawn) and group[drawn].ndim > 1:
-        found = text(group[drawn].attrs.get("interpretation"))
+        found = text(attribute(group[drawn], "interpretation"))
         if found not in ("spectrum", "image"):
             yield f"has a signal with the interpretation {found!r}; it must be 'spectrum' or 'image'"
 
@@ -235,8 +242,8 @@ def title(group: Any) -> Iterator[str]:
 @_rule("warning", "plot")
 def sorted_events(group: Any) -> Iterator[str]:
     """The events of a raster are sorted by time."""
-    named = names(group.attrs.get("axes"))
-    drawn = text(group.attrs.get("signal"))
+    named = names(attribute(group, "axes"))
+    drawn = text(attribute(group, "signal"))
     if named[:1] == ["time"] and len(named) == 2 and _is_number(group, drawn) and group[drawn].ndim == 1:
         if np.any(np.diff(group["time"][...]) < 0):
             yield "has events that are not sorted by time"
@@ -258,16 +265,16 @@ def intact(dataset: Any) -> Iterator[str]:
 def labels(dataset: Any) -> Iterator[str]:
     """Every number has units and a long_name, in plain ASCII."""
     if dataset.dtype.kind in "biuf":
-        for attribute in ("units", "long_name"):
-            found = text(dataset.attrs.get(attribute))
+        for name in ("units", "long_name"):
+            found = text(attribute(dataset, name))
             if not found or not found.isascii():
-                yield f"has {attribute} {found!r}; it must be a text in ASCII"
+                yield f"has {name} {found!r}; it must be a text in ASCII"
 
 
 @_rule("warning", "dataset")
 def unit_in_label(dataset: Any) -> Iterator[str]:
     """The long_name, which viewers show instead of the units, tells them in brackets."""
-    unit, label = text(dataset.attrs.get("units")), text(dataset.attrs.get("long_name"))
+    unit, label = text(attribute(dataset, "units")), text(attribute(dataset, "long_name"))
     if label and unit not in ("", "1") and f"({unit})" not in label:
         yield f"has the long_name {label!r}, which doesn't tell its units ({unit})"
 
@@ -283,10 +290,10 @@ def dimensions(dataset: Any) -> Iterator[str]:
 @_rule("error", "dataset")
 def flags(dataset: Any) -> Iterator[str]:
     """Codes have as many meanings as values, and no other value but -1 (none) occurs."""
-    if "flag_meanings" not in dataset.attrs and "flag_values" not in dataset.attrs:
+    meanings, known = text(attribute(dataset, "flag_meanings")).split(), attribute(dataset, "flag_values")
+    if not meanings and known is None:
         return
-    meanings = text(dataset.attrs.get("flag_meanings")).split()
-    known = np.atleast_1d(dataset.attrs.get("flag_values", []))
+    known = np.atleast_1d([] if known is None else known)
     if len(meanings) != len(known):
         yield f"has {len(known)} flag_values, and flag_meanings for {len(meanings)}"
     else:
@@ -297,10 +304,7 @@ def flags(dataset: Any) -> Iterator[str]:
 
 def nx_class(group: Any) -> str:
     """The NeXus class of a group, empty if it has none."""
-    try:
-        return text(group.attrs.get("NX_class"))
-    except UNREADABLE:
-        return ""
+    return text(attribute(group, "NX_class"))
 
 
 def is_plot(group: Any) -> bool:
@@ -311,14 +315,21 @@ def is_plot(group: Any) -> bool:
 def _is_group(group: Any, name: str) -> bool:
     import h5py
 
-    return name in group and "/" not in name and group.get(name, getclass=True) is h5py.Group
+    return _is_there(group, name) and group.get(name, getclass=True) is h5py.Group
 
 
 def _is_number(group: Any, name: str) -> bool:
     import h5py
 
-    found = bool(name) and "/" not in name and group.get(name, getclass=True) is h5py.Dataset
+    found = _is_there(group, name) and group.get(name, getclass=True) is h5py.Dataset
     return found and group[name].dtype.kind in "biuf"
+
+
+def _is_there(group: Any, name: str) -> bool:
+    """Whether the group itself, no link to elsewhere, has a child of that name."""
+    import h5py
+
+    return bool(name) and "/" not in name and group.get(name, getlink=True, getclass=True) is h5py.HardLink
 
 
 def _is_text(dataset: Any) -> bool:

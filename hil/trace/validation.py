@@ -7,11 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hil.trace.guard import hazards
-from hil.trace.reader import open_hdf5
+from hil.trace.guard import Hazard
+from hil.trace.opening import HDF5File, SchemaError
+from hil.trace.reader import Trace
 from hil.trace.rules import RULES, Part, Rule, Severity, is_plot, schema
-from hil.trace.schema import SCHEMA
+from hil.trace.schema import EPOCH, RUN
 from hil.trace.tree import UNREADABLE, unreadable, walk
+
+# What the rules of a whole file read.
+_CORE = {"/", f"/{RUN}", *(f"/{RUN}/{name}" for name in ("title", "config", "complete", "versions", EPOCH))}
 
 
 @dataclass(frozen=True)
@@ -48,48 +52,46 @@ def validate(path: str | Path) -> list[Finding]:
     Raises
     ------
     TraceError
-        If the file is missing, or no HDF5 file that can be opened.
+        If the file is missing, no HDF5 file, or nothing in it can be read.
     """
     path = Path(path)
-    with open_hdf5(path) as file:
-        findings = list(_hazards(file))
-    if findings:
-        return findings
+    try:
+        with Trace(path) as trace:
+            left_out = trace.left_out
+    except SchemaError:
+        with HDF5File(path) as file:
+            return list(_broken(schema, "/", file.hdf5))
+    findings = [Finding("error", hazard.path, hazard.what) for hazard in left_out]
     # Opened anew, because an open file does not see everywhere at once what a running writer adds to it.
-    with open_hdf5(path) as file:
-        findings = list(_apply([schema], "/", file))
-        if not findings:
-            findings = [finding for part, where, node in _parts(file) for finding in _check(part, where, node)]
+    with HDF5File(path) as file:
+        findings += file.look(lambda: [finding for part in _parts(file, left_out) for finding in _check(*part)])
     return sorted(findings, key=lambda finding: finding.severity)
 
 
-def _hazards(file: Any) -> Iterator[Finding]:
-    """What must not even be read, so that no rule can be applied."""
-    if "schema" not in file.attrs:
-        yield Finding("error", "/", f"has no schema name, so it is not {SCHEMA!r}: an HDF5 file of other make")
-    else:
-        yield from (Finding("error", path, what) for path, what in hazards(file))
-
-
-def _parts(file: Any) -> Iterator[tuple[Part, str, Any]]:
-    """All that rules are about, each with its path."""
-    yield "file", "/", file
-    yield "group", "/", file
-    for path, kind, node in walk(file):
-        if kind != "stray":  # those are hazards
+def _parts(file: HDF5File, left_out: Iterable[Hazard]) -> Iterator[tuple[Part, str, Any]]:
+    """All that rules are about, each with its path, without what must not be read."""
+    unsafe = {hazard.path for hazard in left_out if not hazard.attribute}
+    unsafe_inside = {path.rpartition("/")[0] for path in unsafe}
+    yield "start", "/", file.content.head
+    if not any(path in _CORE or path.startswith(f"/{RUN}/versions/") for path in unsafe):
+        yield "file", "/", file.hdf5
+    yield "group", "/", file.hdf5
+    for path, kind, node in walk(file.hdf5):
+        if path not in unsafe:
             yield kind, path, node
-        if kind == "group" and is_plot(node):
-            yield "plot", path, node
+            if kind == "group" and is_plot(node) and path not in unsafe_inside:
+                yield "plot", path, node
 
 
 def _check(part: Part, path: str, node: Any) -> Iterator[Finding]:
-    return _apply([rule for rule in RULES if rule.part == part], path, node)
+    for rule in RULES:
+        if rule.part == part:
+            yield from _broken(rule, path, node)
 
 
-def _apply(rules: Iterable[Rule], path: str, node: Any) -> Iterator[Finding]:
-    for rule in rules:
-        try:
-            for broken in rule.check(node):
-                yield Finding(rule.severity, path, broken)
-        except UNREADABLE as error:
-            yield Finding("error", path, unreadable(error))
+def _broken(rule: Rule, path: str, node: Any) -> Iterator[Finding]:
+    try:
+        for text in rule.check(node):
+            yield Finding(rule.severity, path, text)
+    except UNREADABLE as error:
+        yield Finding("error", path, unreadable(error))

@@ -37,7 +37,7 @@ def test_missing(tmp_path):
 
 
 def test_folder(tmp_path):
-    with refuses(f"{tmp_path} can't be read (Is a directory); pass a trace that neurohil wrote"):
+    with refuses(f"{tmp_path} is a folder; pass a trace that neurohil wrote, for example one of {tmp_path}/*.h5"):
         Trace(tmp_path)
 
 
