@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from numbers import Integral, Real
 
 
@@ -23,6 +24,15 @@ class PlacementError(ChipError):
     def __init__(self, message: str, rule: int | None = None) -> None:
         super().__init__(message if rule is None else f"rule {rule}: {message}")
         self.rule = rule
+
+
+@contextmanager
+def placement_errors() -> Iterator[None]:
+    """What is refused as ChipError, refused as PlacementError: it would stand in the digital memory."""
+    try:
+        yield
+    except ChipError as error:
+        raise PlacementError(str(error)) from None
 
 
 def check_number(
@@ -51,5 +61,5 @@ def check_number(
     if isinstance(value, bool) or not isinstance(value, kind):
         noun = "an integer" if whole else "a number"
         raise ChipError(f"{name} = {value!r} is not {noun}; allowed are {allowed}; {remedy}")
-    if math.isnan(value) or not low <= value <= high:  # type: ignore[arg-type,operator]
+    if not low <= value <= high:  # type: ignore[operator]
         raise ChipError(f"{name} = {value}{suffix} is outside {allowed}; {remedy}")

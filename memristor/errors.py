@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from numbers import Integral, Real
 
 import numpy as np
@@ -37,8 +36,8 @@ def check_number(
     if isinstance(value, bool) or not isinstance(value, Integral if whole else Real):
         noun = "an integer" if whole else "a number"
         raise CrossbarError(f"{name} = {value!r} is not {noun}; allowed are {allowed}; {remedy}")
-    if math.isnan(value) or not low <= value <= high:  # type: ignore[arg-type,operator]
-        raise CrossbarError(f"{name} = {value:g}{' ' + unit if unit else ''} is outside {allowed}; {remedy}")
+    if not low <= value <= high:  # type: ignore[operator]
+        raise CrossbarError(f"{name} = {value}{' ' + unit if unit else ''} is outside {allowed}; {remedy}")
 
 
 def check_array(
