@@ -12,8 +12,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from .arrays import floats
 from .constants import N_COLUMNS, N_ROWS
-from .errors import ChipError
 from .routing.routes import Routes
 
 FloatArray = NDArray[np.float64]
@@ -46,17 +46,8 @@ class LateRoutes(NamedTuple):
 
 def check_delays(synapse_delay_us: ArrayLike) -> FloatArray:
     """The delays of all synapses as (2, 256, 256) float64 [half, row, column], or ChipError."""
-    delays = np.asarray(synapse_delay_us, dtype=np.float64)
-    shape = (2, N_ROWS, N_COLUMNS)
-    if delays.shape != shape:
-        raise ChipError(f"chip.synapse_delay_us has shape {delays.shape}; give {shape}: [half, row, column]")
-    bad = np.argwhere(~((delays >= 0.0) & (delays <= MAX_DELAY_US)))
-    if len(bad):
-        raise ChipError(
-            f"chip.synapse_delay_us{bad[0].tolist()} = {delays[tuple(bad[0])]} us is outside 0..{MAX_DELAY_US:g} us; "
-            "give a time in us"
-        )
-    return delays
+    shape, remedy = (2, N_ROWS, N_COLUMNS), "give a time in us for each [half, row, column]"
+    return floats("chip.synapse_delay_us", synapse_delay_us, shape, 0.0, MAX_DELAY_US, "us", remedy)
 
 
 def delay_routes(routes: Routes, synapse_delay_us: FloatArray | None) -> LateRoutes:

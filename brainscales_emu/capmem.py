@@ -25,13 +25,16 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from .arrays import Shape, floats, integers
 from .config import ChipConfig
 from .constants import N_CIRCUITS
-from .errors import ChipError, check_number
+from .errors import check_number
 from .mismatch import FixedPattern, draw_fixed_pattern, stream
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
+
+_CODES: list[Shape] = [(), (N_CIRCUITS,)]  # one for all circuits, or one each
 
 # Vendor software (haldls): 10 bits, of which the highest value switches the refresh off.
 MAX_CODE = 1022
@@ -97,23 +100,18 @@ class Codes:
 
     def __post_init__(self) -> None:
         for name in PARAMETERS:
-            array = np.asarray(getattr(self, name))
-            if array.shape != (N_CIRCUITS,) or array.dtype.kind not in "iu":
-                raise ChipError(
-                    f"capmem.{name} has type {array.dtype} and shape {array.shape}; give {N_CIRCUITS} integers"
-                )
-            bad = np.flatnonzero((array < 0) | (array > MAX_CODE))
-            if bad.size:
-                raise ChipError(
-                    f"capmem.{name}[{bad[0]}] = {array[bad[0]]} is outside 0..{MAX_CODE} (1023 switches the refresh "
-                    "off); clip the code"
-                )
-            object.__setattr__(self, name, array.astype(np.int64))
+            remedy = "clip the code (1023 switches the refresh off)"
+            codes = integers(f"capmem.{name}", getattr(self, name), (N_CIRCUITS,), 0, MAX_CODE, remedy=remedy)
+            object.__setattr__(self, name, codes.copy())
 
     def replace(self, **codes: ArrayLike) -> Codes:
         """The same codes with some parameters set to others; a number goes to all circuits."""
         return dataclasses.replace(
-            self, **{name: np.broadcast_to(np.asarray(value), (N_CIRCUITS,)) for name, value in codes.items()}
+            self,
+            **{
+                name: np.broadcast_to(integers(f"capmem.{name}", code, _CODES), (N_CIRCUITS,))
+                for name, code in codes.items()
+            },
         )
 
 
@@ -180,7 +178,7 @@ class CapMem:
         ----------
         name : str
             One of PARAMETERS.
-        effective : array_like, broadcast to (512,)
+        effective : float or (512,) array_like of float
             Code of each circuit, including the shift by crosstalk.
 
         Returns
@@ -188,7 +186,7 @@ class CapMem:
         (512,) float64
             In LSB, us, or relative to the nominal gain.
         """
-        code = np.asarray(effective, dtype=np.float64)
+        code = floats("capmem.effective", effective, _CODES, remedy="give a code, or one per circuit")
         at_reference: FloatArray = getattr(self._drawn, _FIELDS[name])  # type: ignore[attr-defined]
         reference = nominal_code(name, _REFERENCE)
         if name in POTENTIALS:

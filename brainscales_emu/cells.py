@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from .arrays import floats
 from .constants import CYCLES_PER_US
 from .errors import ChipError, check_number
 
@@ -46,24 +47,20 @@ class SpikeSourceArray:
 
     def trains(self, label: str, size: int) -> list[FloatArray]:
         """Ascending times of each source."""
-        if not isinstance(self.times_us, Sequence | np.ndarray):
-            raise ChipError(f"population {label!r}.times_us is a {type(self.times_us).__name__}; give a list of times")
-        given = list(self.times_us)
-        nested = bool(given) and np.ndim(given[0]) == 1
-        trains = [np.asarray(train, dtype=np.float64) for train in (given if nested else [given] * size)]
-        if len(trains) != size:
+        name, remedy = f"population {label!r}.times_us", "a run starts at 0 us: shift the times or leave the event out"
+        if not isinstance(self.times_us, Sequence | np.ndarray) or isinstance(self.times_us, str):
+            raise ChipError(f"{name} is a {type(self.times_us).__name__}; give a list of times")
+        if not len(self.times_us) or np.ndim(self.times_us[0]) == 0:
+            return [np.sort(floats(name, self.times_us, (None,), 0.0, unit="us", remedy=remedy))] * size
+        if len(self.times_us) != size:
             raise ChipError(
-                f"population {label!r}.times_us has {len(trains)} trains for {size} sources; give one per source, or "
-                "one list of times for all"
+                f"{name} has {len(self.times_us)} trains for {size} sources; give one per source, or one list of times "
+                "for all"
             )
-        for source, train in enumerate(trains):
-            bad = np.flatnonzero(~((train >= 0.0) & (train < np.inf)))
-            if bad.size:
-                raise ChipError(
-                    f"population {label!r}.times_us[{source}] holds {train[bad[0]]} us; a run starts at 0 us: shift "
-                    "the times or leave the event out"
-                )
-        return [np.sort(train) for train in trains]
+        return [
+            np.sort(floats(f"{name}[{source}]", train, (None,), 0.0, unit="us", remedy=remedy))
+            for source, train in enumerate(self.times_us)
+        ]
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,11 +81,8 @@ class SpikeSourcePoisson:
 
     def rates(self, label: str, size: int) -> FloatArray:
         """Rate of each source in kHz."""
-        rates = np.asarray(self.rate_kHz, dtype=np.float64)
-        if rates.shape not in ((), (size,)):
-            raise ChipError(f"population {label!r}.rate_kHz has shape {rates.shape}; give one rate, or ({size},)")
-        for rate in rates.ravel().tolist():
-            check_number(f"population {label!r}.rate_kHz", rate, 0.0, 1e6, "kHz", "give events per ms of chip time")
+        name, remedy = f"population {label!r}.rate_kHz", "give events per ms of chip time, one rate or one per source"
+        rates = floats(name, self.rate_kHz, [(), (size,)], 0.0, 1e6, "kHz", remedy)
         check_number(f"population {label!r}.start_us", self.start_us, 0.0, np.inf, "us", "give the time of the onset")
         check_number(f"population {label!r}.stop_us", self.stop_us, self.start_us, np.inf, "us", "stop after the start")
         return np.broadcast_to(rates, (size,))

@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from . import capmem, kernels, kernels_adex
 from .adex import draw_adex_pattern
+from .arrays import floats, integers
 from .assembly import build_adex_network, build_network, build_neurons, leak_potentials, limits, merged_circuits
 from .background import background_events
 from .beyond import check_delays
@@ -23,7 +24,7 @@ from .constants import (
     N_COLUMNS,
     SYNAPSE_BITS,
 )
-from .errors import ChipError, check_number, exact
+from .errors import ChipError, check_number
 from .instant import latest, settled
 from .mismatch import FixedPattern, draw_fixed_pattern, stream
 from .routing.fabric import Fabric, random_begin
@@ -36,6 +37,7 @@ IntArray = NDArray[np.int64]
 EngineNetwork = kernels.Network | kernels_adex.Network
 
 _UNBOUNDED = 2**62  # depth of the FIFO in the FPGA's memory
+_LAST_CYCLE = 2**40  # that a link counts: hours, so that no place of an event overflows
 _FIRST_CAPACITY = 32768  # spikes in the record; doubled when a run has more
 
 
@@ -120,6 +122,12 @@ def build_inputs(times_us: FloatArray, sources: IntArray) -> NDArray[np.void]:
     inputs = kernels.records(order.size, kernels.INPUT)
     inputs["time"], inputs["source"] = times_us[order], sources[order]
     return inputs
+
+
+def _line_sources(lines: ArrayLike, n_events: int, n_lines: int) -> IntArray:
+    """Sources of so many events on the chip's external lines."""
+    remedy = "give an external line per event; place the network with more inputs to have more lines"
+    return EXTERNAL + integers("chip.lines", lines, (n_events,), 0, n_lines - 1, remedy=remedy)
 
 
 class Chip:
@@ -282,41 +290,22 @@ class Chip:
         probe: Probe | None = None,
     ) -> Session:
         """A run that is played window by window; parameters and errors as of `run`."""
-        if self.network is None:
-            raise ChipError("Chip.run was called before a network was written; call Chip.write(placement.fabric) first")
-        check_number("chip.duration_us", duration_us, 1e-3, 1e9, "us", "give the length of the run")
-        check_number("chip.trial", trial, 0, 2**63 - 1, "", "give the number of the trial", whole=True)
-        times, sources = self._inputs(times_us, lines, float(duration_us))
+        return Session(self, times_us, lines, duration_us, trial, probe)
+
+    def _program(self, input_events: int) -> Program:
+        """What the host sends before a run."""
         settle = not self._analogue_written
         words = self._pending_words + (ANALOGUE_CELLS if settle else 0)
-        program = Program(self.config.link, words, settle, times.size)
-        return Session(self, self.network, program, build_inputs(times, sources), float(duration_us), trial, probe)
+        return Program(self.config.link, words, settle, input_events)
 
     def _inputs(self, times_us: ArrayLike, lines: ArrayLike, duration_us: float) -> tuple[FloatArray, IntArray]:
         """Times and sources of the host's events."""
-        times = np.asarray(times_us, dtype=np.float64)
-        sent = np.asarray(lines)
-        if times.ndim != 1 or sent.shape != times.shape:
-            raise ChipError(
-                f"chip.times_us has shape {times.shape} and chip.lines {sent.shape}; give two vectors of one length"
-            )
-        if times.size and sent.dtype.kind not in "iu":
-            raise ChipError(f"chip.lines are of type {sent.dtype}; give integers")
-        bad = np.flatnonzero(~((times >= 0.0) & (times <= duration_us)))
-        if bad.size:
-            raise ChipError(
-                f"chip.times_us[{bad[0]}] = {times[bad[0]]} us is outside 0..{exact(duration_us)} us; "
-                "lengthen the run or leave the event out"
-            )
-        bad = np.flatnonzero((sent < 0) | (sent >= self.n_lines))
-        if bad.size:
-            raise ChipError(
-                f"chip.lines[{bad[0]}] = {sent[bad[0]]} is no external line 0..{self.n_lines - 1}; "
-                "place the network with more inputs"
-            )
+        remedy = "lengthen the run or leave the event out"
+        times = floats("chip.times_us", times_us, (None,), 0.0, duration_us, "us", remedy)
+        sources = _line_sources(lines, times.size, self.n_lines)
         if not self.config.exact_input_times:
             times = to_cycles(times) / CYCLES_PER_US
-        return times, EXTERNAL + sent.astype(np.int64)
+        return times, sources
 
     def _book(self, program: Program, timeline: tuple[Phase, ...], duration_us: float, recording: Recording) -> None:
         spent = {phase.name: phase.end_ns - phase.start_ns for phase in timeline}
@@ -344,46 +333,53 @@ class Session:
     Parameters
     ----------
     chip : Chip
-    network : kernels.Network or kernels_adex.Network
-        What is written on the chip.
+        A network was written to it.
+    times_us, lines, duration_us, trial, probe
+        As of `Chip.run`.
+
+    Attributes
+    ----------
     program : Program
         What the host sends before the run.
-    inputs : INPUT records
-        The host's events, in order of time.
-    duration_us : float
-    trial : int
-    probe : Probe or None
     """
 
     def __init__(
         self,
         chip: Chip,
-        network: EngineNetwork,
-        program: Program,
-        inputs: NDArray[np.void],
+        times_us: ArrayLike,
+        lines: ArrayLike,
         duration_us: float,
         trial: int,
-        probe: Probe | None,
+        probe: Probe | None = None,
     ) -> None:
-        self.program = program
+        if chip.network is None:
+            raise ChipError("Chip.run was called before a network was written; call Chip.write(placement.fabric) first")
+        check_number("chip.duration_us", duration_us, 1e-3, 1e9, "us", "give the length of the run")
+        check_number("chip.trial", trial, 0, 2**63 - 1, "", "give the number of the trial", whole=True)
+        self._duration_us = float(duration_us)
+        times, sources = chip._inputs(times_us, lines, self._duration_us)
+        self.program = chip._program(times.size)
         self._chip = chip
-        self._network = network
-        self._duration_us = duration_us
-        self._end_us = float(np.nextafter(latest(duration_us), np.inf))  # the instant at the very end still counts
+        self._network = chip.network
+        self._n_lines = chip.n_lines
+        self._until_us = 0.0  # end of the last window
+        self._end_us = float(
+            np.nextafter(latest(self._duration_us), np.inf)
+        )  # the instant at the very end still counts
         self._leak = leak_potentials(chip.fixed_pattern, chip.members)
         self._sampling, self._probe_order = self._probed(probe)
         path = limits(chip.config)
         self._to_chip = None if path is None else PackLink(path.fpga_to_chip, _UNBOUNDED)
         self._to_host = None if path is None else PackLink(path.chip_to_fpga, path.l2_fifo_depth)
-        self._sent = inputs  # by the FPGA, in future
+        self._sent = build_inputs(times, sources)  # by the FPGA, in future
         self._inputs = self._background()
         self._seen = 0  # spikes that were looked at
         self._leaving = np.arange(0)  # spikes that wait at the crossbar's outputs to the host
         self._received: list[IntArray] = []
         self._n_left = 0
         self._rng = stream(chip.seed, "trial", trial)
-        self._state = chip.engine.new_state(network, _FIRST_CAPACITY)
-        chip.engine.start(network, self._state, self._rng)
+        self._state = chip.engine.new_state(self._network, _FIRST_CAPACITY)
+        chip.engine.start(self._network, self._state, self._rng)
 
     @property
     def n_received(self) -> int:
@@ -395,16 +391,24 @@ class Session:
         """All spikes so far as SPIKE records, in order of time, also those that never leave the chip."""
         return self._state.spikes[: self._state.progress[0]["recorded"]]
 
-    def receive(self, times_us: FloatArray, lines: IntArray) -> None:
+    def receive(self, times_us: ArrayLike, lines: ArrayLike) -> None:
         """Further events for external lines, e.g. from other chips, at exact times from the end of the last window on.
 
         Parameters
         ----------
-        times_us : (n,) float64
-            Ascending. What comes at the same time as events of the host comes after them.
-        lines : (n,) int64
+        times_us : (n,) array_like of float
+            In any order. What comes at the same time as events of the host comes after them.
+        lines : (n,) array_like of int
+
+        Raises
+        ------
+        ChipError
+            A time isn't finite or before the end of the last window, or there is no such line.
         """
-        self._sent = merge_inputs(self._sent, build_inputs(times_us, EXTERNAL + lines))
+        remedy = "events can't come before the end of the last window"
+        times = floats("session.times_us", times_us, (None,), self._until_us, unit="us", remedy=remedy)
+        sources = _line_sources(lines, times.size, self._n_lines)
+        self._sent = merge_inputs(self._sent, build_inputs(times, sources))
 
     def advance(self, until_us: float) -> tuple[FloatArray, IntArray]:
         """Let the chip run.
@@ -413,7 +417,7 @@ class Session:
         ----------
         until_us : float
             All instants that are over before this time (see `instant`) are handled; from the end of the run on, all
-            that there will be.
+            that there will be. Not before the end of the last window.
 
         Returns
         -------
@@ -422,8 +426,14 @@ class Session:
             call; in order.
         sources : (n,) int64
             Circuits; 512 + generator and 520 + line where such events go to the host.
+
+        Raises
+        ------
+        ChipError
+            `until_us` isn't a time, or time would run backwards.
         """
-        until = min(until_us, self._end_us)
+        check_number("session.until_us", until_us, self._until_us, np.inf, "us", "time doesn't run backwards")
+        until = self._until_us = min(float(until_us), self._end_us)
         self._play(until)
         network, inputs = self._network, self._inputs
         engine = self._chip.engine
@@ -437,9 +447,11 @@ class Session:
         Raises
         ------
         ChipError
-            The weights are out of range, or the synapses have delays.
+            The weights are out of range, the synapses have delays, or the chip was written since the run began.
         """
         chip = self._chip
+        if chip.network is not self._network:
+            raise ChipError("Session.rewrite: another network was written since the run began; begin a new run")
         if chip.synapse_delay_us is not None:
             raise ChipError("Session.rewrite can't change weights while events wait in synapses; drop synapse_delay_us")
         assert chip.fabric is not None  # a session has something to run
@@ -520,7 +532,9 @@ class Session:
     def _probed(self, probe: Probe | None) -> tuple[kernels.Sampling, IntArray | None]:
         if probe is None:
             return kernels.Sampling(np.arange(0), np.zeros(0), np.empty((0, 0))), None
-        circuits, times = np.asarray(probe.circuits), np.asarray(probe.times_us, dtype=np.float64)
+        circuits = integers("probe.circuits", probe.circuits, (None,), remedy="take circuits from placement.neurons")
+        remedy = "drop the other times"
+        times = floats("probe.times_us", probe.times_us, (None,), 0.0, self._duration_us, "us", remedy)
         masters = np.array([group[0] for group in self._chip.members], dtype=np.int64)
         for circuit in circuits.tolist():
             if circuit not in masters:
@@ -528,25 +542,48 @@ class Session:
                     f"probe.circuits holds {circuit}, which is no neuron that is switched on; "
                     "take circuits from placement.neurons"
                 )
-        if times.ndim != 1 or not np.all((times >= 0.0) & (times <= self._duration_us)):
-            raise ChipError(
-                f"probe.times_us must be a vector of times within 0..{exact(self._duration_us)} us; drop the others"
-            )
         order = np.argsort(times, kind="stable")
-        neurons = np.searchsorted(masters, circuits.astype(np.int64))
+        neurons = np.searchsorted(masters, circuits)
         return kernels.Sampling(neurons, times[order], np.empty((circuits.size, times.size))), order
 
 
 class PackLink:
-    """A link between chip and FPGA: `kernels.pack`, but it goes on from call to call."""
+    """A link between chip and FPGA: `kernels.pack`, but it goes on from call to call.
+
+    Parameters
+    ----------
+    per_cycle : int
+        Events that it takes in each cycle of the FPGA.
+    depth : int
+        Events that can wait.
+
+    Raises
+    ------
+    ChipError
+        A number is out of range.
+    """
 
     def __init__(self, per_cycle: int, depth: int) -> None:
+        check_number("link.per_cycle", per_cycle, 1, 2**20, "events", "give the events of a cycle", whole=True)
+        check_number("link.depth", depth, 0, _UNBOUNDED, "events", "give the events that can wait", whole=True)
         self._per_cycle = per_cycle
         self._depth = depth
+        self._last = 0  # cycle of the last event
         self._free = 0  # first free place; cycle c has the places c * per_cycle ... (c + 1) * per_cycle - 1
 
     def send(self, cycles: IntArray) -> IntArray:
-        """Cycle in which each event goes, -1 if lost; cycles (n,) ascend, from call to call as well."""
+        """Cycle in which each event goes, -1 if lost; cycles (n,) ascend, from call to call as well.
+
+        Raises
+        ------
+        ChipError
+            A cycle is negative or beyond the clock, or they don't ascend.
+        """
+        cycles = integers("link.cycles", cycles, (None,), self._last, _LAST_CYCLE, remedy="sort the events by time")
+        if np.any(cycles[1:] < cycles[:-1]):
+            raise ChipError("link.cycles don't ascend; sort the events by time")
+        if cycles.size:
+            self._last = int(cycles[-1])
         # Counted from the cycle of the first free place on, in which some places are taken already.
         first, taken = divmod(self._free, self._per_cycle)
         wanted = np.concatenate([np.zeros(taken, dtype=np.int64), cycles - first])

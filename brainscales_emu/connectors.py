@@ -7,7 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from .arrays import floats, integers
 from .beyond import MAX_DELAY_US
+from .constants import MAX_TOTAL_WEIGHT
 from .errors import ChipError, check_number
 from .mismatch import stream
 
@@ -97,13 +99,9 @@ def connect(name: str, connector: Connector, shape: Shape, to_itself: bool) -> B
 
 def signed_weights(name: str, weight: ArrayLike, receptor_type: str | None, shape: Shape) -> IntArray:
     """Weights of all pairs in LSB, negative for inhibitory; arguments as of `Network.Projection`."""
-    weights = np.asarray(weight)
-    if weights.dtype.kind not in "iu" or weights.shape not in ((), shape):
-        raise ChipError(
-            f"{name}: weight has type {weights.dtype} and shape {weights.shape}; give whole LSB, one for all or of "
-            f"shape {shape}"
-        )
-    weights = np.broadcast_to(weights.astype(np.int64), shape)
+    remedy = "give whole LSB, one weight for all pairs or one each"
+    weights = integers(f"{name}: weight", weight, [(), shape], -MAX_TOTAL_WEIGHT, MAX_TOTAL_WEIGHT, "LSB", remedy)
+    weights = np.broadcast_to(weights, shape)
     if receptor_type not in (None, "excitatory", "inhibitory"):
         raise ChipError(f"{name}: receptor_type = {receptor_type!r} is unknown; take excitatory or inhibitory")
     if receptor_type == "excitatory" and weights.min() < 0:
@@ -119,13 +117,7 @@ def signed_weights(name: str, weight: ArrayLike, receptor_type: str | None, shap
 
 def spread_delays(name: str, delay_us: ArrayLike | None, shape: Shape) -> FloatArray:
     """Delays of all pairs in us; arguments as of `Network.Projection`."""
-    delays = np.asarray(0.0 if delay_us is None else delay_us, dtype=np.float64)
-    if delays.shape not in ((), shape[:1], shape):
-        raise ChipError(
-            f"{name}: delay_us has shape {delays.shape}; give one delay, ({shape[0]},) for the sources, or {shape}"
-        )
-    bad = np.argwhere(~((delays >= 0.0) & (delays <= MAX_DELAY_US)))
-    if len(bad):
-        value = delays[tuple(bad[0])]
-        raise ChipError(f"{name}: delay_us holds {value} us, allowed are 0..{MAX_DELAY_US:g} us; give a time in us")
+    given = 0.0 if delay_us is None else delay_us
+    remedy = "give one delay in us, one per source, or one per pair"
+    delays = floats(f"{name}: delay_us", given, [(), shape[:1], shape], 0.0, MAX_DELAY_US, "us", remedy)
     return np.broadcast_to(delays[:, None] if delays.ndim == 1 else delays, shape)

@@ -16,6 +16,9 @@ N_ROWS = 256
 # Vendor software (haldls): 6-bit weights. The sign belongs to the row.
 MAX_WEIGHT = 63
 
+# All synapses that a neuron can have: a row in each of its circuits, 32 at most (see `routing.placement`).
+MAX_TOTAL_WEIGHT = 32 * N_ROWS * MAX_WEIGHT
+
 # Vendor software (halco): a spike label has 14 bits.
 N_LABELS = 2**14
 

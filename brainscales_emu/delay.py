@@ -12,18 +12,14 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from .arrays import Shape, floats, integers
 from .constants import DELAY_BASE_US, DELAY_STEP_US, MAX_DELAY_REGISTER, MIN_DELAY_REGISTER
-from .errors import ChipError, exact
 
 
-def check_registers(name: str, registers: NDArray[np.int64]) -> None:
-    """Raise ChipError unless all registers lie in 50..250."""
-    bad = np.flatnonzero((registers < MIN_DELAY_REGISTER) | (registers > MAX_DELAY_REGISTER))
-    if bad.size:
-        raise ChipError(
-            f"{name}[{bad[0]}] = {registers[bad[0]]} is outside {MIN_DELAY_REGISTER}..{MAX_DELAY_REGISTER}; "
-            "clip the register or drop the delay element"
-        )
+def check_registers(name: str, registers: ArrayLike, shape: Shape | None = None) -> NDArray[np.int64]:
+    """The registers as int64, or ChipError unless all lie in 50..250."""
+    remedy = "clip the register or drop the delay element; us_to_register makes registers of times"
+    return integers(name, registers, shape, MIN_DELAY_REGISTER, MAX_DELAY_REGISTER, remedy=remedy)
 
 
 def register_to_us(registers: ArrayLike) -> NDArray[np.float64]:
@@ -44,11 +40,8 @@ def register_to_us(registers: ArrayLike) -> NDArray[np.float64]:
     ChipError
         A value isn't an integer or lies outside 50..250.
     """
-    array = np.asarray(registers)
-    if array.dtype.kind not in "iu":
-        raise ChipError(f"delay registers are of type {array.dtype}, not integers; use us_to_register for times")
-    check_registers("chip.delay_register", array.ravel().astype(np.int64))
-    return array * DELAY_STEP_US + DELAY_BASE_US
+    delays: NDArray[np.float64] = check_registers("chip.delay_register", registers).astype(np.float64)
+    return delays * DELAY_STEP_US + DELAY_BASE_US
 
 
 def us_to_register(delays_us: ArrayLike) -> NDArray[np.int64]:
@@ -69,21 +62,10 @@ def us_to_register(delays_us: ArrayLike) -> NDArray[np.int64]:
     ChipError
         A delay is NaN or outside the range; the message names the first one.
     """
-    delays = np.asarray(delays_us, dtype=np.float64)
     shortest = MIN_DELAY_REGISTER * DELAY_STEP_US + DELAY_BASE_US
     longest = MAX_DELAY_REGISTER * DELAY_STEP_US + DELAY_BASE_US
-    flat = delays.ravel()
-    bad = np.flatnonzero(~((flat >= shortest) & (flat <= longest)))
-    if bad.size:
-        value = flat[bad[0]]
-        name = f"chip.delay[{bad[0]}] = {exact(value)} us"
-        if np.isnan(value):
-            raise ChipError(f"{name} is not a time; give a delay within {exact(shortest)}..{exact(longest)} us")
-        if value < shortest:
-            raise ChipError(
-                f"{name} is below the shortest delay {exact(shortest)} us; raise it or drop the delay element"
-            )
-        raise ChipError(f"{name} is above the longest delay {exact(longest)} us; lower it")
+    remedy = "change the delay or drop the delay element"
+    delays = floats("chip.delay", delays_us, None, shortest, longest, "us", remedy)
     return np.rint((delays - DELAY_BASE_US) / DELAY_STEP_US).astype(np.int64)
 
 

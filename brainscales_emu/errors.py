@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 import reprlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from numbers import Integral, Real
 
 
@@ -33,6 +35,15 @@ def exact(value: float) -> str:
         return str(whole) if abs(whole) < 10**20 else f"about {'-' * (whole < 0)}1e{int(math.log10(abs(whole)))}"
     text = f"{float(value):g}"
     return text if float(text) == value else repr(float(value))
+
+
+@contextmanager
+def placement_errors() -> Iterator[None]:
+    """What is refused as ChipError, refused as PlacementError: it would stand in the digital memory."""
+    try:
+        yield
+    except ChipError as error:
+        raise PlacementError(str(error)) from None
 
 
 def check_number(

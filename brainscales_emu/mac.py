@@ -15,8 +15,9 @@ from dataclasses import dataclass, fields
 from functools import cache
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
+from .arrays import integers
 from .config import ChipConfig, NoiseConfig, preset
 from .constants import CYCLE_NS, MAX_WEIGHT, N_COLUMNS, N_ROWS, SYNAPSE_BITS
 from .errors import ChipError, check_number
@@ -186,7 +187,7 @@ class Site:
                 gains[rows, columns] = here * pattern.synapse_gain[half, row, j]
             self.offset_lsb[r, columns] = pattern.column_offset_lsb[half, j]
 
-    def effective(self, weights: NDArray[np.integer]) -> NDArray[np.float32]:
+    def _effective(self, weights: NDArray[np.integer]) -> NDArray[np.float32]:
         """What the chip makes of the weights (n_in, n_out), in units of weight; without spread the weights."""
         values = weights.astype(np.float32)
         found: NDArray[np.float32] = np.maximum(values, 0.0)
@@ -196,7 +197,7 @@ class Site:
         found += values
         return found
 
-    def events(self, inputs: NDArray[np.integer]) -> int:
+    def _events(self, inputs: NDArray[np.integer]) -> int:
         """Waits for events in all runs of inputs (batch, n_in) sent once.
 
         As in vendor software, an input of 0 sends none, and the halves' events go out in pairs, so that a run takes as
@@ -252,12 +253,12 @@ class MacArray:
         """Where a matrix of this shape (n_in, n_out) lies."""
         return Site(self.config, self.pattern, shape)
 
-    def program(self, weights: NDArray[np.integer], site: Site | None = None) -> Matrix:
+    def program(self, weights: ArrayLike, site: Site | None = None) -> Matrix:
         """Put weights onto the chip; takes no time before the first run.
 
         Parameters
         ----------
-        weights : (n_in, n_out) integers
+        weights : (n_in, n_out) array_like of int
             -63..63, or 0..63 if the rows aren't signed.
         site : Site, optional
             From `site`, to be used again for new weights of the same shape.
@@ -268,16 +269,14 @@ class MacArray:
             Weights out of range, of another type or of another shape than the site.
         """
         low = -MAX_WEIGHT if self.config.signed else 0
-        _check_integers("weights", weights, low, MAX_WEIGHT, "the synapses have 6 bits; quantise the weights")
+        shape = (None, None) if site is None else site.shape
+        remedy = "the synapses have 6 bits: quantise the weights; a site has one shape: make a new one"
+        checked = integers("weights", weights, shape, low, MAX_WEIGHT, remedy=remedy, narrow=True)
         if site is None:
-            site = self.site(weights.shape)
-        elif weights.shape != site.shape:
-            raise ChipError(f"weights have shape {weights.shape}, their site {site.shape}; make a new site")
-        return Matrix(site, site.effective(weights))
+            site = self.site((checked.shape[0], checked.shape[1]))
+        return Matrix(site, site._effective(checked))
 
-    def multiply(
-        self, matrix: Matrix, inputs: NDArray[np.integer], *trial: int, num_sends: int = 1
-    ) -> NDArray[np.int64]:
+    def multiply(self, matrix: Matrix, inputs: ArrayLike, *trial: int, num_sends: int = 1) -> NDArray[np.int64]:
         """Codes of inputs times a matrix: the sum over the blocks, clamped, as vendor software adds them on the chip.
 
         Returns
@@ -288,9 +287,7 @@ class MacArray:
         codes = self.block_codes(matrix, inputs, *trial, num_sends=num_sends)
         return codes.sum(axis=0, dtype=np.int64).clip(MIN_CODE, MAX_CODE)
 
-    def block_codes(
-        self, matrix: Matrix, inputs: NDArray[np.integer], *trial: int, num_sends: int = 1
-    ) -> NDArray[np.int8]:
+    def block_codes(self, matrix: Matrix, inputs: ArrayLike, *trial: int, num_sends: int = 1) -> NDArray[np.int8]:
         """Codes of inputs times each block of rows of a matrix, for a host that adds them itself, without a clamp.
 
         Products are taken in single precision. Without spread that is exact in any order of the sums, because every
@@ -300,7 +297,7 @@ class MacArray:
         ----------
         matrix : Matrix
             From `program`.
-        inputs : (batch, n_in) integers
+        inputs : (batch, n_in) array_like of int
             0..31.
         *trial : int
             Names the trial noise together with the seed: the same numbers give the same bits.
@@ -318,11 +315,12 @@ class MacArray:
             Inputs out of range, of another type or length; num_sends out of range.
         """
         check_number("num_sends", num_sends, 1, MAX_SENDS, "", "give how often to send a vector", whole=True)
-        _check_integers("inputs", inputs, 0, MAX_INPUT, "an input is the length of a pulse, 5 bits; scale the inputs")
+        for number in trial:
+            check_number("chip.trial", number, 0, 2**63 - 1, "", "give the number of the trial", whole=True)
         site = matrix.site
-        if inputs.shape[1] != site.shape[0]:
-            raise ChipError(f"inputs have {inputs.shape[1]} values each, the matrix {site.shape[0]} rows; give as many")
-        x = inputs.astype(np.float32)
+        remedy = "an input is the length of a pulse, 5 bits, and there is one per row of the matrix: scale the inputs"
+        sent = integers("inputs", inputs, (None, site.shape[0]), 0, MAX_INPUT, remedy=remedy, narrow=True)
+        x = sent.astype(np.float32)
         scale = np.float32(num_sends * self.config.gain)
         rng = stream(self._seed, "mac.noise", *trial)
         codes = np.empty((len(site.row_blocks), len(x), site.shape[1]), dtype=np.int8)
@@ -334,7 +332,7 @@ class MacArray:
             potential += offset
             np.floor(potential, out=potential)
             codes[block] = potential.clip(MIN_CODE, MAX_CODE, out=potential)
-        cycles = site.events(inputs) * num_sends * self.config.wait_between_events_cycles
+        cycles = site._events(sent) * num_sends * self.config.wait_between_events_cycles
         vectors = site.n_runs * len(x)
         self.runs += site.n_runs
         self.vectors += vectors
@@ -360,13 +358,3 @@ def _normal_values() -> NDArray[np.float32]:
 
     values = ndtri((np.arange(2**16) + 0.5) / 2**16)
     return (values / values.std()).astype(np.float32)
-
-
-def _check_integers(name: str, values: NDArray[np.integer], low: int, high: int, remedy: str) -> None:
-    """Raise ChipError unless the values are a matrix of integers within low..high."""
-    if not isinstance(values, np.ndarray) or values.ndim != 2 or values.dtype.kind not in "iu":
-        found = f"{values.dtype} {values.shape}" if isinstance(values, np.ndarray) else type(values).__name__
-        raise ChipError(f"{name} are {found}; expected a matrix of integers {low}..{high}; round them")
-    if values.size and not (values.min() >= low and values.max() <= high):
-        i, j = np.argwhere((values < low) | (values > high))[0]
-        raise ChipError(f"{name}[{i}, {j}] = {values[i, j]} is outside {low}..{high}; {remedy}")

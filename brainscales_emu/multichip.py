@@ -20,9 +20,11 @@ import numpy as np
 import simpy
 from numpy.typing import ArrayLike, NDArray
 
+from .arrays import floats, integers
 from .chip import Account, Chip, Probe, Recording, Session
 from .constants import CYCLES_PER_US, N_CIRCUITS
-from .errors import ChipError, PlacementError, check_number
+from .delay import check_registers
+from .errors import ChipError, PlacementError, check_number, placement_errors
 from .instant import settled
 from .readout.adc import count_spikes
 from .routing.fabric import Fabric
@@ -33,6 +35,7 @@ FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 Events = tuple[FloatArray, IntArray]  # times in us, and sources or lines
 
+_MAX_CHIPS = 4096
 _NO_EVENTS: Events = (np.zeros(0), np.zeros(0, dtype=np.int64))
 
 
@@ -64,7 +67,8 @@ class AggregatorConfig:
         check_number("aggregator.slot_ns", self.slot_ns, 0.0, 1e6, "ns", "give 0 for no limit")
         remedy = "give the number of events that can wait"
         check_number("aggregator.fifo_depth", self.fifo_depth, 0, 2**20, "", remedy, whole=True)
-        check_number("aggregator.node_links", self.node_links, 1, 4096, "", "give the number of chips", whole=True)
+        remedy = "give the number of chips"
+        check_number("aggregator.node_links", self.node_links, 1, _MAX_CHIPS, "", remedy, whole=True)
 
 
 class Aggregator:
@@ -232,12 +236,8 @@ class Setup:
         """
         if len(fabrics) != len(self.chips):
             raise ChipError(f"setup.fabrics holds {len(fabrics)} for {len(self.chips)} chips; give one per chip")
-        table = np.asarray(connections)
-        if table.ndim != 2 or table.shape[1] != 4 or table.dtype.kind not in "iu":
-            raise ChipError(
-                f"setup.connections has type {table.dtype} and shape {table.shape}; give integers of shape (n, 4): "
-                "from chip, circuit, to chip, external line"
-            )
+        remedy = "give four integers each: from chip, circuit, to chip, external line"
+        table = integers("setup.connections", connections, (None, 4), 0, remedy=remedy)
         for number, (source, circuit, target, line) in enumerate(table.tolist()):
             name = f"setup.connections[{number}]"
             for chip in (source, target):
@@ -255,7 +255,7 @@ class Setup:
                     f"setup.connections[{number}]: spikes of circuit {circuit} don't leave chip {source}; let its "
                     "population be recorded"
                 )
-        self._connections = table.astype(np.int64)
+        self._connections = table.copy()
 
     def run(
         self,
@@ -381,23 +381,21 @@ class Parts:
         -------
         times_us, lines : list of (n,) arrays
         """
+        checked: dict[str, Events] = {}
         for name, (when, index) in inputs.items():
             size = max(
                 (placement.lines[name].size for placement in self.placements if name in placement.lines), default=0
             )
             if size == 0:
                 raise ChipError(f"{name!r} is no External that a projection starts from; check the name")
-            indices = np.asarray(index)
-            if np.shape(when) != indices.shape or (indices.size and not 0 <= indices.min() <= indices.max() < size):
-                raise ChipError(
-                    f"the events of {name!r} have {np.size(when)} times and {indices.size} indices; give one index "
-                    f"within 0..{size - 1} per time"
-                )
+            remedy = "give the time in us and the index of the input of each event"
+            at = floats(f"times of {name!r}", when, (None,), unit="us", remedy=remedy)
+            checked[name] = at, integers(f"indices of {name!r}", index, at.shape, 0, size - 1, remedy=remedy)
         times, lines = [], []
         for placement in self.placements:
-            heard = {name: events for name, events in inputs.items() if name in placement.lines}
-            times.append(np.concatenate([[], *(np.asarray(when, dtype=np.float64) for when, _ in heard.values())]))
-            sent = [placement.lines[name][np.asarray(index, dtype=np.int64)] for name, (_, index) in heard.items()]
+            heard = {name: events for name, events in checked.items() if name in placement.lines}
+            times.append(np.concatenate([[], *(when for when, _ in heard.values())]))
+            sent = [placement.lines[name][index] for name, (_, index) in heard.items()]
             lines.append(np.concatenate([_NO_EVENTS[1], *sent]))
         return times, lines
 
@@ -478,13 +476,11 @@ def split(
                 f"projections[{number}] leads from {pre.name!r} to {post.name!r}; give both to split(), and let it end "
                 "at a Population"
             )
-        weights = np.asarray(projection.weights)
-        registers = None if projection.delay_registers is None else np.asarray(projection.delay_registers)
-        if weights.shape != (pre.size, post.size) or (registers is not None and registers.shape != (pre.size,)):
-            raise PlacementError(
-                f"projections[{number}] has weights of shape {weights.shape}; give ({pre.size}, {post.size}), and one "
-                "delay register per source if any"
-            )
+        name, registers = f"projections[{number}]", projection.delay_registers
+        with placement_errors():
+            weights = integers(f"{name}.weights", projection.weights, (pre.size, post.size))
+            if registers is not None:
+                registers = check_registers(f"{name}.delay_registers", registers, (pre.size,))
         for a, b in product(range(n_chips), range(n_chips)):
             targets = members[post.name][b]
             sources = np.arange(pre.size) if isinstance(pre, External) else members[pre.name][a]
@@ -535,13 +531,10 @@ def _chip_of(population: Population | Background, assignment: Mapping[str, Array
     size = population.size if isinstance(population, Population) else 1
     if population.name not in assignment:
         raise PlacementError(f"assignment has no entry for {population.name!r}; give its chip")
-    chip = np.asarray(assignment[population.name])
-    if chip.dtype.kind not in "iu" or chip.shape not in {(), (size,)} or (chip.size and chip.min() < 0):
-        raise PlacementError(
-            f"assignment[{population.name!r}] has type {chip.dtype} and shape {chip.shape}; give the number of a chip"
-            + (f", or {size} of them" if size > 1 else "")
-        )
-    return np.broadcast_to(chip, (size,)).astype(np.int64)
+    name, remedy = f"assignment[{population.name!r}]", "give the number of a chip, or one for each neuron"
+    with placement_errors():
+        chip = integers(name, assignment[population.name], [(), (size,)], 0, _MAX_CHIPS - 1, remedy=remedy)
+    return np.broadcast_to(chip, (size,))
 
 
 def relay(recording: Recording, table: Mapping[int, Sequence[tuple[int, int]]]) -> tuple[FloatArray, IntArray]:

@@ -25,6 +25,7 @@ from typing import Literal, TypeVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from .arrays import integers
 from .cells import Cell, Neuron, SpikeSourceArray, SpikeSourcePoisson, SpikeSourcePoissonOnChip
 from .chip import Chip, EngineNetwork, Probe, Recording
 from .connectors import AllToAll, Connector, FixedProbability, OneToOne, connect, signed_weights, spread_delays
@@ -290,14 +291,10 @@ class Network:
             self._records_spikes.add(population)
             self._changed()
         if "v" in wanted:
-            selected = np.arange(population.size) if neurons is None else np.atleast_1d(np.asarray(neurons))
-            inside = selected.dtype.kind in "iu" and np.all((selected >= 0) & (selected < population.size))
-            if selected.ndim != 1 or not inside:
-                raise ChipError(
-                    f"record: neurons = {neurons!r} aren't numbers 0..{population.size - 1} of {population.label!r}; "
-                    "number its neurons from 0"
-                )
-            self._watches[population] = _Watch(device, selected.astype(np.int64))
+            chosen = np.arange(population.size) if neurons is None else neurons
+            name, remedy = f"record: neurons of {population.label!r}", "number its neurons from 0"
+            selected = integers(name, chosen, [(), (None,)], 0, population.size - 1, remedy=remedy)
+            self._watches[population] = _Watch(device, np.atleast_1d(selected))
 
     @property
     def placement(self) -> Placement:

@@ -17,8 +17,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from .arrays import booleans, integers
 from .config import StpConfig
-from .errors import ChipError
 
 IntArray = NDArray[np.int64]
 
@@ -59,19 +59,12 @@ class Plasticity:
 
     def __post_init__(self) -> None:
         for name in ("enabled", "utilisation", "recovery", "offset", "voltages"):
-            array = np.asarray(getattr(self, name))
-            kinds, noun = ("b", "booleans") if name == "enabled" else ("iu", "integers")
-            if array.shape != SHAPE or array.dtype.kind not in kinds:
-                raise ChipError(
-                    f"plasticity.{name} has type {array.dtype} and shape {array.shape}; give {noun} of shape {SHAPE}"
-                )
-            high = 1 if name in ("enabled", "voltages") else MAX_CODE
-            bad = np.argwhere((array < 0) | (array > high))
-            if len(bad):
-                half, driver = bad[0].tolist()
-                raise ChipError(
-                    f"plasticity.{name}[{half}, {driver}] = {array[half, driver]} is outside 0..{high}; clip the code"
-                )
+            given, key = getattr(self, name), f"plasticity.{name}"
+            if name == "enabled":
+                booleans(key, given, SHAPE, "say for each driver whether it is on")
+            else:
+                high = 1 if name == "voltages" else MAX_CODE
+                integers(key, given, SHAPE, 0, high, remedy="clip the code")
 
     @classmethod
     def uniform(

@@ -23,7 +23,7 @@ _INT64 = np.iinfo(np.int64)
 def floats(
     name: str,
     values: ArrayLike,
-    shape: Shape | None = None,
+    shape: Shape | list[Shape] | None = None,
     low: float = -math.inf,
     high: float = math.inf,
     unit: str = "",
@@ -40,8 +40,8 @@ def floats(
         Field as the user knows it, e.g. ``crossbar.read_V``.
     values : array_like
         Integers or floats of any width; booleans are no numbers.
-    shape : tuple of int or None, optional
-        Expected shape, None where any length will do; without it any shape.
+    shape : tuple of int or None, or list of such tuples, optional
+        Expected shape, None where any length will do; a list: one of them; without it any shape.
     low, high : float
         Allowed range in `unit`, both included; NaN is always refused.
     unit : str
@@ -75,30 +75,41 @@ def floats(
 def integers(
     name: str,
     values: ArrayLike,
-    shape: Shape | None = None,
+    shape: Shape | list[Shape] | None = None,
     low: int = int(_INT64.min),
     high: int = int(_INT64.max),
     unit: str = "",
     remedy: str = "give integers",
+    *,
+    narrow: bool = False,
 ) -> NDArray[np.int64]:
     """Integers as a C-contiguous int64 array; floats are refused, whole ones too, since nobody rounded them.
 
-    Parameters and errors: see `floats`.
+    Parameters
+    ----------
+    narrow : bool
+        True: other integer types stay as they are. Sums and differences of them may wrap.
+
+    Other parameters and errors: see `floats`.
     """
     array = _array(name, values, "iu", "integers", shape, remedy)
     if array.size and not (low <= int(array.min()) and int(array.max()) <= high):
         _refuse(name, array, (array < low) | (array > high), low, high, unit, remedy)
-    return np.asarray(array, dtype=np.int64, order="C")
+    dtype = array.dtype.newbyteorder("=") if narrow and array.dtype.kind != "f" else np.int64  # "f": an empty list
+    checked: NDArray[np.int64] = np.asarray(array, dtype=dtype, order="C")
+    return checked
 
 
 def booleans(
-    name: str, values: ArrayLike, shape: Shape | None = None, remedy: str = "give true or false"
+    name: str, values: ArrayLike, shape: Shape | list[Shape] | None = None, remedy: str = "give true or false"
 ) -> NDArray[np.bool_]:
     """Booleans as a C-contiguous array; parameters and errors: see `floats`."""
     return np.asarray(_array(name, values, "b", "booleans", shape, remedy), dtype=np.bool_, order="C")
 
 
-def _array(name: str, values: ArrayLike, kinds: str, noun: str, shape: Shape | None, remedy: str) -> NDArray:
+def _array(
+    name: str, values: ArrayLike, kinds: str, noun: str, shape: Shape | list[Shape] | None, remedy: str
+) -> NDArray:
     """The values as an array of one of the kinds, and of the shape."""
     if np.ma.is_masked(values):
         raise UserError(f"{name} holds masked values, which are no {noun}; fill or drop them")
@@ -108,12 +119,15 @@ def _array(name: str, values: ArrayLike, kinds: str, noun: str, shape: Shape | N
         raise UserError(f"{name} is no regular array of {noun} ({error}); {remedy}") from error
     if array.dtype.kind not in kinds and (array.size or array.dtype != np.float64):  # an empty list has no type
         raise UserError(f"{name} is of type {array.dtype}, not {noun}; {remedy}")
-    if shape is not None and (
-        array.ndim != len(shape) or any(want not in (None, have) for want, have in zip(shape, array.shape, strict=True))
-    ):
-        expected = ", ".join("any" if want is None else str(want) for want in shape) + ("," if len(shape) == 1 else "")
-        raise UserError(f"{name} has shape {array.shape}; expected ({expected}); {remedy}")
+    shapes = shape if isinstance(shape, list) else [] if shape is None else [shape]
+    if shapes and not any(_fits(array.shape, wanted) for wanted in shapes):
+        expected = " or ".join(str(tuple("any" if n is None else n for n in wanted)) for wanted in shapes)
+        raise UserError(f"{name} has shape {array.shape}; expected {expected}; {remedy}".replace("'any'", "any"))
     return array
+
+
+def _fits(shape: tuple[int, ...], wanted: Shape) -> bool:
+    return len(shape) == len(wanted) and all(n in (None, size) for n, size in zip(wanted, shape, strict=True))
 
 
 def _refuse(name: str, array: NDArray, bad: NDArray[np.bool_], low: float, high: float, unit: str, remedy: str) -> None:

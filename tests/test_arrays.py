@@ -40,6 +40,7 @@ def test_any_layout_becomes_one_layout(dtype):
 def test_what_fits_is_not_copied_and_a_number_stays_one():
     values = np.ones((3, 4))
     assert hil.arrays.floats("x", values) is values
+    assert hil.arrays.floats("x", values, [(), (3, None)]) is values
     assert hil.arrays.floats("x", 2, ()).shape == () and hil.arrays.integers("k", 2, ()).shape == ()
 
 
@@ -82,6 +83,7 @@ def test_largest_values_pass():
         (1.0000000000000002, {"high": 1, "low": 0}, r"x = 1.0000000000000002 is outside 0..1;"),
         ([1.0], {"shape": (2, None)}, r"x has shape \(1,\); expected \(2, any\); give"),
         ([[1.0]], {"shape": (1,)}, r"x has shape \(1, 1\); expected \(1,\)"),
+        ([1.0], {"shape": [(), (3, None)]}, r"x has shape \(1,\); expected \(\) or \(3, any\)"),
         ([np.longdouble("1e4000")], {"finite": False}, "x holds a value beyond 1.79769e.308, the largest float64"),
     ],
 )

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ..arrays import floats, integers
 from ..capmem import Codes, median_codes
 from ..chip import Chip, Probe
 from ..config import ChipConfig
@@ -69,12 +70,11 @@ class Instrument:
         circuits: ArrayLike | None = None,
         cadc: CadcConfig | None = None,
     ) -> None:
-        self.circuits = np.arange(N_CIRCUITS) if circuits is None else np.asarray(circuits, dtype=np.int64)
-        inside = self.circuits.ndim == 1 and self.circuits.size and np.all(np.diff(self.circuits) > 0)
-        if not (inside and self.circuits[0] >= 0 and self.circuits[-1] < N_CIRCUITS):
-            raise ChipError(
-                f"instrument.circuits must ascend within 0..{N_CIRCUITS - 1}; sort them and drop the others"
-            )
+        chosen = np.arange(N_CIRCUITS) if circuits is None else circuits
+        remedy = "name circuits of the chip"
+        self.circuits = integers("instrument.circuits", chosen, (None,), 0, N_CIRCUITS - 1, remedy=remedy)
+        if not self.circuits.size or np.any(np.diff(self.circuits) <= 0):
+            raise ChipError("instrument.circuits don't ascend, or there are none; sort them, each once")
         self._config, self._serial, self._seed = config, serial, seed
         self._cadc = Cadc(cadc or CadcConfig(), serial, seed)
         self._codes = median_codes(config)
@@ -118,7 +118,7 @@ class Instrument:
         placement = place_feedforward(N_SOURCES, [np.full((N_SOURCES, N_CIRCUITS), weight)], [None])
         enabled = np.isin(np.arange(N_CIRCUITS), self.circuits)
         chip.write(dataclasses.replace(placement.fabric, neuron_enabled=enabled))
-        pulses = np.asarray(pulses_us, dtype=np.float64)
+        pulses = floats("instrument.pulses_us", pulses_us, (None,), 0.0, duration_us, "us", "pulse within the run")
         lines = np.tile(placement.lines["input"], pulses.size)
         times_us = self._cadc.instants(duration_us)
         probe = Probe(self.circuits, times_us)

@@ -16,6 +16,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ..arrays import floats, integers
 from ..constants import N_CIRCUITS
 from ..errors import ChipError, check_number
 from ..mismatch import stream
@@ -123,20 +124,8 @@ class Cadc:
         ChipError
             Wrong shape, type or range.
         """
-        array = np.asarray(registers)
-        if array.shape != self._register.shape or array.dtype.kind not in "iu":
-            raise ChipError(
-                f"cadc.offset has type {array.dtype} and shape {array.shape}; give integers of shape (2, {N_CIRCUITS})"
-            )
-        low, high = OFFSET_RANGE
-        bad = np.argwhere((array < low) | (array > high))
-        if bad.size:
-            channel, circuit = bad[0]
-            raise ChipError(
-                f"cadc.offset[{channel}, {circuit}] = {array[channel, circuit]} LSB is outside {low}..{high} LSB; "
-                "clip the offset"
-            )
-        self._register = array.astype(np.int64)
+        shape = self._register.shape
+        self._register = integers("cadc.offset", registers, shape, *OFFSET_RANGE, "LSB", "clip the offset").copy()
 
     def instants(self, duration_us: float, start_us: float = 0.0) -> FloatArray:
         """Times of all samples from start_us to the end of the run.
@@ -255,7 +244,7 @@ class Madc:
 
     def to_cadc_lsb(self, readings: ArrayLike) -> FloatArray:
         """Potential in CADC LSB that belongs to each MADC reading."""
-        return (np.asarray(readings, dtype=np.float64) - self.config.zero_lsb) / self.config.lsb_per_cadc_lsb
+        return (floats("madc.readings", readings, unit="LSB") - self.config.zero_lsb) / self.config.lsb_per_cadc_lsb
 
 
 def count_spikes(circuits: ArrayLike) -> tuple[IntArray, NDArray[np.bool_]]:
@@ -286,28 +275,10 @@ def _instants(name: str, period_us: float, duration_us: float, start_us: float) 
 
 
 def _circuits(name: str, circuits: ArrayLike) -> IntArray:
-    selected = np.asarray(circuits)
-    if selected.ndim != 1 or (selected.size and selected.dtype.kind not in "iu"):
-        raise ChipError(f"{name}.circuits has type {selected.dtype} and {selected.ndim} dimension(s); give integers")
-    bad = np.flatnonzero((selected < 0) | (selected >= N_CIRCUITS))
-    if bad.size:
-        raise ChipError(
-            f"{name}.circuits[{bad[0]}] = {selected[bad[0]]} is outside 0..{N_CIRCUITS - 1}; name a circuit of the chip"
-        )
-    return selected.astype(np.int64)
+    return integers(f"{name}.circuits", circuits, (None,), 0, N_CIRCUITS - 1, remedy="name a circuit of the chip")
 
 
 def _inputs(name: str, potential_lsb: ArrayLike, circuits: ArrayLike) -> tuple[FloatArray, IntArray]:
-    potential = np.asarray(potential_lsb, dtype=np.float64)
     selected = _circuits(name, circuits)
-    if potential.ndim != 2 or len(potential) != selected.size:
-        raise ChipError(
-            f"{name}.potential_lsb has shape {potential.shape} for {selected.size} circuits; give one row per circuit"
-        )
-    bad = np.argwhere(~np.isfinite(potential))
-    if bad.size:
-        row, column = bad[0]
-        raise ChipError(
-            f"{name}.potential_lsb[{row}, {column}] = {potential[row, column]} is not a potential; give LSB"
-        )
-    return potential, selected
+    shape, remedy = (selected.size, None), "give one row per circuit"
+    return floats(f"{name}.potential_lsb", potential_lsb, shape, unit="LSB", remedy=remedy), selected

@@ -16,8 +16,9 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ..arrays import floats, integers
 from ..constants import N_COLUMNS, N_ROWS
-from ..errors import ChipError, check_number
+from ..errors import check_number
 from ..mismatch import stream
 from .adc import CHANNELS, Cadc
 
@@ -179,8 +180,9 @@ def neighbour_lags(events_us: ArrayLike, spikes_us: ArrayLike) -> tuple[list[flo
     events_us, spikes_us : (n,) array_like of float
         Events at the synapse and spikes of its neuron, in any order.
     """
+    (events,), (spikes,) = _events("event", events_us), _events("spike", spikes_us)
     # An event sorts before a spike of the same time.
-    history = sorted([(t, "event") for t in np.ravel(events_us)] + [(t, "spike") for t in np.ravel(spikes_us)])
+    history = sorted([(t, "event") for t in events] + [(t, "spike") for t in spikes])
     causal: list[float] = []
     acausal: list[float] = []
     for (before, first), (now, second) in pairwise(history):
@@ -192,22 +194,9 @@ def neighbour_lags(events_us: ArrayLike, spikes_us: ArrayLike) -> tuple[list[flo
 
 
 def _events(kind: str, times_us: ArrayLike, **places: tuple[ArrayLike, int]) -> list[NDArray]:
-    times = np.asarray(times_us, dtype=np.float64)
-    if times.ndim != 1 or not np.isfinite(times).all():
-        raise ChipError(f"correlation.{kind}_times_us must be a vector of finite times in us; drop the others")
-    checked: list[NDArray] = [times]
-    for name, (values, size) in places.items():
-        array = np.asarray(values)
-        if array.shape != times.shape or (array.size and array.dtype.kind not in "iu"):
-            raise ChipError(
-                f"correlation.{kind} {name} have type {array.dtype} and shape {array.shape} for {times.size} times; "
-                "give one integer per time"
-            )
-        bad = np.flatnonzero((array < 0) | (array >= size))
-        if bad.size:
-            raise ChipError(
-                f"correlation.{kind} {name}[{bad[0]}] = {array[bad[0]]} is outside 0..{size - 1}; "
-                "name a synapse of this half"
-            )
-        checked.append(array.astype(np.int64))
-    return checked
+    times = floats(f"correlation.{kind}_times_us", times_us, (None,), unit="us", remedy="drop the other times")
+    remedy = "name a synapse of this half"
+    return [times] + [
+        integers(f"correlation.{kind} {name}", values, times.shape, 0, size - 1, remedy=remedy)
+        for name, (values, size) in places.items()
+    ]

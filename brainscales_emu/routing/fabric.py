@@ -12,11 +12,12 @@ from __future__ import annotations
 
 from copy import copy
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ..arrays import booleans, integers
 from ..constants import (
     BACKGROUND,
     EXTERNAL,
@@ -30,7 +31,7 @@ from ..constants import (
     N_DELAY_ELEMENTS,
     N_ROWS,
 )
-from ..errors import PlacementError
+from ..errors import PlacementError, placement_errors
 from .labels import (
     FIRST_BACKGROUND_INPUT,
     FIRST_L2_INPUT,
@@ -56,6 +57,7 @@ from .labels import (
 
 IntArray = NDArray[np.int64]
 BoolArray = NDArray[np.bool_]
+Array = TypeVar("Array", bound=NDArray[Any])
 
 # DelGrad code: a spike enters a delay element with a weight of 800.
 DELAY_TRIGGER_WEIGHT = 800
@@ -75,7 +77,7 @@ class Synapse(NamedTuple):
 
 
 class _Limits(NamedTuple):
-    shape: tuple[int, ...]  # -1: any size
+    shape: tuple[int | None, ...]  # None: any size
     high: int
     remedy: str
     low: int = 0
@@ -84,7 +86,7 @@ class _Limits(NamedTuple):
 _MEMORY = {
     "crossbar_mask": _Limits((N_INPUTS, N_OUTPUTS), 2**LABEL_BITS - 1, "give 14 bits"),
     "crossbar_target": _Limits((N_INPUTS, N_OUTPUTS), 2**LABEL_BITS - 1, "give 14 bits"),
-    "external_label": _Limits((-1,), 2**16 - 1, "give a 16-bit label"),
+    "external_label": _Limits((None,), 2**16 - 1, "give a 16-bit label"),
     "neuron_label": _Limits((N_CIRCUITS,), 2**NEURON_LABEL_BITS - 1, "give 8 bits"),
     "background_label": _Limits((N_BACKGROUND,), 2**LABEL_BITS - 1, "give a 14-bit label"),
     "background_mask": _Limits((N_BACKGROUND,), 255, "only the low 8 bits can be random"),
@@ -182,7 +184,7 @@ class Fabric:
         for name, limits in _MEMORY.items():
             object.__setattr__(self, name, _memory(name, getattr(self, name), limits))
         for name, shape in _SWITCHES.items():
-            object.__setattr__(self, name, _frozen(name, getattr(self, name), shape, "b", "booleans", bool))
+            object.__setattr__(self, name, _switches(name, getattr(self, name), shape))
         self._check_nodes()
         self._check_merged()
         self._check_delays()
@@ -192,7 +194,7 @@ class Fabric:
         """A chip on which nothing is switched on."""
         values: dict[str, Any] = {name: np.zeros(shape, dtype=bool) for name, shape in _SWITCHES.items()}
         for name, limits in _MEMORY.items():
-            values[name] = np.full([max(size, 0) for size in limits.shape], limits.low)
+            values[name] = np.full([size or 0 for size in limits.shape], limits.low)
         values["master"] = np.arange(N_CIRCUITS)
         return cls(**values)
 
@@ -213,7 +215,7 @@ class Fabric:
         other = copy(self)
         values = {"weight": weight} if delay_register is None else {"weight": weight, "delay_register": delay_register}
         for name, given in values.items():
-            object.__setattr__(other, name, _memory(name, np.asarray(given), _MEMORY[name]))
+            object.__setattr__(other, name, _memory(name, given, _MEMORY[name]))
         other._check_delays()
         return other
 
@@ -325,29 +327,21 @@ class Fabric:
         return reached
 
 
-def _frozen(name: str, values: NDArray, shape: tuple[int, ...], kinds: str, noun: str, dtype: type) -> NDArray:
-    array = np.asarray(values)
-    fits = array.ndim == len(shape) and all(want in (-1, have) for want, have in zip(shape, array.shape, strict=True))
-    if array.dtype.kind not in kinds or not fits:
-        wanted = "(n,)" if shape == (-1,) else str(shape)
-        raise PlacementError(
-            f"fabric.{name} has type {array.dtype} and shape {array.shape}; give {noun} of shape {wanted}"
-        )
-    frozen: NDArray = np.ascontiguousarray(array, dtype=dtype)
-    if frozen.flags.writeable:  # a copy, so that nobody changes it later
-        frozen = frozen.copy()
-        frozen.flags.writeable = False
-    return frozen
-
-
-def _memory(name: str, values: NDArray, limits: _Limits) -> IntArray:
-    array = _frozen(name, values, limits.shape, "iu", "integers", np.int64)
-    if array.size and (array.min() < limits.low or array.max() > limits.high):
-        index = np.argwhere((array < limits.low) | (array > limits.high))[0].tolist()
-        raise PlacementError(
-            f"fabric.{name}{index} = {array[tuple(index)]} is outside {limits.low}..{limits.high}; {limits.remedy}"
-        )
+def _frozen(array: Array) -> Array:
+    if array.flags.writeable:  # a copy, so that nobody changes it later
+        array = array.copy()
+        array.flags.writeable = False
     return array
+
+
+def _memory(name: str, values: ArrayLike, limits: _Limits) -> IntArray:
+    with placement_errors():
+        return _frozen(integers(f"fabric.{name}", values, limits.shape, limits.low, limits.high, remedy=limits.remedy))
+
+
+def _switches(name: str, values: ArrayLike, shape: tuple[int, ...]) -> BoolArray:
+    with placement_errors():
+        return _frozen(booleans(f"fabric.{name}", values, shape))
 
 
 def random_labels(fabric: Fabric, generator: int) -> IntArray:

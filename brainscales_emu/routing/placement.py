@@ -38,8 +38,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ..arrays import floats, integers
 from ..constants import (
     FIRST_DELAY_OUTPUT,
+    MAX_TOTAL_WEIGHT,
     MAX_WEIGHT,
     MIN_DELAY_REGISTER,
     N_CIRCUITS,
@@ -48,7 +50,7 @@ from ..constants import (
     N_ROWS,
 )
 from ..delay import check_registers
-from ..errors import ChipError, PlacementError, check_number
+from ..errors import ChipError, PlacementError, check_number, placement_errors
 from .allocation import TO_SYNAPSES, Addresses, Sources, Synapses, Targets, allocate
 from .fabric import (
     DELAY_TRIGGER_WEIGHT,
@@ -213,7 +215,8 @@ class Placement:
         """
         memory = self.fabric.weight.copy()
         for number, (sites, matrix) in enumerate(zip(self.sites, weights, strict=True)):
-            _write(memory.reshape(-1), sites, _integers(f"weights[{number}]", matrix, 2), f"weights[{number}]")
+            name = f"weights[{number}]"
+            _write(memory.reshape(-1), sites, _weights(name, matrix, (None, None)), name)
         registers = self.fabric.delay_register
         if delay_registers is not None:
             registers = registers.copy()
@@ -229,43 +232,49 @@ class Placement:
         memory.flags.writeable = False
         return replace(self, fabric=self.fabric.with_weights(memory, registers))
 
-    def synapse_delays(self, delay_us: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
+    def synapse_delays(self, delay_us: Sequence[ArrayLike]) -> NDArray[np.float64]:
         """Delays for `Chip.write` that are in the synapses, which no real chip has, see `beyond`.
 
         Parameters
         ----------
-        delay_us : sequence of (n_pre, n_post) float64
+        delay_us : sequence of (n_pre, n_post) array_like of float
             One matrix per projection.
 
         Returns
         -------
         (2, 256, 256) float64
             [half, row, column], 0 where no projection has a synapse.
+
+        Raises
+        ------
+        ChipError
+            A delay is out of range, or a matrix too small for the projection.
         """
         memory = np.zeros(self.fabric.weight.shape)
-        for sites, matrix in zip(self.sites, delay_us, strict=True):
-            memory.reshape(-1)[sites.cell] = matrix[sites.pre, sites.post]
+        for number, (sites, matrix) in enumerate(zip(self.sites, delay_us, strict=True)):
+            name = f"delay_us[{number}]"
+            delays = floats(name, matrix, (None, None), 0.0, unit="us", remedy="give a time in us for each pair")
+            try:
+                memory.reshape(-1)[sites.cell] = delays[sites.pre, sites.post]
+            except IndexError:
+                raise ChipError(f"{name} has shape {delays.shape}, which isn't that of the placed projection") from None
         return memory
 
 
-def _integers(name: str, values: ArrayLike, n_dimensions: int) -> IntArray:
-    array = np.asarray(values)
-    if array.dtype.kind not in "iu" or array.ndim != n_dimensions:
-        raise PlacementError(
-            f"{name} has type {array.dtype} and shape {array.shape}; give integers in {n_dimensions} dimension(s)"
-        )
-    return np.ascontiguousarray(array, dtype=np.int64)
+def _weights(
+    name: str,
+    values: ArrayLike,
+    shape: tuple[int | None, int | None],
+    highest: int = MAX_TOTAL_WEIGHT,
+    remedy: str = "give whole LSB, one row per source",
+) -> IntArray:
+    with placement_errors():
+        return integers(name, values, shape, -highest, highest, "LSB", remedy)
 
 
 def _registers(name: str, values: ArrayLike, size: int) -> IntArray:
-    registers = _integers(name, values, 1)
-    if registers.size != size:
-        raise PlacementError(f"{name} has {registers.size} values for {size} sources; give one per source or None")
-    try:
-        check_registers(name, registers)
-    except ChipError as error:
-        raise PlacementError(str(error)) from None
-    return registers
+    with placement_errors():
+        return check_registers(name, values, (size,))
 
 
 def _elements(outputs: IntArray) -> IntArray:
@@ -335,12 +344,7 @@ def _check_network(
                 f"projections[{number}] leads from {pre.name!r} to {post.name!r}; give both to place(), and let it end "
                 "at a Population"
             )
-        matrix = _integers(f"projections[{number}].weights", projection.weights, 2)
-        if matrix.shape != (pre.size, post.size):
-            raise PlacementError(
-                f"projections[{number}].weights has shape {matrix.shape}; give ({pre.size}, {post.size}), one row per "
-                "source"
-            )
+        matrix = _weights(f"projections[{number}].weights", projection.weights, (pre.size, post.size))
         if projection.delay_registers is not None:
             _registers(f"projections[{number}].delay_registers", projection.delay_registers, pre.size)
         matrices.append(matrix)
@@ -631,22 +635,14 @@ def place_feedforward(
             f"{len(weights)} weight matrices and {len(delay_registers)} sets of delay registers were given; give one "
             "of each per layer, None for a layer without delays"
         )
-    layers = [_integers(f"weights[{layer}]", matrix, 2) for layer, matrix in enumerate(weights)]
+    layers: list[IntArray] = []
     n_pre = n_inputs
     registers: list[IntArray | None] = []
-    for layer, (matrix, values) in enumerate(zip(layers, delay_registers, strict=True)):
-        if matrix.shape[0] != n_pre:
-            raise PlacementError(
-                f"weights[{layer}] has {matrix.shape[0]} rows for {n_pre} sources; give one row per source"
-            )
+    remedy = "give one row per source, clip the weights or use several copies of the source"
+    for layer, (matrix, values) in enumerate(zip(weights, delay_registers, strict=True)):
+        layers.append(_weights(f"weights[{layer}]", matrix, (n_pre, None), MAX_WEIGHT, remedy))
         registers.append(None if values is None else _registers(f"delay_registers[{layer}]", values, n_pre))
-        if matrix.size and not (matrix.min() >= -MAX_WEIGHT and matrix.max() <= MAX_WEIGHT):
-            pre, post = np.argwhere(np.abs(matrix) > MAX_WEIGHT)[0]
-            raise PlacementError(
-                f"weights[{layer}][{pre}, {post}] = {matrix[pre, post]} is outside -{MAX_WEIGHT}..{MAX_WEIGHT} LSB; "
-                "clip the weight or use several copies of the source"
-            )
-        n_pre = matrix.shape[1]
+        n_pre = layers[-1].shape[1]
     sizes = (n_inputs, *(matrix.shape[1] for matrix in layers))
     frame = _feedforward_frame(sizes, tuple(values is not None for values in registers))
     return frame.with_weights(layers, registers)

@@ -163,7 +163,7 @@ def test_counter_of_a_pacemaker():
         ),
         (
             lambda: Cadc(QUIET, 1, 1).write_offsets(np.zeros(512, dtype=int)),
-            "cadc.offset has type int64 and shape (512,); give integers of shape (2, 512)",
+            "cadc.offset has shape (512,); expected (2, 512); clip the offset",
         ),
         (
             lambda: Cadc(QUIET, 1, 1).convert([[1.0]], [512], 0),
@@ -171,17 +171,17 @@ def test_counter_of_a_pacemaker():
         ),
         (
             lambda: Cadc(QUIET, 1, 1).convert([[1.0]], [1, 2], 0),
-            "cadc.potential_lsb has shape (1, 1) for 2 circuits; give one row per circuit",
+            "cadc.potential_lsb has shape (1, 1); expected (2, any); give one row per circuit",
         ),
         (
             lambda: Cadc(QUIET, 1, 1).convert([[1.0, math.nan]], [1], 0),
-            "cadc.potential_lsb[0, 1] = nan is not a potential; give LSB",
+            "cadc.potential_lsb[0, 1] = nan is not a number; give one row per circuit",
         ),
         (
             lambda: Cadc(QUIET, 1, 1).convert([[1.0]], [1], 0, "other"),
             "cadc.channel = 'other' is unknown; take causal or acausal",
         ),
-        (lambda: count_spikes([0.5]), "counter.circuits has type float64 and 1 dimension(s); give integers"),
+        (lambda: count_spikes([0.5]), "counter.circuits is of type float64, not integers; name a circuit of the chip"),
     ],
 )
 def test_bad_input(call, message):

@@ -255,11 +255,12 @@ def write(delay_us, plasticity=None, **config):
     [
         (
             lambda: write(np.zeros(3)),
-            "chip.synapse_delay_us has shape (3,); give (2, 256, 256): [half, row, column]",
+            "chip.synapse_delay_us has shape (3,); expected (2, 256, 256); give a time in us for each [half, "
+            "row, column]",
         ),
         (
             lambda: write(np.full_like(NONE, np.nan)),
-            "chip.synapse_delay_us[0, 0, 0] = nan us is outside 0..1e+06 us; give a time in us",
+            "chip.synapse_delay_us[0, 0, 0] = nan is not a number; give a time in us for each [half, row, column]",
         ),
         (
             lambda: write(NONE, Plasticity.uniform(7, 7, 0)),

@@ -334,7 +334,7 @@ def test_bad_files(small, tmp_path):
         ),
         (
             lambda: Instrument(RAW, 1, 1, circuits=[5, 3]),
-            "instrument.circuits must ascend within 0..511; sort them and drop the others",
+            "instrument.circuits don't ascend, or there are none; sort them, each once",
         ),
     ],
 )

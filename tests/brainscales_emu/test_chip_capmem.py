@@ -160,15 +160,15 @@ def test_chip_with_codes():
     [
         (
             lambda c: c.replace(leak=1023),
-            "capmem.leak[0] = 1023 is outside 0..1022 (1023 switches the refresh off); clip the code",
+            "capmem.leak[0] = 1023 is outside 0..1022; clip the code (1023 switches the refresh off)",
         ),
         (
             lambda c: c.replace(gain_exc=np.full(512, 3.5)),
-            "capmem.gain_exc has type float64 and shape (512,); give 512 integers",
+            "capmem.gain_exc is of type float64, not integers; give integers",
         ),
         (
             lambda c: dataclasses.replace(c, reset=np.zeros(256, dtype=int)),
-            "capmem.reset has type int64 and shape (256,); give 512 integers",
+            "capmem.reset has shape (256,); expected (512,); clip the code (1023 switches the refresh off)",
         ),
         (
             lambda c: CapMemConfig(crosstalk=3.0, crosstalk_width=5.0),

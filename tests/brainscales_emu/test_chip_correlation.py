@@ -147,11 +147,11 @@ def test_read_through_the_cadc():
         ),
         (
             lambda s: s.observe([1.0], [0], [0], [1.0], []),
-            "correlation.spike columns have type float64 and shape (0,) for 1 times; give one integer per time",
+            "correlation.spike columns has shape (0,); expected (1,); name a synapse of this half",
         ),
         (
             lambda s: s.observe([math.inf], [0], [0], [], []),
-            "correlation.event_times_us must be a vector of finite times in us; drop the others",
+            "correlation.event_times_us[0] = inf is not finite; drop the other times",
         ),
         (
             lambda s: CorrelationConfig(tau_us=1.0),

@@ -252,15 +252,15 @@ def test_impossible_values(name, index, value, message):
     [
         (
             {"weight": np.zeros((2, 256, 256))},
-            "fabric.weight has type float64 and shape (2, 256, 256); give integers of shape (2, 256, 256)",
+            "fabric.weight is of type float64, not integers; split larger weights over several rows",
         ),
         (
             {"neuron_output": np.zeros(512, dtype=int)},
-            "fabric.neuron_output has type int64 and shape (512,); give booleans of shape (512,)",
+            "fabric.neuron_output is of type int64, not booleans; give true or false",
         ),
         (
             {"external_label": np.zeros((2, 2), dtype=int)},
-            "fabric.external_label has type int64 and shape (2, 2); give integers of shape (n,)",
+            "fabric.external_label has shape (2, 2); expected (any,); give a 16-bit label",
         ),
         ({"external_label": np.array([65536])}, "fabric.external_label[0] = 65536 is outside 0..65535"),
     ],

@@ -363,7 +363,8 @@ NAME = "projection 'in' to 'out'"
         ),
         (
             lambda: network().Population(2, SpikeSourceArray([[1.0], [-2.0]]), label="in"),
-            "population 'in'.times_us[1] holds -2.0 us; a run starts at 0 us: shift the times or leave the event out",
+            "population 'in'.times_us[1][0] = -2 us is outside 0..inf us; a run starts at 0 us: shift the "
+            "times or leave the event out",
         ),
         (
             lambda: network().Population(2, SpikeSourceArray(5.0), label="in"),
@@ -371,11 +372,13 @@ NAME = "projection 'in' to 'out'"
         ),
         (
             lambda: network().Population(2, SpikeSourcePoisson(-1.0), label="in"),
-            "population 'in'.rate_kHz = -1.0 kHz is outside 0..1e+06 kHz; give events per ms of chip time",
+            "population 'in'.rate_kHz = -1 kHz is outside 0..1e+06 kHz; give events per ms of chip time, one "
+            "rate or one per source",
         ),
         (
             lambda: network().Population(2, SpikeSourcePoisson([1.0, 2.0, 3.0]), label="in"),
-            "population 'in'.rate_kHz has shape (3,); give one rate, or (2,)",
+            "population 'in'.rate_kHz has shape (3,); expected () or (2,); give events per ms of chip time, "
+            "one rate or one per source",
         ),
         (
             lambda: network().Population(2, SpikeSourcePoissonOnChip(1e5, 1), label="in"),
@@ -398,7 +401,7 @@ NAME = "projection 'in' to 'out'"
         ),
         (
             lambda: project(weight=0.5),
-            f"{NAME}: weight has type float64 and shape (); give whole LSB, one for all or of shape (2, 3)",
+            f"{NAME}: weight is of type float64, not integers; give whole LSB, one weight for all pairs or one each",
         ),
         (
             lambda: project(weight=-5, receptor_type="excitatory"),
@@ -414,21 +417,22 @@ NAME = "projection 'in' to 'out'"
         ),
         (
             lambda: project(delay_us=[1.0, 2.0, 3.0]),
-            f"{NAME}: delay_us has shape (3,); give one delay, (2,) for the sources, or (2, 3)",
+            f"{NAME}: delay_us has shape (3,); expected () or (2,) or (2, 3); give one delay in us, one per "
+            "source, or one per pair",
         ),
         (
             lambda: project(delay_us=-1.0, delays="beyond"),
-            f"{NAME}: delay_us holds -1.0 us, allowed are 0..1e+06 us; give a time in us",
+            f"{NAME}: delay_us = -1 us is outside 0..1e+06 us; give one delay in us, one per source, or one per pair",
         ),
         (
             lambda: project(delay_us=[10.0, 7.1]),
-            f"{NAME}: chip.delay[1] = 7.1 us is below the shortest delay 8.25 us; raise it or drop the delay element, "
+            f"{NAME}: chip.delay[1] = 7.1 us is outside 8.25..33.25 us; change the delay or drop the delay element, "
             "or take delays='beyond', which no real chip can",
         ),
         (
             lambda: project(delay_us=40.0),
-            f"{NAME}: chip.delay[0] = 40 us is above the longest delay 33.25 us; lower it, or take delays='beyond', "
-            "which no real chip can",
+            f"{NAME}: chip.delay[0] = 40 us is outside 8.25..33.25 us; change the delay or drop the delay element, "
+            "or take delays='beyond', which no real chip can",
         ),
         (
             lambda: project(delay_us=10.1),
@@ -451,7 +455,7 @@ NAME = "projection 'in' to 'out'"
         ),
         (
             lambda: [net.record(out, "v", neurons=[3]) for net, _, out in [small()]],
-            "record: neurons = [3] aren't numbers 0..2 of 'out'; number its neurons from 0",
+            "record: neurons of 'out'[0] = 3 is outside 0..2; number its neurons from 0",
         ),
         (lambda: small()[0].result, "the network hasn't run yet; call run(until_us)"),
         (lambda: [net.v(out) for net, _, out in [small()]], "the network hasn't run yet; call run(until_us)"),

@@ -417,12 +417,12 @@ def test_rule_8_large_weights():
         (
             [Population("a", 2)],
             [(Population("a", 2), Population("a", 2), ones(2, 3))],
-            "projections[0].weights has shape (2, 3); give (2, 2), one row per source",
+            "projections[0].weights has shape (2, 3); expected (2, 2); give whole LSB, one row per source",
         ),
         (
             [Population("a", 2)],
             [(Population("a", 2), Population("a", 2), ones(2, 2) * 0.5)],
-            "projections[0].weights has type float64 and shape (2, 2); give integers in 2 dimension(s)",
+            "projections[0].weights is of type float64, not integers; give whole LSB, one row per source",
         ),
         (
             [Population("a", 2)],
@@ -452,19 +452,23 @@ def test_bad_input(populations, projections, message):
         ),
         (
             (65, [ones(65, 64)[:, :63], ones(63, 1)], [np.full(65, 60), np.full(64, 60)]),
-            "delay_registers[1] has 64 values for 63 sources; give one per source or None",
+            "delay_registers[1] has shape (64,); expected (63,); clip the register or drop the delay element;"
+            " us_to_register makes registers of times",
         ),
         (
             (2, [ones(2, 2) * [[1, 1], [64, 1]]], [None]),
-            "weights[0][1, 0] = 64 is outside -63..63 LSB; clip the weight or use several copies of the source",
+            "weights[0][1, 0] = 64 LSB is outside -63..63 LSB; give one row per source, clip the weights or "
+            "use several copies of the source",
         ),
         (
             (2, [ones(2, 2), ones(3, 1)], [None, None]),
-            "weights[1] has 3 rows for 2 sources; give one row per source",
+            "weights[1] has shape (3, 1); expected (2, any); give one row per source, clip the weights or use"
+            " several copies of the source",
         ),
         (
             (2, [ones(2, 2)], [[50, 49]]),
-            "delay_registers[0][1] = 49 is outside 50..250; clip the register or drop the delay element",
+            "delay_registers[0][1] = 49 is outside 50..250; clip the register or drop the delay element; "
+            "us_to_register makes registers of times",
         ),
         (
             (2, [ones(2, 2)], []),
@@ -473,7 +477,8 @@ def test_bad_input(populations, projections, message):
         ),
         (
             (2, [np.ones((2, 2))], [None]),
-            "weights[0] has type float64 and shape (2, 2); give integers in 2 dimension(s)",
+            "weights[0] is of type float64, not integers; give one row per source, clip the weights or use "
+            "several copies of the source",
         ),
     ],
 )

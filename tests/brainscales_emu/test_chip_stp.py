@@ -135,7 +135,7 @@ def test_engine_equals_readable_twin(seed):
         ),
         (
             lambda: dataclasses.replace(Plasticity.uniform(1, 0, 0), recovery=np.zeros(128, dtype=int)),
-            "plasticity.recovery has type int64 and shape (128,); give integers of shape (2, 128)",
+            "plasticity.recovery has shape (128,); expected (2, 128); clip the code",
         ),
     ],
 )

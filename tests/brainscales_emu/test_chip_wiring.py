@@ -130,7 +130,10 @@ def test_a_fabric_keeps_what_it_was_given():
     ("change", "message"),
     [
         (lambda f: f.with_weights(f.weight + 64), "is outside 0..63; split larger weights over several rows"),
-        (lambda f: f.with_weights(f.weight[0]), r"fabric.weight has type int64 and shape \(256, 256\)"),
+        (
+            lambda f: f.with_weights(f.weight[0]),
+            r"fabric.weight has shape \(256, 256\); expected \(2, 256, 256\)",
+        ),
         (lambda f: f.with_weights(f.weight, np.full(128, 49)), r"fabric.delay_register\[0\] = 49 is outside 50..250"),
         (lambda f: f.with_weights(f.weight, np.full(128, 60)), "the circuit belongs to delay element"),
     ],

@@ -25,20 +25,25 @@ def test_law():
     [
         (
             lambda: us_to_register([9.0, 9.0, 9.0, 7.1]),
-            "chip.delay[3] = 7.1 us is below the shortest delay 8.25 us; raise it or drop the delay element",
+            "chip.delay[3] = 7.1 us is outside 8.25..33.25 us; change the delay or drop the delay element",
         ),
-        (lambda: us_to_register([40.0]), "chip.delay[0] = 40 us is above the longest delay 33.25 us; lower it"),
+        (
+            lambda: us_to_register([40.0]),
+            "chip.delay[0] = 40 us is outside 8.25..33.25 us; change the delay or drop the delay element",
+        ),
         (
             lambda: us_to_register([np.nan]),
-            "chip.delay[0] = nan us is not a time; give a delay within 8.25..33.25 us",
+            "chip.delay[0] = nan is not a number; change the delay or drop the delay element",
         ),
         (
             lambda: register_to_us([60, 251]),
-            "chip.delay_register[1] = 251 is outside 50..250; clip the register or drop the delay element",
+            "chip.delay_register[1] = 251 is outside 50..250; clip the register or drop the delay element; "
+            "us_to_register makes registers of times",
         ),
         (
             lambda: register_to_us([60.5]),
-            "delay registers are of type float64, not integers; use us_to_register for times",
+            "chip.delay_register is of type float64, not integers; clip the register or drop the delay "
+            "element; us_to_register makes registers of times",
         ),
     ],
 )

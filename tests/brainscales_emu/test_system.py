@@ -90,7 +90,7 @@ def test_cycles():
     [
         (
             lambda chip: chip.run([1.0, -2.0], [0, 0], 10.0, 0),
-            "chip.times_us[1] = -2.0 us is outside 0..10 us; lengthen the run or leave the event out",
+            "chip.times_us[1] = -2 us is outside 0..10 us; lengthen the run or leave the event out",
         ),
         (
             lambda chip: chip.run([np.inf], [0], 10.0, 0),
@@ -98,16 +98,22 @@ def test_cycles():
         ),
         (
             lambda chip: chip.run([np.nan], [0], 10.0, 0),
-            "chip.times_us[0] = nan us is outside 0..10 us; lengthen the run or leave the event out",
+            "chip.times_us[0] = nan is not a number; lengthen the run or leave the event out",
         ),
         (
             lambda chip: chip.run([1.0], [1], 10.0, 0),
-            "chip.lines[0] = 1 is no external line 0..0; place the network with more inputs",
+            "chip.lines[0] = 1 is outside 0..0; give an external line per event; place the network with more "
+            "inputs to have more lines",
         ),
-        (lambda chip: chip.run([1.0], [0.0], 10.0, 0), "chip.lines are of type float64; give integers"),
+        (
+            lambda chip: chip.run([1.0], [0.0], 10.0, 0),
+            "chip.lines is of type float64, not integers; give an external line per event; place the network with"
+            " more inputs to have more lines",
+        ),
         (
             lambda chip: chip.run([1.0], [0, 0], 10.0, 0),
-            "chip.times_us has shape (1,) and chip.lines (2,); give two vectors of one length",
+            "chip.lines has shape (2,); expected (1,); give an external line per event; place the network "
+            "with more inputs to have more lines",
         ),
         (
             lambda chip: chip.run([], [], 0.0, 0),
@@ -123,7 +129,7 @@ def test_cycles():
         ),
         (
             lambda chip: chip.run([], [], 1.0, 0, Probe([0], [1.5])),
-            "probe.times_us must be a vector of times within 0..1 us; drop the others",
+            "probe.times_us[0] = 1.5 us is outside 0..1 us; drop the other times",
         ),
         (
             lambda chip: chip.write(None),
