@@ -363,9 +363,8 @@ class Session:
         self._network = chip.network
         self._n_lines = chip.n_lines
         self._until_us = 0.0  # end of the last window
-        self._end_us = float(
-            np.nextafter(latest(self._duration_us), np.inf)
-        )  # the instant at the very end still counts
+        # The instant at the very end still counts.
+        self._end_us = float(np.nextafter(latest(self._duration_us), np.inf))
         self._leak = leak_potentials(chip.fixed_pattern, chip.members)
         self._sampling, self._probe_order = self._probed(probe)
         path = limits(chip.config)
