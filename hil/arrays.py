@@ -80,15 +80,24 @@ def integers(
     high: int = int(_INT64.max),
     unit: str = "",
     remedy: str = "give integers",
+    *,
+    narrow: bool = False,
 ) -> NDArray[np.int64]:
     """Integers as a C-contiguous int64 array; floats are refused, whole ones too, since nobody rounded them.
 
-    Parameters and errors: see `floats`.
+    Parameters
+    ----------
+    narrow : bool
+        True: other integer types stay as they are. Sums and differences of them may wrap.
+
+    Other parameters and errors: see `floats`.
     """
     array = _array(name, values, "iu", "integers", shape, remedy)
     if array.size and not (low <= int(array.min()) and int(array.max()) <= high):
         _refuse(name, array, (array < low) | (array > high), low, high, unit, remedy)
-    return np.asarray(array, dtype=np.int64, order="C")
+    dtype = array.dtype.newbyteorder("=") if narrow and array.dtype.kind != "f" else np.int64  # "f": an empty list
+    checked: NDArray[np.int64] = np.asarray(array, dtype=dtype, order="C")
+    return checked
 
 
 def booleans(

@@ -35,8 +35,9 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from hil.errors import UserError
 from hil.neurobench import metrics as m
-from hil.neurobench.adapter import OfficialModel, TorchModel
+from hil.neurobench.adapter import OfficialModel
 from hil.neurobench.benchmark import Benchmark
+from hil.neurobench.pytorch import TorchModel
 from hil.neurobench.records import Convolution, EventRecord, LayerRecord, Linear
 
 snntorch = pytest.importorskip("snntorch")
