@@ -60,7 +60,7 @@ def jobs() -> dict[str, Job]:
         from torch import nn
         from torch.utils.data import DataLoader, TensorDataset
 
-        from hil.neurobench.adapter import TorchModel
+        from hil.neurobench.pytorch import TorchModel
     except ImportError:
         print("the official harness is not installed: no rows of PyTorch")
         return found

@@ -1,1 +1,1 @@
-"""NeuroBench's metrics and harness in numpy; PyTorch only behind `hil.neurobench.adapter`."""
+"""NeuroBench's metrics and harness in numpy; PyTorch only behind `pytorch` and `adapter`."""

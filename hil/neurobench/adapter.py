@@ -1,12 +1,11 @@
-"""Bridges to the official harness, which needs PyTorch: `pip install 'neurohil[neurobench]'`.
+"""The bridge to the official harness, which needs PyTorch: `pip install 'neurohil[neurobench]'`.
 
-`OfficialModel` shows a model of ours to the official `Benchmark`; `TorchModel` shows a network of PyTorch or snnTorch
-to ours.
+`OfficialModel` shows a model of ours to the official `Benchmark`. The other way, see `hil.neurobench.pytorch`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -17,20 +16,16 @@ from neurobench.models import NeuroBenchModel
 from numpy.typing import NDArray
 from torch import nn
 
-from hil.errors import UserError
 from hil.neurobench.records import (
-    ActivationRecord,
     ConnectionLayer,
     Convolution,
     EventRecord,
     LayerRecord,
     Linear,
     Model,
-    ModelInfo,
     NeuronRecord,
     Record,
     RecurrentCell,
-    Stored,
 )
 
 _CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
@@ -106,143 +101,6 @@ class OfficialModel(NeuroBenchModel):
         return hook
 
 
-class TorchModel:
-    """A network of PyTorch for our `Benchmark`, recorded by hooks.
-
-    Connection layers are Linear, Conv1d to Conv3d and the recurrent cells; activations are ReLU, Sigmoid, the spiking
-    neurons of snnTorch, and `activations`. Records carry the full dotted names of modules.
-
-    Parameters
-    ----------
-    net : torch.nn.Module
-        Is switched to evaluation.
-    forward : callable, optional
-        Tensor -> tensor, for example the official `SNNTorchModel(net)`, which runs the steps; by default `net`.
-    activations : sequence of module classes
-        More activations, such as `nn.Tanh`.
-    info : ModelInfo
-
-    Raises
-    ------
-    UserError
-        The network has a layer that can't be recorded.
-    """
-
-    def __init__(
-        self,
-        net: nn.Module,
-        forward: Callable[[torch.Tensor], torch.Tensor] | None = None,
-        activations: Sequence[type[nn.Module]] = (),
-        info: ModelInfo | None = None,
-    ) -> None:
-        self.net = net.eval()
-        self.info = info or ModelInfo()
-        self.layers: list[ConnectionLayer] = []
-        self.records: list[Record] = []
-        self._forward = forward or net
-        self._arrays: dict[int, NDArray[Any]] = {}
-        self._neurons: dict[str, _Steps] = {}
-        rectifiers = (nn.ReLU, nn.Sigmoid, *activations)
-        for name, module in net.named_modules():
-            if isinstance(module, nn.RNNBase):
-                raise UserError(
-                    f"{name or 'the network'} is a {type(module).__name__}, whose states can't be seen; use the "
-                    f"{type(module).__name__}Cell, step by step"
-                )
-            if isinstance(module, (nn.Linear, *_CONVOLUTIONS, nn.RNNCellBase)):
-                layer = self._layer(name or type(module).__name__, module)
-                self.layers.append(layer)
-                module.register_forward_pre_hook(self._layer_hook(layer), with_kwargs=True)
-            elif _is_spiking(module):
-                module.register_forward_pre_hook(self._before_hook(name))
-                module.register_forward_hook(self._after_hook(name))
-            elif isinstance(module, rectifiers):
-                module.register_forward_hook(self._activation_hook(name))
-
-    @property
-    def stored(self) -> list[Stored]:
-        """Parameters and buffers as they are now: snnTorch's membranes grow with the first run."""
-        parameters = [Stored(name, self._array(p)) for name, p in self.net.named_parameters()]
-        return parameters + [Stored(name, _numpy(b), trained=False) for name, b in self.net.named_buffers()]
-
-    def __call__(self, batch: NDArray[Any]) -> NDArray[Any]:
-        self.records = []
-        self._neurons = {}
-        with torch.no_grad():
-            predictions = self._forward(torch.from_numpy(np.ascontiguousarray(batch)))
-        self.records += [steps.record(name) for name, steps in self._neurons.items()]
-        return _numpy(predictions)
-
-    def _layer(self, name: str, module: Any) -> ConnectionLayer:
-        if isinstance(module, nn.RNNCellBase):
-            kind = next(kind for kind, cell in _CELLS.items() if isinstance(module, cell))
-            names = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
-            arrays = [self._array(getattr(module, array)) for array in names]
-            return RecurrentCell(name, kind, *arrays)  # type: ignore[arg-type]
-        weight, bias = self._array(module.weight), self._array(module.bias)
-        if isinstance(module, nn.Linear):
-            return Linear(name, weight, bias)
-        if module.padding_mode != "zeros" or isinstance(module.padding, str):
-            raise UserError(
-                f"{name}.padding = {module.padding!r} with mode {module.padding_mode!r} can't be counted; give "
-                "numbers, and pad with zeros"
-            )
-        return Convolution(name, weight, bias, module.stride, module.padding, module.dilation, module.groups)
-
-    def _array(self, tensor: torch.Tensor | None) -> Any:
-        """One array for each tensor, so that tied weights stay tied; it shares the tensor's memory."""
-        if tensor is None:
-            return None
-        return self._arrays.setdefault(id(tensor), _numpy(tensor))
-
-    def _layer_hook(self, layer: ConnectionLayer) -> Callable[..., None]:
-        def hook(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-            given = [*args, *kwargs.values()]
-            states = given[1] if len(given) > 1 and given[1] is not None else ()
-            states = (states,) if isinstance(states, torch.Tensor) else states
-            inputs = _copy(given[0])[np.newaxis]
-            self.records.append(LayerRecord(layer, inputs, tuple(_copy(state)[np.newaxis] for state in states)))
-
-        return hook
-
-    def _activation_hook(self, name: str) -> Callable[..., None]:
-        def hook(module: nn.Module, args: Any, output: torch.Tensor) -> None:
-            self.records.append(ActivationRecord(name, _copy(output)))
-
-        return hook
-
-    def _before_hook(self, name: str) -> Callable[..., None]:
-        def hook(module: Any, args: Any) -> None:
-            self._neurons.setdefault(name, _Steps(module)).before.append(_copy(module.mem))
-
-        return hook
-
-    def _after_hook(self, name: str) -> Callable[..., None]:
-        def hook(module: Any, args: Any, output: Any) -> None:
-            steps = self._neurons[name]
-            steps.outputs.append(_copy(output[0] if isinstance(output, tuple) else output))
-            steps.after.append(_copy(module.mem))
-
-        return hook
-
-
-class _Steps:
-    """What snnTorch's neurons did, step by step."""
-
-    def __init__(self, module: Any) -> None:
-        self.module = module
-        self.outputs: list[NDArray[Any]] = []
-        self.before: list[NDArray[Any]] = []
-        self.after: list[NDArray[Any]] = []
-
-    def record(self, name: str) -> NeuronRecord:
-        # Before the first step of a fresh network the membrane is empty.
-        pairs = zip(self.before, self.after, strict=True)
-        before = [np.broadcast_to(b, a.shape) if b.size else np.zeros_like(a) for b, a in pairs]
-        kind, reset = type(self.module).__name__, self.module._reset_mechanism
-        return NeuronRecord(name, np.stack(self.outputs), np.stack(before), np.stack(self.after), kind, reset)
-
-
 class _Shadow(nn.Module):
     """Modules with the weights of a model's layers; parameters and buffers as the model stores them."""
 
@@ -278,21 +136,6 @@ def _module(layer: ConnectionLayer) -> nn.Module:
         floats = values if values.dtype.kind == "f" else values.astype(np.float32)
         setattr(module, name, nn.Parameter(torch.from_numpy(np.array(floats))))
     return module
-
-
-def _is_spiking(module: nn.Module) -> bool:
-    """Whether it is one of snnTorch's neurons, by name, so that snnTorch need not be there."""
-    return any(kind.__name__ == "SpikingNeuron" for kind in type(module).__mro__)
-
-
-def _numpy(tensor: torch.Tensor) -> NDArray[Any]:
-    array: NDArray[Any] = tensor.detach().numpy()
-    return array
-
-
-def _copy(tensor: torch.Tensor) -> NDArray[Any]:
-    """As it is now: a later layer may change it in place."""
-    return _numpy(tensor).copy()
 
 
 def _tensors(array: NDArray[Any]) -> list[torch.Tensor]:
