@@ -10,8 +10,12 @@ hardware", 2025. `hil.delgrad.kernels` computes the same for batches and layers.
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from scipy.special import lambertw
+
+KERNEL_PEAK = {1: 1.0 / math.e, 2: 0.5}  # by tau_ratio: the most that an input of weight 1 adds to the membrane
 
 
 def kernel(s: np.ndarray | float, tau_ratio: int) -> np.ndarray:

@@ -6,6 +6,7 @@ gradient cut. The trainer sees a target through its protocol alone, so the same 
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, NamedTuple
 
 import msgspec
@@ -14,10 +15,14 @@ from numpy.typing import NDArray
 
 from hil.delgrad import losses
 from hil.delgrad.network import Network, NotNegative, Positive
+from hil.delgrad.spike_time import KERNEL_PEAK
+from hil.errors import UserError
 from hil.optimizers import Adam, step_decay
 from hil.protocols import Floats, SampleRecord, SpikingTarget
 from hil.seeds import stream
+from hil.text import exact
 
+RATES = ("learning_rate_weights", "learning_rate_delays")
 Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
 
 
@@ -66,7 +71,8 @@ class TrainingConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How the parameters are updated.
 
     max_missing is the share of silent (sample, neuron) pairs per layer above which the layer's weights are bumped
-    instead of trained; max_dw is the gradient cut.
+    instead of trained, of the samples with an input spike alone; max_dw is the gradient cut. A bump is twice the one
+    before as long as the same layer is bumped batch after batch.
     """
 
     loss: ShiftInvariantMse | CrossEntropy | MeanSquaredError
@@ -94,7 +100,7 @@ class Evaluation(NamedTuple):
 
 
 class EpochResult(NamedTuple):
-    """Means over one epoch of training."""
+    """Means over one epoch of training; missing output spikes are those of samples with an input spike."""
 
     loss: float
     accuracy: float
@@ -118,7 +124,13 @@ class Trainer:
         self._confine_weights()
 
     def train_epoch(self, inputs: Floats, labels: NDArray[np.int64]) -> EpochResult:
-        """One pass over inputs (n, n_in) with labels (n,), shuffled."""
+        """One pass over inputs (n, n_in) with labels (n,), shuffled.
+
+        Raises
+        ------
+        UserError
+            A layer can't be made to spike, or loss or parameters are no numbers any more: training has failed.
+        """
         order = stream(self._seed, "shuffle", self.epoch).permutation(len(inputs))
         loss, correct, missing, bumps, batches = 0.0, 0, 0, 0, 0
         for start in range(0, len(order), self.config.batch):
@@ -130,8 +142,8 @@ class Trainer:
             bumps += step.bumped
             batches += 1
         self.epoch += 1
-        outputs = len(inputs) * self.network.weights[-1].shape[1]
-        return EpochResult(loss / len(inputs), correct / len(inputs), bumps / batches, missing / outputs)
+        outputs = int(_heard(inputs).sum()) * self.network.weights[-1].shape[1]
+        return EpochResult(loss / len(inputs), correct / len(inputs), bumps / batches, missing / max(outputs, 1))
 
     def evaluate(self, inputs: Floats, labels: NDArray[np.int64]) -> Evaluation:
         """Write the present parameters, run all inputs, decide."""
@@ -162,29 +174,68 @@ class Trainer:
         self.target.write(layers)
         observed = self.target.run(inputs, self._next_trial())
         times = observed[-1].spikes
-        loss = self.config.loss(times, labels)
-        bumped = self._bump_silent([seen.spikes for seen in observed])
-        if not bumped:
-            gradients = self.network.gradients(observed, layers, loss.gradient, self.config.max_dw)
-            rate = step_decay(self.epoch, self.config.decay, self.config.decay_epochs)
-            rates = [self.config.learning_rate_weights * rate] * len(self.network.weights)
-            rates += [self.config.learning_rate_delays * rate] * len(self.network.delay_parameters)
-            self._adam.step(self.network.parameters, gradients, rates)
-        self._confine_weights()
+        with np.errstate(over="ignore", invalid="ignore"):  # told below, in one sentence
+            loss = self.config.loss(times, labels)
+            total = float(loss.values.sum())
+            self._check_finite("the loss", total)
+            heard = _heard(inputs)
+            bumped = self._bump_silent([seen.spikes[heard] for seen in observed])
+            if not bumped:
+                gradients = self.network.gradients(observed, layers, loss.gradient, self.config.max_dw)
+                rate = step_decay(self.epoch, self.config.decay, self.config.decay_epochs)
+                rates = [self.config.learning_rate_weights * rate] * len(self.network.weights)
+                rates += [self.config.learning_rate_delays * rate] * len(self.network.delay_parameters)
+                self._adam.step(self.network.parameters, gradients, rates)
+            self._confine_weights()
+            for kind, arrays in (("weights", self.network.weights), ("delays", self.network.delay_parameters)):
+                self._check_finite(f"the sum of the {kind}", sum(float(np.abs(array).sum()) for array in arrays))
         correct = int(np.sum(self.config.loss.decide(times) == labels))
-        return _Step(float(loss.values.sum()), correct, int(np.isinf(times).sum()), bumped)
+        return _Step(total, correct, int(np.isinf(times[heard]).sum()), bumped)
 
     def _bump_silent(self, spikes: list[Floats]) -> bool:
         """Raise all incoming weights of the neurons that were silent, in the first layer with too many of them."""
         for index, (times, limit) in enumerate(zip(spikes, self.config.max_missing, strict=True)):
             silent = np.isinf(times)
-            if silent.mean() > limit:
+            if silent.size and silent.mean() > limit:
                 self._bump = 2 * self._bump if index == self._bumped_layer else self.config.bump
                 self._bumped_layer = index
-                self.network.weights[index][:, silent.any(axis=0)] += self._bump
+                neurons = silent.any(axis=0)
+                self._check_bump(index, float(silent.mean()), self.network.weights[index][:, neurons])
+                self.network.weights[index][:, neurons] += self._bump
                 return True
         self._bumped_layer = -1
         return False
+
+    def _check_bump(self, index: int, missing: float, weights: Floats) -> None:
+        """Stop where larger weights can't help: each of them is as large as the target takes, or makes a neuron spike
+        by itself, and the bump has grown beyond that, too."""
+        config, largest = self.network.config, self.target.capabilities.weight_max
+        enough = min(config.threshold / KERNEL_PEAK[config.tau_ratio], largest)
+        lowest = float(weights.min())
+        if self._bump <= enough or lowest < enough:
+            return
+        layer = ("hidden", "output")[index]
+        reached = "the largest the target takes" if lowest >= largest else "enough for a spike from a single input"
+        cause = (
+            "raise training.max_missing[0], or look at data and delays"
+            if index == 0
+            else "the hidden layer is silent in these samples: lower training.max_missing[0], or raise "
+            "training.max_missing[1]"
+        )
+        times = round(math.log2(self._bump / self.config.bump)) + 1
+        raise UserError(
+            f"epoch {self.epoch + 1}: {missing:.1%} of the spikes of the {layer} layer are missing, allowed are "
+            f"training.max_missing[{index}] = {exact(self.config.max_missing[index])}, after its weights were bumped "
+            f"{times} times in a row, last by {self._bump:.3g}; each weight of its silent neurons is {lowest:.3g} or "
+            f"more, {reached}: larger weights can't help; {cause}"
+        )
+
+    def _check_finite(self, what: str, value: float) -> None:
+        if math.isfinite(value):
+            return
+        rates = [f"training.{key} = {exact(getattr(self.config, key))}" for key in RATES if getattr(self.config, key)]
+        remedy = " or ".join(rates or ["network.weight_mean and network.weight_std"])
+        raise UserError(f"epoch {self.epoch + 1}: {what} is {value}, so training has failed; lower {remedy}")
 
     def _confine_weights(self) -> None:
         limit = self.target.capabilities.weight_max
@@ -194,6 +245,11 @@ class Trainer:
     def _next_trial(self) -> int:
         self._trial += 1
         return self._trial
+
+
+def _heard(inputs: Floats) -> NDArray[np.bool_]:
+    """Samples with an input spike (n,): no weight can bring an answer to the others."""
+    return np.isfinite(inputs).any(axis=1)
 
 
 class _Step(NamedTuple):
