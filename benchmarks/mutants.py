@@ -6,7 +6,7 @@ a larger number only adds to the sample. No file is changed: each mutant is a fo
 finds the fault in place of the file. Compiled kernels are tested without the compiler, since its cache wouldn't see
 the fault.
 
-A mutant is killed if a test fails, or if the tests take much longer than without the fault. What survives is to be
+A mutant is killed if a test fails or doesn't end. What survives is to be
 killed by a new test, or explained in benchmarks/mutants_tolerated.toml; otherwise the command fails.
 """
 
@@ -40,10 +40,12 @@ REPORT = ROOT / "docs/mutants.md"
 # Loaded once, before the forks. None of them may start a thread.
 LIBRARIES = ["numpy", "numba", "scipy.stats", "scipy.sparse", "scipy.optimize", "h5py", "simpy", "hypothesis", "mpmath"]
 MEMORY_BYTES = 8 * 2**30
+TEST_S = 60  # of processor time; a test that takes longer has seen the fault
+TESTS_S = 60  # after so much processor time no further test is started
 
 
 class Recorder:
-    """Pytest plugin: quick tests first, and what happened to each."""
+    """Pytest plugin: quick tests first, limits of processor time, and what happened to each test."""
 
     def __init__(self, seconds: dict[str, float]) -> None:
         self._expected_s = seconds
@@ -53,8 +55,16 @@ class Recorder:
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
         items.sort(key=lambda item: self._expected_s.get(item.nodeid, 0.0))
 
+    def pytest_runtest_logstart(self) -> None:
+        signal.setitimer(signal.ITIMER_PROF, TEST_S)  # ends the process, also within compiled code
+
+    def pytest_runtest_logfinish(self) -> None:
+        signal.setitimer(signal.ITIMER_PROF, 0.0)
+        if time.process_time() > TESTS_S:
+            pytest.exit("enough", returncode=0)
+
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        self.seconds[report.nodeid] = self.seconds.get(report.nodeid, 0.0) + report.duration
+        self.seconds[report.nodeid] = round(self.seconds.get(report.nodeid, 0.0) + report.duration, 3)
         if report.failed:
             self.failed.append(report.nodeid)
 
@@ -87,13 +97,13 @@ def run_tests(tests: list[str], seconds: dict[str, float]) -> dict[str, Any]:
     return {"passed": code == 0, "failed": recorder.failed, "seconds": recorder.seconds}
 
 
-def in_a_fork(work: Callable[[], dict[str, Any]], cpu_s: float) -> dict[str, Any]:
+def in_a_fork(work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
     """What `work` returns, computed in a fork with limits of processor time and memory; {} if it didn't return."""
     read, write = os.pipe()
     pid = os.fork()
     if pid == 0:
         os.setsid()
-        resource.setrlimit(resource.RLIMIT_CPU, (int(cpu_s) + 1, int(cpu_s) + 1))
+        resource.setrlimit(resource.RLIMIT_CPU, (2 * (TESTS_S + TEST_S),) * 2)
         resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
         nothing = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nothing, 1)
@@ -105,7 +115,7 @@ def in_a_fork(work: Callable[[], dict[str, Any]], cpu_s: float) -> dict[str, Any
     os.close(write)
     # A fault may also wait for ever, which takes no processor time; on a busy machine an honest test waits as well.
     alarm = signal.signal(signal.SIGALRM, lambda *_: os.killpg(pid, signal.SIGKILL))
-    signal.alarm(int(20 * cpu_s) + 60)
+    signal.alarm(20 * (TESTS_S + TEST_S))
     with os.fdopen(read, "rb") as pipe:
         answer = pipe.read()
     signal.alarm(0)
@@ -118,9 +128,14 @@ def in_a_fork(work: Callable[[], dict[str, Any]], cpu_s: float) -> dict[str, Any
     return json.loads(answer) if answer else {}
 
 
+def is_compiled(path: str) -> bool:
+    """Does this file hold kernels?"""
+    return "njit" in (ROOT / path).read_text(encoding="utf-8")
+
+
 def without_compiler(path: str) -> None:
     """Switch the compiler off if this file holds kernels."""
-    if "njit" in (ROOT / path).read_text(encoding="utf-8"):
+    if is_compiled(path):
         import numba
 
         os.environ["NUMBA_DISABLE_JIT"] = "1"
@@ -139,43 +154,40 @@ def put(mutant: Mutant) -> None:
     SourceFileLoader.get_code = get_code  # type: ignore[method-assign]
 
 
-class Baselines:
-    """Durations of the tests of a file without a fault, measured when first needed."""
-
-    def __init__(self, tests: dict[str, list[str]]) -> None:
-        self._tests = tests
-        self._known: dict[tuple, dict[str, float]] = {}
-
-    def seconds(self, path: str) -> dict[str, float]:
-        compiled = "njit" not in (ROOT / path).read_text(encoding="utf-8")
-        key = (compiled, *self._tests[path])
-        if key not in self._known:
-
-            def work() -> dict[str, Any]:
-                without_compiler(path)
-                return run_tests(self._tests[path], {})
-
-            outcome = in_a_fork(work, 1800.0)
-            if not outcome.get("passed"):
-                failed = ", ".join(outcome.get("failed", ())) or "they did not end"
-                raise SystemExit(f"the tests of {path} fail without a fault ({failed}); mend them first")
-            self._known[key] = outcome["seconds"]
-        return self._known[key]
-
-
 def outcome_of(mutant: Mutant, tests: list[str], seconds: dict[str, float]) -> dict[str, Any]:
-    """Whether the tests see this fault, and which one does."""
+    """Whether the tests see this fault, and which one does; adds to the durations of the tests."""
 
     def work() -> dict[str, Any]:
         without_compiler(mutant.path)
         put(mutant)
         return run_tests(tests, seconds)
 
-    start = time.monotonic()
-    outcome = in_a_fork(work, 20.0 + 4.0 * sum(seconds.values()))
+    outcome = in_a_fork(work)
+    seconds |= outcome.get("seconds", {})
     result = "survived" if outcome.get("passed") else "killed" if outcome.get("failed") else "stopped"
     by = outcome["failed"][0] if result == "killed" else ""
-    return {"key": mutant.key, "line": mutant.line, "result": result, "by": by, "s": round(time.monotonic() - start, 1)}
+    return {"key": mutant.key, "line": mutant.line, "result": result, "by": by}
+
+
+def check_killers(mutants: list[Mutant], results: dict[str, dict[str, Any]]) -> None:
+    """Without a fault, the tests that killed mutants pass."""
+    killers: dict[bool, set[str]] = {True: set(), False: set()}
+    paths: dict[bool, str] = {}
+    for mutant in mutants:
+        if results.get(mutant.key, {}).get("by"):
+            compiled = is_compiled(mutant.path)
+            paths[compiled] = mutant.path
+            killers[compiled].add(results[mutant.key]["by"])
+    for compiled, path in paths.items():
+
+        def work(path: str = path, compiled: bool = compiled) -> dict[str, Any]:
+            without_compiler(path)
+            return run_tests(sorted(killers[compiled]), {})
+
+        outcome = in_a_fork(work)
+        if not outcome.get("passed"):
+            failed = ", ".join(outcome.get("failed", ())) or "they did not end"
+            raise SystemExit(f"tests fail without a fault ({failed}); mend them and remove the results")
 
 
 def read_results(path: Path) -> dict[str, dict[str, Any]]:
@@ -200,8 +212,8 @@ def report(mutants: list[Mutant], results: dict[str, dict[str, Any]], reasons: d
         "",
         f"Written by `{command}`. Each mutant is one small fault in one file: a number 5 % off, another operator or"
         " comparison, swapped arguments, mixed-up names, a statement left out"
-        " ([mutation.py](../benchmarks/mutation.py)). [mutants.py](../benchmarks/mutants.py) says how they are drawn and"
-        " run, `[tool.mutants.tests]` in `pyproject.toml` which tests each file must fail.",
+        " ([mutation.py](../benchmarks/mutation.py)). [mutants.py](../benchmarks/mutants.py) says how they are drawn"
+        " and run, `[tool.mutants.tests]` in `pyproject.toml` which tests each file must fail.",
         "",
         f"**Score: {killed} of {total} mutants killed ({100 * killed / max(total, 1):.1f} %),"
         f" {explained} survivors explained below, {total - killed - explained} not explained.**",
@@ -247,15 +259,18 @@ def main() -> None:
         importlib.import_module(name)
     gc.freeze()
     os.chdir(ROOT)
-    baselines, start = Baselines(tests), time.monotonic()
+    durations, start = args.results / "seconds.json", time.monotonic()
+    seconds = json.loads(durations.read_text(encoding="utf-8")) if durations.exists() else {}
     with path.open("a", encoding="utf-8") as file:
         for mutant in tqdm(chosen):
             if time.monotonic() - start > args.until:
                 break
-            entry = outcome_of(mutant, tests[mutant.path], baselines.seconds(mutant.path))
+            entry = outcome_of(mutant, tests[mutant.path], seconds.setdefault(mutant.path, {}))
             results[mutant.key] = entry
             file.write(json.dumps(entry) + "\n")
             file.flush()
+            durations.write_text(json.dumps(seconds), encoding="utf-8")
+    check_killers(mutants, results)
 
     command = f"make mutants N={args.number} SEED={args.seed}"
     REPORT.write_text(report(mutants, results, reasons, command), encoding="utf-8")
