@@ -41,14 +41,13 @@ REPORT = ROOT / "docs/mutants.md"
 LIBRARIES = ["numpy", "numba", "scipy.stats", "scipy.sparse", "scipy.optimize", "h5py", "simpy", "hypothesis", "mpmath"]
 MEMORY_BYTES = 8 * 2**30
 TEST_S = 60  # of processor time; a test that takes longer has seen the fault
-TESTS_S = 60  # after so much processor time no further test is started
 
 
 class Recorder:
     """Pytest plugin: quick tests first, limits of processor time, and what happened to each test."""
 
-    def __init__(self, seconds: dict[str, float]) -> None:
-        self._expected_s = seconds
+    def __init__(self, seconds: dict[str, float], limit_s: int) -> None:
+        self._expected_s, self._limit_s = seconds, limit_s
         self.seconds: dict[str, float] = {}
         self.failed: list[str] = []
 
@@ -60,7 +59,7 @@ class Recorder:
 
     def pytest_runtest_logfinish(self) -> None:
         signal.setitimer(signal.ITIMER_PROF, 0.0)
-        if time.process_time() > TESTS_S:
+        if time.process_time() > self._limit_s:
             pytest.exit("enough", returncode=0)
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
@@ -84,26 +83,26 @@ def sample(files: Iterable[str], number: int, seed: int) -> list[Mutant]:
     return list(islice(turns, number))
 
 
-def run_tests(tests: list[str], seconds: dict[str, float]) -> dict[str, Any]:
+def run_tests(tests: list[str], seconds: dict[str, float], limit_s: int) -> dict[str, Any]:
     """Run tests in this process until one fails: failed tests, and seconds of each."""
     import hypothesis
 
     quick = [hypothesis.Phase.explicit, hypothesis.Phase.generate]  # a failure is enough, no simple one is needed
     hypothesis.settings.register_profile("mutants", derandomize=True, database=None, phases=quick, deadline=None)
-    recorder = Recorder(seconds)
+    recorder = Recorder(seconds, limit_s)
     options = ["-x", "-q", "-p", "no:cacheprovider", "--hypothesis-profile=mutants"]
     options += ["-W", "ignore::pytest.PytestAssertRewriteWarning"]  # hypothesis is loaded already
     code = pytest.main([*options, *tests], plugins=[recorder])
     return {"passed": code == 0, "failed": recorder.failed, "seconds": recorder.seconds}
 
 
-def in_a_fork(work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+def in_a_fork(work: Callable[[], dict[str, Any]], limit_s: int) -> dict[str, Any]:
     """What `work` returns, computed in a fork with limits of processor time and memory; {} if it didn't return."""
     read, write = os.pipe()
     pid = os.fork()
     if pid == 0:
         os.setsid()
-        resource.setrlimit(resource.RLIMIT_CPU, (2 * (TESTS_S + TEST_S),) * 2)
+        resource.setrlimit(resource.RLIMIT_CPU, (2 * (limit_s + TEST_S),) * 2)
         resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
         nothing = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nothing, 1)
@@ -115,7 +114,7 @@ def in_a_fork(work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
     os.close(write)
     # A fault may also wait for ever, which takes no processor time; on a busy machine an honest test waits as well.
     alarm = signal.signal(signal.SIGALRM, lambda *_: os.killpg(pid, signal.SIGKILL))
-    signal.alarm(20 * (TESTS_S + TEST_S))
+    signal.alarm(20 * (limit_s + TEST_S))
     with os.fdopen(read, "rb") as pipe:
         answer = pipe.read()
     signal.alarm(0)
@@ -154,15 +153,15 @@ def put(mutant: Mutant) -> None:
     SourceFileLoader.get_code = get_code  # type: ignore[method-assign]
 
 
-def outcome_of(mutant: Mutant, tests: list[str], seconds: dict[str, float]) -> dict[str, Any]:
+def outcome_of(mutant: Mutant, tests: list[str], seconds: dict[str, float], limit_s: int) -> dict[str, Any]:
     """Whether the tests see this fault, and which one does; adds to the durations of the tests."""
 
     def work() -> dict[str, Any]:
         without_compiler(mutant.path)
         put(mutant)
-        return run_tests(tests, seconds)
+        return run_tests(tests, seconds, limit_s)
 
-    outcome = in_a_fork(work)
+    outcome = in_a_fork(work, limit_s)
     seconds |= outcome.get("seconds", {})
     result = "survived" if outcome.get("passed") else "killed" if outcome.get("failed") else "stopped"
     by = outcome["failed"][0] if result == "killed" else ""
@@ -182,9 +181,9 @@ def check_killers(mutants: list[Mutant], results: dict[str, dict[str, Any]]) -> 
 
         def work(path: str = path, compiled: bool = compiled) -> dict[str, Any]:
             without_compiler(path)
-            return run_tests(sorted(killers[compiled]), {})
+            return run_tests(sorted(killers[compiled]), {}, 3600)
 
-        outcome = in_a_fork(work)
+        outcome = in_a_fork(work, 3600)
         if not outcome.get("passed"):
             failed = ", ".join(outcome.get("failed", ())) or "they did not end"
             raise SystemExit(f"tests fail without a fault ({failed}); mend them and remove the results")
@@ -234,6 +233,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--number", type=int, default=200, help="mutants in the sample (default 200)")
     parser.add_argument("--seed", type=int, default=13, help="decides the sample (default 13)")
+    parser.add_argument("--limit", type=int, default=60, metavar="S", help="processor time for a mutant (default 60 s)")
     parser.add_argument("--survivors", action="store_true", help="test again what survived")
     parser.add_argument("--results", type=Path, default=ROOT / "runs/mutants", help="folder of the results")
     parser.add_argument("--until", type=float, default=float("inf"), help="start no mutant after so many seconds")
@@ -265,7 +265,7 @@ def main() -> None:
         for mutant in tqdm(chosen):
             if time.monotonic() - start > args.until:
                 break
-            entry = outcome_of(mutant, tests[mutant.path], seconds.setdefault(mutant.path, {}))
+            entry = outcome_of(mutant, tests[mutant.path], seconds.setdefault(mutant.path, {}), args.limit)
             results[mutant.key] = entry
             file.write(json.dumps(entry) + "\n")
             file.flush()
