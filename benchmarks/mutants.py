@@ -1,4 +1,4 @@
-"""Mutation tests of the physics: what share of small faults does the suite see? `make mutants`; docs/mutants.md.
+"""Mutation tests of the physics: what share of small faults does the suite see? `make mutants`.
 
 The files and the tests that must see their faults stand in pyproject.toml, [tool.mutants.tests]. Mutants are drawn
 evenly over the files: the mutants of each file in an order that the seed decides, then one of each file in turn. So
@@ -7,7 +7,8 @@ finds the fault in place of the file. Compiled kernels are tested without the co
 the fault.
 
 A mutant is killed if a test fails or doesn't end. What survives is to be
-killed by a new test, or explained in benchmarks/mutants_tolerated.toml; otherwise the command fails.
+killed by a new test, or explained in benchmarks/mutants_tolerated.toml; otherwise the command fails. docs/mutants.md is
+such a report.
 """
 
 from __future__ import annotations
@@ -36,7 +37,6 @@ from benchmarks.mutation import Mutant, apply, find
 
 ROOT = Path(__file__).parents[1]
 TOLERATED = ROOT / "benchmarks/mutants_tolerated.toml"
-REPORT = ROOT / "docs/mutants.md"
 # Loaded once, before the forks. None of them may start a thread.
 LIBRARIES = ["numpy", "numba", "scipy.stats", "scipy.sparse", "scipy.optimize", "h5py", "simpy", "hypothesis", "mpmath"]
 MEMORY_BYTES = 8 * 2**30
@@ -196,7 +196,7 @@ def read_results(path: Path) -> dict[str, dict[str, Any]]:
 
 
 def report(mutants: list[Mutant], results: dict[str, dict[str, Any]], reasons: dict[str, str], command: str) -> str:
-    """docs/mutants.md."""
+    """The page docs/mutants.md."""
     done = [mutant for mutant in mutants if mutant.key in results]
     counts: dict[str, list[int]] = {}
     for mutant in done:
@@ -236,6 +236,9 @@ def main() -> None:
     parser.add_argument("--limit", type=int, default=60, metavar="S", help="processor time for a mutant (default 60 s)")
     parser.add_argument("--survivors", action="store_true", help="test again what survived")
     parser.add_argument("--results", type=Path, default=ROOT / "runs/mutants", help="folder of the results")
+    parser.add_argument(
+        "--report", type=Path, help="Markdown file for the report (default: report.md among the results)"
+    )
     parser.add_argument("--until", type=float, default=float("inf"), help="start no mutant after so many seconds")
     parser.add_argument("only", nargs="*", help="test only mutants of these files of the sample")
     args = parser.parse_args()
@@ -273,7 +276,8 @@ def main() -> None:
     check_killers(mutants, results)
 
     command = f"make mutants N={args.number} SEED={args.seed}"
-    REPORT.write_text(report(mutants, results, reasons, command), encoding="utf-8")
+    page = report(mutants, results, reasons, command)
+    (args.report or args.results / "report.md").write_text(page, encoding="utf-8")
     survivors = [m for m in mutants if results.get(m.key, {}).get("result") == "survived" and m.key not in reasons]
     for mutant in survivors:
         print(f"survived: {mutant.path}:{mutant.line}: {mutant.key}")

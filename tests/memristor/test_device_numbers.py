@@ -111,6 +111,8 @@ PRESETS = {
 }
 
 DEFAULTS = {
+    "DeviceModel": ASSUMED,
+    "Program": {"only_changed": True},
     "DacConfig": {"bits": 8, "v_read_V": 0.2, "bit_serial": False, "signed": True},
     "AdcConfig": {"bits": 8, "range_uA": None, "percentile": 99.9, "offset_lsb": 0.0, "subtraction": "before"},
     "CostTable": {
@@ -208,17 +210,18 @@ def test_the_other_acceptance_has_its_own_write_spread_and_nothing_else():
 
 
 def test_every_default_is_that_of_the_table():
-    classes = {}
+    found = {}
     for module in pkgutil.walk_packages(memristor.__path__, "memristor."):
-        for name, value in vars(importlib.import_module(module.name)).items():
-            if dataclasses.is_dataclass(value) and (name.endswith("Config") or name in DEFAULTS):
-                classes[name] = value
-    assert sorted(classes) == sorted(DEFAULTS)
-    for name, config in classes.items():
-        found = settings_of(config())
-        assert sorted(found) == sorted(DEFAULTS[name])
-        for entry, value in DEFAULTS[name].items():
-            assert_same(found[entry], value, f"{name}.{entry}")
+        for value in vars(importlib.import_module(module.name)).values():
+            if isinstance(value, type) and dataclasses.is_dataclass(value):
+                entries = {entry.name: entry.default for entry in dataclasses.fields(value)}
+                found[value.__name__] = {k: v for k, v in entries.items() if v is not dataclasses.MISSING}
+    found = {name: entries for name, entries in found.items() if entries}
+    assert sorted(found) == sorted(DEFAULTS)
+    for name, entries in DEFAULTS.items():
+        assert sorted(found[name]) == sorted(entries)
+        for entry, value in entries.items():
+            assert_same(found[name][entry], value, f"{name}.{entry}")
     assert CrossbarConfig().device == preset(DEFAULT_PRESET) == preset("hfox_wan2022")
 
 
