@@ -237,7 +237,7 @@ def main() -> None:
     parser.add_argument("--survivors", action="store_true", help="test again what survived")
     parser.add_argument("--results", type=Path, default=ROOT / "runs/mutants", help="folder of the results")
     parser.add_argument(
-        "--report", type=Path, help="Markdown file for the report (default: report.md among the results)"
+        "--report", type=Path, help="Markdown file to write (default: report.md among the results)"
     )
     parser.add_argument("--until", type=float, default=float("inf"), help="start no mutant after so many seconds")
     parser.add_argument("only", nargs="*", help="test only mutants of these files of the sample")
