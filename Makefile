@@ -62,6 +62,12 @@ test-nojit: install ## Run the suite without the compiler, with true coverage of
 test-bounds: install ## Run the suite with bounds checks in the kernels
 	NUMBA_BOUNDSCHECK=1 NUMBA_CACHE_DIR=$$(mktemp -d) $(BIN)/python -m pytest -q
 
+.PHONY: mutants
+mutants: N ?= 200
+mutants: SEED = 13
+mutants: install ## Put faults into the physics, see whether the tests notice (N=200, SEED=13; docs/mutants.md; half an hour)
+	OPENBLAS_NUM_THREADS=1 $(BIN)/python -m benchmarks.mutants --number $(N) --seed $(SEED)
+
 .PHONY: test-browser
 test-browser: install ## Run the tests that need a browser (Debian: apt-get install chromium chromium-driver)
 	$(BIN)/python -m pytest -q -m browser tests/browser

@@ -1,4 +1,4 @@
-"""Mutation tests of the physics: what share of small faults does the suite see? `make mutants`; docs/mutants.md.
+"""Mutation tests of the physics: what share of small faults does the suite see? `make mutants`.
 
 The files and the tests that must see their faults stand in pyproject.toml, [tool.mutants.tests]. Mutants are drawn
 evenly over the files: the mutants of each file in an order that the seed decides, then one of each file in turn. So
@@ -6,8 +6,9 @@ a larger number only adds to the sample. No file is changed: each mutant is a fo
 finds the fault in place of the file. Compiled kernels are tested without the compiler, since its cache wouldn't see
 the fault.
 
-A mutant is killed if a test fails, or if the tests take much longer than without the fault. What survives is to be
-killed by a new test, or explained in benchmarks/mutants_tolerated.toml; otherwise the command fails.
+A mutant is killed if a test fails or doesn't end. What survives is to be
+killed by a new test, or explained in benchmarks/mutants_tolerated.toml; otherwise the command fails. docs/mutants.md is
+such a report.
 """
 
 from __future__ import annotations
@@ -36,25 +37,33 @@ from benchmarks.mutation import Mutant, apply, find
 
 ROOT = Path(__file__).parents[1]
 TOLERATED = ROOT / "benchmarks/mutants_tolerated.toml"
-REPORT = ROOT / "docs/mutants.md"
 # Loaded once, before the forks. None of them may start a thread.
 LIBRARIES = ["numpy", "numba", "scipy.stats", "scipy.sparse", "scipy.optimize", "h5py", "simpy", "hypothesis", "mpmath"]
 MEMORY_BYTES = 8 * 2**30
+TEST_S = 60  # of processor time; a test that takes longer has seen the fault
 
 
 class Recorder:
-    """Pytest plugin: quick tests first, and what happened to each."""
+    """Pytest plugin: quick tests first, limits of processor time, and what happened to each test."""
 
-    def __init__(self, seconds: dict[str, float]) -> None:
-        self._expected_s = seconds
+    def __init__(self, seconds: dict[str, float], limit_s: int) -> None:
+        self._expected_s, self._limit_s = seconds, limit_s
         self.seconds: dict[str, float] = {}
         self.failed: list[str] = []
 
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
         items.sort(key=lambda item: self._expected_s.get(item.nodeid, 0.0))
 
+    def pytest_runtest_logstart(self) -> None:
+        signal.setitimer(signal.ITIMER_PROF, TEST_S)  # ends the process, also within compiled code
+
+    def pytest_runtest_logfinish(self) -> None:
+        signal.setitimer(signal.ITIMER_PROF, 0.0)
+        if time.process_time() > self._limit_s:
+            pytest.exit("enough", returncode=0)
+
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        self.seconds[report.nodeid] = self.seconds.get(report.nodeid, 0.0) + report.duration
+        self.seconds[report.nodeid] = round(self.seconds.get(report.nodeid, 0.0) + report.duration, 3)
         if report.failed:
             self.failed.append(report.nodeid)
 
@@ -74,26 +83,26 @@ def sample(files: Iterable[str], number: int, seed: int) -> list[Mutant]:
     return list(islice(turns, number))
 
 
-def run_tests(tests: list[str], seconds: dict[str, float]) -> dict[str, Any]:
+def run_tests(tests: list[str], seconds: dict[str, float], limit_s: int) -> dict[str, Any]:
     """Run tests in this process until one fails: failed tests, and seconds of each."""
     import hypothesis
 
     quick = [hypothesis.Phase.explicit, hypothesis.Phase.generate]  # a failure is enough, no simple one is needed
     hypothesis.settings.register_profile("mutants", derandomize=True, database=None, phases=quick, deadline=None)
-    recorder = Recorder(seconds)
+    recorder = Recorder(seconds, limit_s)
     options = ["-x", "-q", "-p", "no:cacheprovider", "--hypothesis-profile=mutants"]
     options += ["-W", "ignore::pytest.PytestAssertRewriteWarning"]  # hypothesis is loaded already
     code = pytest.main([*options, *tests], plugins=[recorder])
     return {"passed": code == 0, "failed": recorder.failed, "seconds": recorder.seconds}
 
 
-def in_a_fork(work: Callable[[], dict[str, Any]], cpu_s: float) -> dict[str, Any]:
+def in_a_fork(work: Callable[[], dict[str, Any]], limit_s: int) -> dict[str, Any]:
     """What `work` returns, computed in a fork with limits of processor time and memory; {} if it didn't return."""
     read, write = os.pipe()
     pid = os.fork()
     if pid == 0:
         os.setsid()
-        resource.setrlimit(resource.RLIMIT_CPU, (int(cpu_s) + 1, int(cpu_s) + 1))
+        resource.setrlimit(resource.RLIMIT_CPU, (2 * (limit_s + TEST_S),) * 2)
         resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
         nothing = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nothing, 1)
@@ -105,7 +114,7 @@ def in_a_fork(work: Callable[[], dict[str, Any]], cpu_s: float) -> dict[str, Any
     os.close(write)
     # A fault may also wait for ever, which takes no processor time; on a busy machine an honest test waits as well.
     alarm = signal.signal(signal.SIGALRM, lambda *_: os.killpg(pid, signal.SIGKILL))
-    signal.alarm(int(20 * cpu_s) + 60)
+    signal.alarm(20 * (limit_s + TEST_S))
     with os.fdopen(read, "rb") as pipe:
         answer = pipe.read()
     signal.alarm(0)
@@ -118,9 +127,14 @@ def in_a_fork(work: Callable[[], dict[str, Any]], cpu_s: float) -> dict[str, Any
     return json.loads(answer) if answer else {}
 
 
+def is_compiled(path: str) -> bool:
+    """Does this file hold kernels?"""
+    return "njit" in (ROOT / path).read_text(encoding="utf-8")
+
+
 def without_compiler(path: str) -> None:
     """Switch the compiler off if this file holds kernels."""
-    if "njit" in (ROOT / path).read_text(encoding="utf-8"):
+    if is_compiled(path):
         import numba
 
         os.environ["NUMBA_DISABLE_JIT"] = "1"
@@ -139,43 +153,40 @@ def put(mutant: Mutant) -> None:
     SourceFileLoader.get_code = get_code  # type: ignore[method-assign]
 
 
-class Baselines:
-    """Durations of the tests of a file without a fault, measured when first needed."""
-
-    def __init__(self, tests: dict[str, list[str]]) -> None:
-        self._tests = tests
-        self._known: dict[tuple, dict[str, float]] = {}
-
-    def seconds(self, path: str) -> dict[str, float]:
-        compiled = "njit" not in (ROOT / path).read_text(encoding="utf-8")
-        key = (compiled, *self._tests[path])
-        if key not in self._known:
-
-            def work() -> dict[str, Any]:
-                without_compiler(path)
-                return run_tests(self._tests[path], {})
-
-            outcome = in_a_fork(work, 1800.0)
-            if not outcome.get("passed"):
-                failed = ", ".join(outcome.get("failed", ())) or "they did not end"
-                raise SystemExit(f"the tests of {path} fail without a fault ({failed}); mend them first")
-            self._known[key] = outcome["seconds"]
-        return self._known[key]
-
-
-def outcome_of(mutant: Mutant, tests: list[str], seconds: dict[str, float]) -> dict[str, Any]:
-    """Whether the tests see this fault, and which one does."""
+def outcome_of(mutant: Mutant, tests: list[str], seconds: dict[str, float], limit_s: int) -> dict[str, Any]:
+    """Whether the tests see this fault, and which one does; adds to the durations of the tests."""
 
     def work() -> dict[str, Any]:
         without_compiler(mutant.path)
         put(mutant)
-        return run_tests(tests, seconds)
+        return run_tests(tests, seconds, limit_s)
 
-    start = time.monotonic()
-    outcome = in_a_fork(work, 20.0 + 4.0 * sum(seconds.values()))
+    outcome = in_a_fork(work, limit_s)
+    seconds |= outcome.get("seconds", {})
     result = "survived" if outcome.get("passed") else "killed" if outcome.get("failed") else "stopped"
     by = outcome["failed"][0] if result == "killed" else ""
-    return {"key": mutant.key, "line": mutant.line, "result": result, "by": by, "s": round(time.monotonic() - start, 1)}
+    return {"key": mutant.key, "line": mutant.line, "result": result, "by": by}
+
+
+def check_killers(mutants: list[Mutant], results: dict[str, dict[str, Any]]) -> None:
+    """Without a fault, the tests that killed mutants pass."""
+    killers: dict[bool, set[str]] = {True: set(), False: set()}
+    paths: dict[bool, str] = {}
+    for mutant in mutants:
+        if results.get(mutant.key, {}).get("by"):
+            compiled = is_compiled(mutant.path)
+            paths[compiled] = mutant.path
+            killers[compiled].add(results[mutant.key]["by"])
+    for compiled, path in paths.items():
+
+        def work(path: str = path, compiled: bool = compiled) -> dict[str, Any]:
+            without_compiler(path)
+            return run_tests(sorted(killers[compiled]), {}, 3600)
+
+        outcome = in_a_fork(work, 3600)
+        if not outcome.get("passed"):
+            failed = ", ".join(outcome.get("failed", ())) or "they did not end"
+            raise SystemExit(f"tests fail without a fault ({failed}); mend them and remove the results")
 
 
 def read_results(path: Path) -> dict[str, dict[str, Any]]:
@@ -185,7 +196,7 @@ def read_results(path: Path) -> dict[str, dict[str, Any]]:
 
 
 def report(mutants: list[Mutant], results: dict[str, dict[str, Any]], reasons: dict[str, str], command: str) -> str:
-    """docs/mutants.md."""
+    """The page docs/mutants.md."""
     done = [mutant for mutant in mutants if mutant.key in results]
     counts: dict[str, list[int]] = {}
     for mutant in done:
@@ -200,8 +211,8 @@ def report(mutants: list[Mutant], results: dict[str, dict[str, Any]], reasons: d
         "",
         f"Written by `{command}`. Each mutant is one small fault in one file: a number 5 % off, another operator or"
         " comparison, swapped arguments, mixed-up names, a statement left out"
-        " ([mutation.py](../benchmarks/mutation.py)). [mutants.py](../benchmarks/mutants.py) says how they are drawn and"
-        " run, `[tool.mutants.tests]` in `pyproject.toml` which tests each file must fail.",
+        " ([mutation.py](../benchmarks/mutation.py)). [mutants.py](../benchmarks/mutants.py) says how they are drawn"
+        " and run, `[tool.mutants.tests]` in `pyproject.toml` which tests each file must fail.",
         "",
         f"**Score: {killed} of {total} mutants killed ({100 * killed / max(total, 1):.1f} %),"
         f" {explained} survivors explained below, {total - killed - explained} not explained.**",
@@ -222,8 +233,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--number", type=int, default=200, help="mutants in the sample (default 200)")
     parser.add_argument("--seed", type=int, default=13, help="decides the sample (default 13)")
+    parser.add_argument("--limit", type=int, default=60, metavar="S", help="processor time for a mutant (default 60 s)")
     parser.add_argument("--survivors", action="store_true", help="test again what survived")
     parser.add_argument("--results", type=Path, default=ROOT / "runs/mutants", help="folder of the results")
+    parser.add_argument(
+        "--report", type=Path, help="Markdown file to write (default: report.md among the results)"
+    )
     parser.add_argument("--until", type=float, default=float("inf"), help="start no mutant after so many seconds")
     parser.add_argument("only", nargs="*", help="test only mutants of these files of the sample")
     args = parser.parse_args()
@@ -247,18 +262,22 @@ def main() -> None:
         importlib.import_module(name)
     gc.freeze()
     os.chdir(ROOT)
-    baselines, start = Baselines(tests), time.monotonic()
+    durations, start = args.results / "seconds.json", time.monotonic()
+    seconds = json.loads(durations.read_text(encoding="utf-8")) if durations.exists() else {}
     with path.open("a", encoding="utf-8") as file:
         for mutant in tqdm(chosen):
             if time.monotonic() - start > args.until:
                 break
-            entry = outcome_of(mutant, tests[mutant.path], baselines.seconds(mutant.path))
+            entry = outcome_of(mutant, tests[mutant.path], seconds.setdefault(mutant.path, {}), args.limit)
             results[mutant.key] = entry
             file.write(json.dumps(entry) + "\n")
             file.flush()
+            durations.write_text(json.dumps(seconds), encoding="utf-8")
+    check_killers(mutants, results)
 
     command = f"make mutants N={args.number} SEED={args.seed}"
-    REPORT.write_text(report(mutants, results, reasons, command), encoding="utf-8")
+    page = report(mutants, results, reasons, command)
+    (args.report or args.results / "report.md").write_text(page, encoding="utf-8")
     survivors = [m for m in mutants if results.get(m.key, {}).get("result") == "survived" and m.key not in reasons]
     for mutant in survivors:
         print(f"survived: {mutant.path}:{mutant.line}: {mutant.key}")

@@ -4,6 +4,8 @@ Software bars: the released DelGrad runs (weights 96.7, axonal 97.5, synaptic 98
 95.4 %, one seed each). Chip bars: the released runs on BrainScaleS-2 (weights 84.9, axonal 92.6 %).
 """
 
+import functools
+
 import numpy as np
 import pytest
 
@@ -12,6 +14,7 @@ from benchmarks.accuracy import train
 pytestmark = pytest.mark.slow
 
 
+@functools.cache
 def median_accuracy(experiment, seeds=5):
     return float(np.median([100 * train((experiment, seed))["test_accuracy"] for seed in range(1, seeds + 1)]))
 
@@ -30,9 +33,22 @@ def test_ideal_neurons(experiment, at_least):
     assert median_accuracy(experiment) >= at_least
 
 
+# Chip bars. Trained once for all of them; each has a test of its own, so that one that is missed hides no other.
+
+
+def test_chip_learns_weights():
+    assert 82.0 <= median_accuracy("chip_yin_yang_weights") <= 88.0
+
+
+def test_chip_learns_delays():
+    """Well above what any seed reaches with weights alone (at most 86.6 %)."""
+    assert median_accuracy("chip_yin_yang_axonal") >= 90.0
+
+
 @pytest.mark.xfail(reason="since networks are routed the median with axonal delays is 91.7 %: docs/results.md")
-def test_emulated_chip():
-    weights, axonal = median_accuracy("chip_yin_yang_weights"), median_accuracy("chip_yin_yang_axonal")
-    assert 82.0 <= weights <= 88.0
-    assert axonal >= 92.0
-    assert axonal - weights >= 5.0
+def test_chip_learns_delays_as_well_as_before_routing():
+    assert median_accuracy("chip_yin_yang_axonal") >= 92.0
+
+
+def test_delays_help_on_the_chip():
+    assert median_accuracy("chip_yin_yang_axonal") - median_accuracy("chip_yin_yang_weights") >= 5.0

@@ -25,7 +25,7 @@ from benchmarks.tasks.spiking_solver import (
     read_states,
     remove_conflicts,
 )
-from brainscales_emu import NoiseConfig
+from brainscales_emu import NoiseConfig, PlacementError
 from brainscales_emu.chip import Chip
 from brainscales_emu.routing.delivery import check
 from brainscales_emu.routing.placement import place
@@ -77,7 +77,10 @@ def test_placed_network_delivers_what_was_wanted():
     """More than one half of the chip; by brute force, with the placer's book-keeping left out."""
     adjacency = mis.graph(Workload(270, 0.02, 3))
     populations, projections = _network(adjacency, 270)
-    check(place(populations, projections), projections)
+    placement = place(populations, projections)
+    check(placement, projections)  # raises if anything is missing or too much
+    with pytest.raises(PlacementError, match=r"^rule \d: "):
+        check(placement, projections[:-1])
 
 
 def test_neurons_share_at_most_two_of_four_noise_sources():

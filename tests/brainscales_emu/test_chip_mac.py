@@ -317,3 +317,16 @@ def test_784_x_1024_takes_28_blocks():
     array = MacArray(MacConfig(), 1, 1)
     assert array.site((784, 1024)).n_runs == 14
     assert MacConfig().program_us == pytest.approx(16 * 131072 / 1000)  # 2 Mbit through 1 Gbit/s
+
+
+def test_the_first_bad_number_is_named_and_not_one_at_the_limit():
+    array = MacArray(MacConfig(), 1, 1)
+    with pytest.raises(ChipError, match=r"^weights\[0, 2\] = 64 is outside -63\.\.63; "):
+        array.program(np.array([[63, -63, 64, 65]]))
+    with pytest.raises(ChipError, match=r"^weights\[1, 0\] = -64 is outside -63\.\.63; "):
+        array.program(np.array([[63, -63], [-64, 0]]))
+    matrix = array.program(np.zeros((3, 2), dtype=int))
+    with pytest.raises(ChipError, match=r"^inputs\[0, 2\] = 32 is outside 0\.\.31; "):
+        array.multiply(matrix, np.array([[0, 31, 32]]))
+    with pytest.raises(ChipError, match=r"^inputs\[0, 2\] = -1 is outside 0\.\.31; "):
+        array.multiply(matrix, np.array([[0, 31, -1]]))

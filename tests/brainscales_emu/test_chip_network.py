@@ -56,7 +56,7 @@ def test_docstring_of_the_module():
     net.Projection(stimulus, neurons, AllToAll(), weight=63, receptor_type="excitatory")
     net.record(neurons, ["spikes", "v"])
     net.run(until_us=100.0)
-    assert all(train.size == 1 for train in net.spikes(neurons))
+    assert [train.size for train in net.spikes(neurons)] == [1] * 8
     times_us, readings = net.v(neurons)
     assert readings.shape == (8, times_us.size) and times_us.size == 59  # every 1.7 us
     assert readings.min() >= 0 and readings.max() <= 255

@@ -164,7 +164,7 @@ def test_neurons_that_nobody_hears_are_muted():
     reach = delivered(placement.fabric)
     spied_circuits = placement.neurons["spied"][:, 0]
     assert not reach.excitatory[spied_circuits].any()  # recorded, but off the buses
-    assert all(reach.to_host[circuit] is not None for circuit in spied_circuits)
+    assert spied_circuits.size and all(reach.to_host[circuit] is not None for circuit in spied_circuits)
 
 
 def test_background_generators():
@@ -642,9 +642,17 @@ def flips(bits):
     return [lambda value, bit=bit: value ^ (1 << bit) for bit in range(bits)]
 
 
+# What the checker says, in contrast to what a fabric or the placer refuses.
+SEEN = (
+    r"^(rule \d: )?(source \d+ .*(reaches circuit|delay element)|the spikes of recorded circuit|the delay registers of"
+    r"|background generator \d+ has)"
+)
+
+
 def assert_seen(placement, projections, name, index, change):
-    with pytest.raises(PlacementError):
-        check(with_change(placement, name, index, change), projections)
+    changed = with_change(placement, name, index, change)
+    with pytest.raises(PlacementError, match=SEEN):
+        check(changed, projections)
 
 
 def test_checker_sees_each_bit_of_a_synapse(network):
@@ -682,7 +690,9 @@ def delivered_anything(fabric, circuit):
 def test_checker_sees_each_node(network):
     placement, _ = network
     fabric = placement.fabric
-    for node in np.argwhere(fabric.crossbar_enabled[:, :8]):
+    nodes = np.argwhere(fabric.crossbar_enabled[:, :8])
+    assert len(nodes) > 3 and 0 < np.count_nonzero(fabric.crossbar_target[tuple(nodes.T)]) < len(nodes)
+    for node in nodes:
         assert_seen(*network, "crossbar_enabled", tuple(node), np.logical_not)
         target = fabric.crossbar_target[tuple(node)]
         if target:

@@ -198,6 +198,7 @@ def test_a_loaded_state_goes_on_to_the_same_bits(changes):
     use(saved, np.random.default_rng(1), 7)
     state = saved.state()
     kept = {name: array.copy() for name, array in state.items()}
+    assert kept
     use(saved, np.random.default_rng(3), 1)  # the state is a copy
     loaded = target(**changes)
     use(loaded, np.random.default_rng(4), 2)  # another past leaves nothing behind
@@ -297,6 +298,7 @@ def test_misuse_is_one_clear_error_and_changes_nothing(levels, call, message):
     unit = target()
     unit.write(levels)
     before, maps = unit.account(), [q.values.copy() for q in unit.maps()]
+    assert maps
     with pytest.raises(UserError, match="^" + re.escape(message)):
         call(unit, levels)
     assert unit.account() == before

@@ -426,6 +426,54 @@ def test_a_full_log_says_how_many_pulses_are_missing():
     assert log["time_ns"].tolist() == [0, 0, 0, 0, 100]
 
 
+def busy(unit, seed):
+    """Results of some commands of each kind."""
+    rng = np.random.default_rng(seed)
+    for k, shape in enumerate(SHAPES):
+        unit.submit(Program(k, rng.integers(-4, 5, shape)), Wait(10.0))
+        unit.submit(Multiply(k, rng.uniform(-1.0, 1.0, (2, shape[0])), seed), Read(k, seed))
+    return [result for result in unit.run() if isinstance(result, np.ndarray)]
+
+
+def test_a_loaded_state_goes_on_to_the_same_bits():
+    recipe = Recipe("write_verify", tolerance_uS=2.0, max_pulses=7, wait_s=0.5)
+    straight, loaded = (controller(*(wan(s, k, recipe=recipe) for k, s in enumerate(SHAPES)), banks=2) for _ in "ab")
+    busy(straight, 1)
+    state = straight.state()
+    kept = {name: array.copy() for name, array in state.items()}
+    expected = busy(straight, 2)
+    busy(loaded, 3)  # another past, which leaves nothing behind
+    loaded.load_state(state)
+    assert loaded.timeline == () and loaded.now_ns == kept["counts"][0] > 0
+    found = busy(loaded, 2)
+    assert len(found) == 4 and all(np.array_equal(*pair) for pair in zip(found, expected, strict=True))
+    assert loaded.account() == straight.account()
+    assert all(np.array_equal(state[name], kept[name], equal_nan=True) for name in kept)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            lambda state: state.pop("bank_ns"),
+            "state['bank_ns'] is missing, not (2, 1): it is the state of other arrays",
+        ),
+        (
+            lambda state: state.update(drive_pJ=np.zeros(2)),
+            "state['drive_pJ'] is (2,), not (1,): it is the state of other arrays",
+        ),
+    ],
+)
+def test_a_state_of_other_arrays_is_refused_and_changes_nothing(change, message):
+    unit = controller(wan((6, 3)))
+    unit.execute(Program(0, np.full((6, 3), 2)))
+    before, state = unit.state(), unit.state()
+    change(state)
+    with pytest.raises(CrossbarError, match="^" + re.escape(message)):
+        unit.load_state(state)
+    assert all(np.array_equal(array, before[name], equal_nan=True) for name, array in unit.state().items())
+
+
 # Misuse
 
 

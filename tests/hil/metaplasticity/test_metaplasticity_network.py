@@ -116,7 +116,9 @@ def test_errors_go_back_through_the_weights_that_are_given():
 def test_outputs_are_normalised_by_the_batch():
     network, target, inputs = make(hidden=(5,))
     norms = [np.array([np.full(n, 2.0), np.full(n, 0.5)]) for n in (5, 4)]
-    for record in network.forward(target, inputs, norms, 1):
+    records = network.forward(target, inputs, norms, 1)
+    assert len(records) == 2
+    for record in records:
         np.testing.assert_allclose(record.outputs.mean(0), 0.5, atol=1e-5)
         np.testing.assert_allclose(record.outputs.std(0), 2.0, rtol=1e-2)
 

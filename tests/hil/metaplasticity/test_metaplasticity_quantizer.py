@@ -55,7 +55,15 @@ def test_error_is_at_most_half_a_step(levels, weight):
     assert abs(quantised[0] - np.clip(hidden[0], -1, 1)) <= (0.5 + 1e-4) * quantizer.step
 
 
-@pytest.mark.parametrize("bad", [{"levels": 1}, {"levels": 129}, {"weight_range": 0.0}, {"level": 3}])
-def test_configs_out_of_range_are_refused(bad):
-    with pytest.raises(msgspec.ValidationError):
+@pytest.mark.parametrize(
+    ("bad", "message"),
+    [
+        ({"levels": 1}, r">= 2 - at `\$\.levels`"),
+        ({"levels": 129}, r"<= 128 - at `\$\.levels`"),
+        ({"weight_range": 0.0}, r"> 0.0 - at `\$\.weight_range`"),
+        ({"level": 3}, "unknown field `level`"),
+    ],
+)
+def test_configs_out_of_range_are_refused(bad, message):
+    with pytest.raises(msgspec.ValidationError, match=message):
         msgspec.convert(bad, Quantizer)

@@ -77,7 +77,9 @@ def test_results(exported):
 def test_long_plots_in_parts_are_the_same(exported, tmp_path, monkeypatch):
     trace, files = exported
     monkeypatch.setattr("hil.trace.export.csv.ROWS_AT_ONCE", 7)
-    for file in export(trace.path, "csv", tmp_path):
+    in_parts = export(trace.path, "csv", tmp_path)
+    assert {file.stem for file in in_parts} == set(files)
+    for file in in_parts:
         assert file.read_bytes() == files[file.stem].read_bytes()
 
 

@@ -54,6 +54,7 @@ def test_spikes_by_libsonata(exported):
 def test_membranes_by_libsonata(exported):
     libsonata = pytest.importorskip("libsonata", reason="libsonata is not installed (extra dev)")
     case, path, (_, *reports) = exported
+    assert reports
     to_ms = 1e-3 if case.time_units == "us" else 1.0
     with Trace(path) as trace:
         for k, report in enumerate(reports):

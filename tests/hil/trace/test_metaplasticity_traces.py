@@ -79,6 +79,7 @@ def test_growing_plots_can_be_drawn_before_the_end(name, tmp_path):
 
 def test_units_and_long_name_on_every_number(file):
     numbers = [(p, node) for p, node in nodes(file) if isinstance(node, h5py.Dataset) and node.dtype.kind in "iuf"]
+    assert len(numbers) > 10
     for path, node in numbers:
         units, long_name = text(node.attrs["units"]), text(node.attrs["long_name"])
         assert units and units.isascii() and long_name and long_name.isascii(), path

@@ -85,10 +85,10 @@ def test_a_value_refused_halfway_leaves_no_trace_of_it(tmp_path):
     plan = run.layout(run.IDEAL)
     with begin(path) as trace:
         append(trace)
-        with pytest.raises(TraceError):
+        with pytest.raises(TraceError, match=r"^state has type float64 and shape \(3,\); give "):
             trace.append_epoch(run.epoch_values(plan, 1), np.zeros(3))
         append(trace)
-        with pytest.raises(TraceError):
+        with pytest.raises(TraceError, match=r"^run/\S+ is missing; give an array for each path of the layout"):
             trace.finish({})
         trace.finish(run.final_values(run.IDEAL))
     assert path.read_bytes() == reference.read_bytes()
