@@ -98,7 +98,7 @@ def put(folder, images=IMAGES, labels=LABELS, packed=True, names=NAMES):
     folder.mkdir(parents=True, exist_ok=True)
     for name, content in zip(names, (images, labels), strict=True):
         if packed:
-            (folder / f"{name}.gz").write_bytes(gzip.compress(content))
+            (folder / f"{name}.gz").write_bytes(gzip.compress(content, mtime=0))
         else:
             (folder / name).write_bytes(content)
 
@@ -186,9 +186,9 @@ REPLACE = "; replace it, or set NEUROHIL_DATA"
 @pytest.mark.parametrize(
     ("content", "suffix", "message"),
     [
-        (gzip.compress(IMAGES)[:-9], ".gz", "can't be read: Compressed file ended before"),
+        (gzip.compress(IMAGES, mtime=0)[:-9], ".gz", "can't be read: Compressed file ended before"),
         (b"<html>not found</html>", ".gz", "can't be read: Not a gzipped file"),
-        (gzip.compress(IMAGES)[:30] + b"\x00\x00" + gzip.compress(IMAGES)[32:], ".gz", "can't be read: "),
+        (gzip.compress(IMAGES, mtime=0)[:30] + b"\x00\x00" + gzip.compress(IMAGES)[32:], ".gz", "can't be read: "),
         (IMAGES[:-1] + b"\x00", "", "is not the published t10k-images-idx3-ubyte of mnist: SHA-256 of its content is"),
     ],
 )
