@@ -125,6 +125,8 @@ class Place:
             Another run, finished or not, that stays as it is.
         """
         wanted = (title, config, versions)
+        if files.kind(self.part) and not self.part.stat().st_size:
+            self.forget()
         if files.kind(self.part):
             with self._opened(self.part) as old:
                 epochs, is_same = old.epochs, _identity(old) == wanted
