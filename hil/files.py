@@ -135,7 +135,7 @@ def has_mark(path: Path, mark: str) -> bool:
 
 
 def has_hdf5_mark(path: Path, mark: str) -> bool:
-    """As `has_mark`, of an HDF5 file with an attribute of this content, without having HDF5 read what may be damaged."""
+    """As `has_mark`, for an attribute of an HDF5 file, without having HDF5 read what may be damaged."""
     head, tail = _ends(path)
     return head.startswith(_HDF5) and mark.encode() in head + tail
 
