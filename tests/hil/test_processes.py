@@ -111,7 +111,11 @@ def test_exit_codes_are_documented():
     [
         (UserError("seed = x; give a number"), 2, "neurohil: seed = x; give a number"),
         (OSError(28, "No space left on device"), 1, "neurohil: [Errno 28] No space left on device"),
-        (MemoryError("Unable to allocate 9 TiB"), 1, "neurohil: not enough memory; make the task smaller (Unable to allocate 9 TiB)"),
+        (
+            MemoryError("Unable to allocate 9 TiB"),
+            1,
+            "neurohil: not enough memory; make the task smaller (Unable to allocate 9 TiB)",
+        ),
         (MemoryError(), 1, "neurohil: not enough memory"),
         (RecursionError("maximum recursion depth exceeded"), 1, "neurohil: something is nested too deeply"),
         (KeyboardInterrupt(), 130, "neurohil: interrupted"),
