@@ -16,6 +16,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from hil.trace.plots.style import save
+
 COLOURS = {"mnist": "#332288", "fashion_mnist": "#882255"}
 LABELS = {"mnist": "MNIST, learnt first", "fashion_mnist": "Fashion-MNIST"}
 
@@ -47,7 +49,7 @@ def main() -> None:
     for axes in panels[len(options.sweeps) :]:
         axes.remove()
     panels[0].legend(frameon=False, fontsize=8)
-    figure.savefig(options.picture, dpi=110)
+    save(figure, options.picture, dpi=110)
 
 
 if __name__ == "__main__":

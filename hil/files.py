@@ -24,7 +24,8 @@ _KINDS = {
     stat.S_IFCHR: "device",
 }
 _PNG = b"\x89PNG\r\n\x1a\n"
-_HEAD_BYTES = 8192  # where the marks stand
+_HDF5 = b"\x89HDF\r\n\x1a\n"
+_END_BYTES = 1 << 16  # marks stand at either end of a file
 
 
 def kind(path: Path) -> str:
@@ -126,16 +127,22 @@ def replacing(path: Path, is_ours: Callable[[Path], bool]) -> Iterator[Path]:
 
 def has_mark(path: Path, mark: str) -> bool:
     """Whether a PNG, SVG or HTML file says that it was made by `mark`: a command of neurohil."""
-    head = _head(path)
+    head, _ = _ends(path)
     if head.startswith(_PNG):
         return mark.encode() in _software(head)
     told = (f"<dc:title>{mark}</dc:title>", f'<meta name="generator" content="{mark}">')
     return any(text.encode() in head for text in told)
 
 
+def has_hdf5_mark(path: Path, mark: str) -> bool:
+    """As `has_mark`, for an attribute of an HDF5 file, without having HDF5 read what may be damaged."""
+    head, tail = _ends(path)
+    return head.startswith(_HDF5) and mark.encode() in head + tail
+
+
 def first_line(path: Path) -> str:
     """First line of a text file; empty if there is none."""
-    return _head(path).partition(b"\n")[0].decode(errors="replace")
+    return _ends(path)[0].partition(b"\n")[0].decode(errors="replace")
 
 
 def _refuse_foreign(path: Path, is_ours: Callable[[Path], bool]) -> None:
@@ -146,14 +153,18 @@ def _refuse_foreign(path: Path, is_ours: Callable[[Path], bool]) -> None:
         raise UserError(f"{path} exists and wasn't written by this command, so it stays; choose another name")
 
 
-def _head(path: Path) -> bytes:
-    """The beginning of a regular file; empty where it can't be read."""
+def _ends(path: Path) -> tuple[bytes, bytes]:
+    """Beginning and end of a regular file; empty where it can't be read."""
     try:
-        descriptor = os.open(path, os.O_RDONLY | NO_LINKS)
+        with os.fdopen(os.open(path, os.O_RDONLY | NO_LINKS), "rb") as file:
+            about = os.fstat(file.fileno())
+            if not stat.S_ISREG(about.st_mode):
+                return b"", b""
+            head = file.read(_END_BYTES)
+            file.seek(max(_END_BYTES, about.st_size - _END_BYTES))
+            return head, file.read(_END_BYTES)
     except OSError:
-        return b""
-    with open(descriptor, "rb") as file:
-        return file.read(_HEAD_BYTES) if stat.S_ISREG(os.fstat(descriptor).st_mode) else b""
+        return b"", b""
 
 
 def _software(png: bytes) -> list[bytes]:

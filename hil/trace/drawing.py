@@ -10,12 +10,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hil.files import has_mark, replacing
 from hil.trace.nxdata import PlotGroup, Variable
 from hil.trace.plots.style import CLASS_COLOURS, COLOUR_MAP, COLOURS, SILENT_COLOUR, load_matplotlib, own_style
 from hil.trace.reader import StoredArray
 from hil.trace.schema import EPOCH, TraceError
 
 FORMATS = (".png", ".svg")
+MARK = "neurohil trace plot"
+"""What these pictures say of the software that drew them; they alone are replaced."""
+
 _MOST_PIXELS = 2000  # rows, or columns, of an image
 _MOST_LINES = 100
 _MOST_NAMED = 6  # lines with a name each in the legend; more are told apart by a colour scale
@@ -42,24 +46,24 @@ def save(plot: PlotGroup, out: str | Path, epoch: int | None = None) -> Path:
     ------
     TraceError
         If the plot can't be read or has no such epoch, or the file can't be written.
+    UserError
+        Something stands there that is no picture of this kind; it stays.
     """
     out = Path(out)
     if out.suffix.lower() not in FORMATS:
         raise TraceError(f"{out} has the ending {out.suffix!r}; choose {' or '.join(FORMATS)}")
     kind = out.suffix.lower()[1:]
-    unfinished = Path(f"{out}.part")
     # Neither version nor time goes into the file, so that equal traces give equal pictures.
-    metadata = {"Software": None} if kind == "png" else {"Date": None, "Creator": None}
+    metadata = {"Software": MARK} if kind == "png" else {"Date": None, "Creator": MARK}
     with own_style(**{"svg.hashsalt": "neurohil", "svg.fonttype": "none"}):
         from matplotlib.figure import Figure
 
         figure = Figure(figsize=(7, 4.5), dpi=200, layout="constrained")
         draw(plot, figure.add_subplot(), epoch)
         try:
-            figure.savefig(unfinished, format=kind, metadata=metadata)
-            os.replace(unfinished, out)
+            with replacing(out, lambda there: has_mark(there, MARK)) as unfinished:
+                figure.savefig(unfinished, format=kind, metadata=metadata)
         except OSError as error:
-            unfinished.unlink(missing_ok=True)
             raise TraceError(f"{out} can't be written ({error.strerror}); choose another file") from error
     return out
 

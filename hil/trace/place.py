@@ -36,7 +36,7 @@ PICTURE_MARK = "neurohil"
 
 # Far more than an epoch or the end of a run takes: a full disk is told of before anything is half-written.
 _RESERVE_MB = 64
-_LONGEST_NAME = 100  # of a default name
+_LONGEST_NAME = 150  # of a default name
 _NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9.,+_=-]")
 _NO_SUCH_CALL = {errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP, errno.EINVAL}
 
@@ -125,6 +125,8 @@ class Place:
             Another run, finished or not, that stays as it is.
         """
         wanted = (title, config, versions)
+        if files.kind(self.part) and not self.part.stat().st_size:
+            self.forget()
         if files.kind(self.part):
             with self._opened(self.part) as old:
                 epochs, is_same = old.epochs, _identity(old) == wanted
@@ -140,6 +142,7 @@ class Place:
                 return "unfinished"
             self.forget()
         if not files.kind(self.path) or self.overwrite:
+            self.refuse_existing()
             return "nothing"
         with self._opened(self.path) as old:
             if old.complete and _identity(old) == wanted:

@@ -121,9 +121,12 @@ def test_a_stopped_run_resumes_to_the_same_bits(how, tmp_path):
         assert result.returncode == 128 + how
         assert f"go on with: neurohil delgrad --resume {stopped}.part" in result.stderr
     arguments = ["yin_yang_axonal", "--set", "network.hidden=5", "--epochs", "60", "--out"]
-    again = neurohil("delgrad", *arguments, stopped)
-    assert again.returncode == 2 and "--resume" in again.stderr  # the unfinished run is not overwritten
-    resumed = neurohil("delgrad", "--resume", f"{stopped}.part")
+    another = neurohil("delgrad", *arguments, stopped, "--seed", 2)
+    assert another.returncode == 2 and "of another run (seed was 1, now 2)" in another.stderr
+    resume = ["--resume", f"{stopped}.part"]
+    assert f"go on with that one by `neurohil delgrad {' '.join(resume)}`" in another.stderr
+    # The same command goes on by itself.
+    resumed = neurohil("delgrad", *(resume if how is signal.SIGKILL else [*arguments, stopped]))
     assert resumed.returncode == 0, resumed.stderr
     assert neurohil("delgrad", *arguments, straight).returncode == 0
     assert stopped.read_bytes() == straight.read_bytes()

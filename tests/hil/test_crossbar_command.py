@@ -221,12 +221,26 @@ def test_a_mistake_gets_one_line_and_leaves_no_file(arguments, message, tmp_path
     assert sorted(tmp_path.rglob("*")) == before
 
 
-def test_what_a_killed_run_left_is_not_overwritten_in_silence(tmp_path, capsys):
-    part = tmp_path / "run.h5.part"
+def test_an_unfinished_trace_that_holds_nothing_is_no_obstacle_and_a_foreign_one_stays(tmp_path, capsys):
+    part, out = tmp_path / "run.h5.part", tmp_path / "run.h5"
+    part.write_bytes(b"theirs")
+    assert crossbar("program", *SMALL, "--out", out, "--overwrite") == 2
+    assert f"{part} is in the way, and nothing is written over it" in capsys.readouterr().err
+    assert part.read_bytes() == b"theirs" and list(tmp_path.iterdir()) == [part]
     part.write_bytes(b"")
-    assert crossbar("program", *SMALL, "--out", tmp_path / "run.h5") == 2
-    assert f"{part} is in the way and holds no readable epoch; delete it and run again" in capsys.readouterr().err
-    assert list(tmp_path.iterdir()) == [part]
+    assert crossbar("program", *SMALL, "--out", out) == 0
+    once = out.read_bytes()
+    assert crossbar("program", *SMALL, "--out", out) == 0
+    assert f"{out} holds this run already" in capsys.readouterr().out
+    assert crossbar("program", *SMALL, "--out", out, "--json") == 2
+    assert crossbar("program", *SMALL, "--out", out, "--seed", 2) == 2
+    assert "exists and holds another run (target.seed was 1, now 2)" in capsys.readouterr().err
+    assert crossbar("age", *SMALL, "--out", out) == 2
+    assert "(it was crossbar_9_levels: program, now crossbar_9_levels: age)" in capsys.readouterr().err
+    assert out.read_bytes() == once
+    assert crossbar("program", *SMALL, "--out", out, "--seed", 2, "--overwrite") == 0
+    assert out.read_bytes() != once
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["run.h5", "run.png"]
 
 
 # What the traces say; whole arrays of 128 x 128 devices take minutes without the compiler

@@ -312,7 +312,7 @@ def test_asked_to_stop_it_says_how_to_go_on(tmp_path):
             break
     process.send_signal(signal.SIGTERM)
     _, errors = process.communicate(timeout=60)
-    assert process.returncode == 130
+    assert process.returncode == 143
     done = epochs(f"{out}.part")
     assert f"stopped after {done} of 800 epochs; go on with: neurohil metaplasticity --resume {out}.part" in errors
     assert metaplasticity(*arguments) == 2  # not overwritten

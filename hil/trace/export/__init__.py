@@ -23,7 +23,7 @@ def export(path: str | Path, to: str, out: str | Path) -> list[Path]:
         ``csv``: a table for each plot.
     out : str or path
         Folder for SONATA and CSV, made if it is missing; file for NIR. Files of the same names are replaced, each as a
-        whole.
+        whole, if they were exported too: a table with the same columns, an HDF5 file that says so.
 
     Returns
     -------
@@ -34,6 +34,8 @@ def export(path: str | Path, to: str, out: str | Path) -> list[Path]:
     ------
     TraceError
         If the trace can't be read or has nothing of the kind, `out` can't be written, or a library is missing.
+    UserError
+        Something else stands there; it stays.
     """
     if to not in FORMATS:
         raise TraceError(f"format {to!r} is unknown; choose one of {', '.join(FORMATS)}")

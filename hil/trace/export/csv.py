@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import csv
+import io
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hil.trace.export.files import replacing
+from hil.files import first_line, replacing
 from hil.trace.nxdata import PlotGroup, Variable, is_plot, plot_group, variable
 from hil.trace.reader import Trace
 from hil.trace.schema import RUN
@@ -37,9 +41,7 @@ def unit(what: Variable) -> str:
 
 
 def _write_results(trace: Trace, paths: list[str], file: Path) -> Path:
-    with replacing(file) as temporary, temporary.open("w", newline="", encoding="utf-8") as text:
-        table = csv.writer(text, lineterminator="\n")
-        table.writerow(["name", "value", "unit", "what"])
+    with _table(file, ["name", "value", "unit", "what"]) as table:
         for path in paths:
             what = variable(trace, path)
             table.writerow([what.name, what.array[()].item(), unit(what), what.long_name])
@@ -54,9 +56,7 @@ def _write_plot(trace: Trace, plot: PlotGroup, file: Path) -> Path:
     header += [f"{what.name} (meaning)" for what in columns if what.flag_meanings]
     axes = [axis.array[...] for axis in plot.axes]
     step = max(1, ROWS_AT_ONCE // max(1, int(np.prod(shape[1:]))))
-    with replacing(file) as temporary, temporary.open("w", newline="", encoding="utf-8") as text:
-        table = csv.writer(text, lineterminator="\n")
-        table.writerow(header)
+    with _table(file, header) as table:
         for start in range(0, shape[0], step):
             rows = slice(start, start + step)
             values = [what.array[rows].ravel() for what in columns]
@@ -68,6 +68,17 @@ def _write_plot(trace: Trace, plot: PlotGroup, file: Path) -> Path:
             lists = [column.tolist() for column in (*places, *values)]
             table.writerows(zip(*lists, *meanings, strict=True))
     return file
+
+
+@contextmanager
+def _table(file: Path, header: list[str]) -> Iterator[Any]:
+    """Writer of a table; of files that are there already, it replaces those with the same columns alone."""
+    line = io.StringIO()
+    csv.writer(line, lineterminator="\n").writerow(header)
+    with replacing(file, lambda there: first_line(there) == line.getvalue().rstrip("\n")) as temporary:
+        with temporary.open("w", newline="", encoding="utf-8") as text:
+            text.write(line.getvalue())
+            yield csv.writer(text, lineterminator="\n")
 
 
 def _others(trace: Trace, plot: PlotGroup) -> list[str]:

@@ -1,19 +1,15 @@
-"""Files that are there as a whole or not at all."""
+"""Which HDF5 files were exported: they say so, and they alone are replaced."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
+from hil.files import has_hdf5_mark
 
-@contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """A temporary name beside `path`, whose file becomes `path` at the end, or is removed after an error."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        yield temporary
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+MARK = "neurohil trace export"
+"""Their attribute ``creator``."""
+
+
+def is_exported(path: Path) -> bool:
+    """Whether a file was exported from a trace."""
+    return has_hdf5_mark(path, MARK)

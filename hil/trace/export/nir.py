@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hil.trace.export.files import replacing
+from hil.files import replacing
+from hil.trace.export.files import MARK, is_exported
 from hil.trace.reader import Trace
 from hil.trace.schema import RUN, TraceError
 
@@ -30,12 +31,16 @@ def write(trace: Trace, out: Path) -> list[Path]:
         import nir
     except ImportError as error:
         raise TraceError("writing NIR needs the package nir; install it with pip install 'neurohil[nir]'") from error
+    import h5py
+
     tested = int(trace[f"{RUN}/results/tested_epoch"])
     epoch = tested if 1 <= tested <= trace.epochs else trace.epochs
     graph = _graph(nir, trace, tomllib.loads(trace.config), epoch)
     out.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(out) as temporary:
+    with replacing(out, is_exported) as temporary:
         nir.write(temporary, graph)
+        with h5py.File(temporary, "r+") as file:
+            file.attrs["creator"] = MARK
     return [out]
 
 

@@ -14,8 +14,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hil.files import replacing
 from hil.trace.export.csv import unit
-from hil.trace.export.files import replacing
+from hil.trace.export.files import MARK, is_exported
 from hil.trace.nxdata import PlotGroup, Variable, plot_group
 from hil.trace.reader import Trace
 from hil.trace.schema import RUN, TraceError
@@ -37,14 +38,14 @@ def write(trace: Trace, out: Path) -> list[Path]:
     if not rasters:
         raise TraceError(f"{trace.path} holds no spikes; export the trace of a finished `neurohil delgrad` run")
     out.mkdir(parents=True, exist_ok=True)
-    with replacing(out / "spikes.h5") as temporary, h5py.File(temporary, "w") as file:
+    with replacing(out / "spikes.h5", is_exported) as temporary, h5py.File(temporary, "w") as file:
         _mark(file)
         for sample, raster in rasters.items():
             _write_spikes(file, f"sample_{sample}", raster)
     written = [out / "spikes.h5"]
     for sample, membrane in membranes.items():
         written.append(out / f"membrane_{sample}.h5")
-        with replacing(written[-1]) as temporary, h5py.File(temporary, "w") as file:
+        with replacing(written[-1], is_exported) as temporary, h5py.File(temporary, "w") as file:
             _mark(file)
             _write_report(file, f"sample_{sample}", membrane)
     return written
@@ -58,6 +59,7 @@ def _of_samples(trace: Trace, name: str) -> dict[str, PlotGroup]:
 
 
 def _mark(file: Any) -> None:
+    file.attrs["creator"] = MARK
     file.attrs["magic"] = np.uint32(_MAGIC)
     file.attrs["version"] = np.array(_VERSION, dtype=np.uint32)
 

@@ -11,6 +11,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from hil.files import replacing
+from hil.trace.place import PICTURE_MARK, is_picture
+
 # Paul Tol's colour-blind safe schemes: "high-contrast" for classes, "muted" for all else.
 CLASS_COLOURS = ("#004488", "#DDAA33", "#BB5566")
 COLOURS = ("#44AA99", "#332288", "#882255", "#999933")
@@ -95,6 +98,13 @@ def headline(figure: Any, title: str, finding: str, summary: str, origin: str, f
     figure.text(0.03, 0.895, origin, size=8, color=FAINT)
 
 
-def save(figure: Any, png_path: str | Path) -> None:
-    """Write the PNG, without the software's version in it, so that equal runs give equal pictures."""
-    figure.savefig(png_path, metadata={"Software": None})
+def save(figure: Any, png_path: str | Path, dpi: int = 200) -> None:
+    """Write the PNG, which says that neurohil drew it, without version, so that equal runs give equal pictures.
+
+    Raises
+    ------
+    UserError
+        Something else than such a picture stands there.
+    """
+    with replacing(Path(png_path), is_picture) as unfinished:
+        figure.savefig(unfinished, format="png", dpi=dpi, metadata={"Software": PICTURE_MARK})

@@ -5,9 +5,7 @@ from __future__ import annotations
 import base64
 import gzip
 import json
-import os
 import re
-import tempfile
 import tomllib
 from collections.abc import Iterator
 from importlib.resources import files
@@ -16,12 +14,16 @@ from typing import Any
 
 import numpy as np
 
+from hil.files import has_mark, replacing
 from hil.trace.nxdata import variable
 from hil.trace.reader import Trace
 from hil.trace.report.style import readable, words
 from hil.trace.report.view import Table
 from hil.trace.report.views import views
 from hil.trace.schema import RUN, TraceError
+
+MARK = "neurohil trace report"
+"""The page names it as its generator; such pages alone are replaced."""
 
 _MODEL = re.compile(r'("(?:root_)?id":)"(p[0-9]+)"')
 
@@ -78,23 +80,10 @@ def _beside(trace: Path) -> Path:
 def _replace(out: Path, page: str) -> None:
     """Write under a temporary name first: no half-written page."""
     try:
-        with tempfile.NamedTemporaryFile("w", encoding="utf-8", dir=out.parent, suffix=".html", delete=False) as file:
-            try:
-                file.write(page)
-                file.close()
-                os.chmod(file.name, 0o666 & ~_umask())
-                os.replace(file.name, out)
-            except BaseException:
-                os.unlink(file.name)
-                raise
+        with replacing(out, lambda there: has_mark(there, MARK)) as unfinished:
+            unfinished.write_text(page, encoding="utf-8")
     except OSError as error:
         raise TraceError(f"{out} can't be written ({error.strerror}); choose another file") from error
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
 
 
 def _render(trace: Trace) -> str:
@@ -107,6 +96,7 @@ def _render(trace: Trace) -> str:
     shown = views(trace)
     models: dict[str, int] = {}
     return template.render(
+        generator=MARK,
         title=words(trace.title),
         summary=_summary(trace),
         state=_state(trace),

@@ -1,17 +1,22 @@
 """The picture of a run: of the promised size, from the trace alone, and about its data."""
 
+import os
 import re
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import matplotlib
 import numpy as np
 import pytest
 import synthetic_run as run
 from matplotlib.colors import to_rgb
 from matplotlib.image import imread
 
-from hil.trace import TraceError, TraceWriter, draw_delgrad
+from hil.trace import Trace, TraceError, TraceWriter, draw_delgrad, drawing
+from hil.trace.drawing import save
+from hil.trace.nxdata import default_plot, plot_group
 from hil.trace.plots.style import CLASS_COLOURS
 
 
@@ -90,3 +95,78 @@ print(dict(matplotlib.rcParams) == before, len(_pylab_helpers.Gcf.figs))
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=Path.cwd())
     assert done.stdout.strip() == "True 0", done.stderr
+
+
+SETTINGS = """
+text.usetex: True
+font.family: No Such Font
+savefig.dpi: 30
+savefig.bbox: tight
+axes.facecolor: red
+figure.autolayout: True
+lines.linewidth: 9
+"""
+
+
+@pytest.mark.parametrize("backend", ["module://matplotlib_inline.backend_inline", "nonsense", "tkagg", None])
+def test_surroundings_do_not_change_a_picture(tmp_path, backend):
+    """A notebook's drawing backend that isn't installed here, one that needs a display, and settings of the user."""
+    path, png = tmp_path / "run.h5", tmp_path / "run.png"
+    run.write(path, run.CHIP, 3)
+    draw_delgrad(path, png)
+    plain, svg = png.read_bytes(), tmp_path / "plot.svg"
+    save(default_plot_of(path), svg)
+    drawn = svg.read_bytes()
+    (tmp_path / "matplotlibrc").write_text(SETTINGS)
+    script = (
+        f"from pathlib import Path; import sys; sys.path.insert(0, {str(Path(__file__).parent)!r})\n"
+        "from hil.trace import draw_delgrad\n"
+        "draw_delgrad('run.h5', 'run.png')\n"
+        "from test_plots import default_plot_of, save\n"
+        "save(default_plot_of('run.h5'), 'plot.svg')\n"
+        "from hil.trace.report import write_report\nwrite_report('run.h5', None)\n"
+        "import matplotlib\nprint(matplotlib.rcParams['savefig.dpi'], 'matplotlib.pyplot' in sys.modules)"
+    )
+    environment = {key: value for key, value in os.environ.items() if key != "MPLBACKEND"}
+    environment |= {"MPLBACKEND": backend} if backend else {}
+    environment["PYTHONPATH"] = os.pathsep.join(filter(None, [str(Path.cwd()), os.environ.get("PYTHONPATH")]))
+    command = [sys.executable, "-W", "error", "-c", script]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=environment)
+    assert done.stdout.strip() == "30.0 False", done.stderr
+    assert png.read_bytes() == plain and svg.read_bytes() == drawn
+
+
+def default_plot_of(path):
+    trace = Trace(path).__enter__()
+    return plot_group(trace, default_plot(trace))
+
+
+def test_drawing_in_two_threads_leaves_the_settings(tmp_path):
+    path = tmp_path / "run.h5"
+    run.write(path, run.CHIP, 3)
+    before = dict(matplotlib.rcParams)
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(lambda k: draw_delgrad(path, tmp_path / f"{k}.png"), range(4)))
+    assert dict(matplotlib.rcParams) == before
+    assert len({picture.read_bytes() for picture in tmp_path.glob("*.png")}) == 1
+
+
+@pytest.mark.parametrize("backend", ["module://matplotlib_inline.backend_inline", "nonsense"])
+def test_a_window_needs_a_backend_that_works(backend, monkeypatch):
+    monkeypatch.setenv("DISPLAY", ":99")
+    monkeypatch.setenv("MPLBACKEND", backend)
+    with pytest.raises(TraceError, match=f"^MPLBACKEND = '{backend}' is no drawing backend .*--out FILE$"):
+        drawing.has_window()
+
+
+def test_a_window_that_cannot_be_opened(tmp_path, monkeypatch):
+    import matplotlib.pyplot
+
+    def figure(**_):
+        raise ImportError("Cannot load backend\n'TkAgg'")
+
+    monkeypatch.setattr(matplotlib.pyplot, "figure", figure)
+    path = tmp_path / "run.h5"
+    run.write(path, run.CHIP, 3)
+    with pytest.raises(TraceError, match=r"^no window can be opened \(Cannot load backend 'TkAgg'\); draw into a file"):
+        drawing.show(default_plot_of(path))
