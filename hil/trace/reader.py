@@ -16,7 +16,6 @@ from hil.trace.guard import Hazard, attribute, dimensions
 from hil.trace.opening import Damage, HDF5File, attempts
 from hil.trace.schema import EPOCH, RUN, TraceError
 from hil.trace.state_file import State, StateFile
-from hil.trace.tree import UNREADABLE, walk
 
 T = TypeVar("T")
 
@@ -68,7 +67,11 @@ class Trace:
 
     def _open(self) -> None:
         with HDF5File(self.path) as file:
-            self.left_out = tuple(file.hazards())
+            paths, hazards = file.contents()
+        self.paths, self.left_out = tuple(path.removeprefix("/") for path in paths), tuple(hazards)
+        if not paths:
+            what = next((f"{hazard.path} {hazard.what}" for hazard in self.damage), "it holds nothing")
+            raise file.nothing_left(Damage(what))
         # Opened anew, because an open file does not see everywhere at once what a running writer adds to it.
         self._file = HDF5File(self.path)
         try:
@@ -82,17 +85,9 @@ class Trace:
 
     def _read_entry(self) -> None:
         # Before any growing dataset is opened: what is read later can only be longer.
-        epochs = _epochs(self._file.hdf5)
-        unreadable = {hazard.path for hazard in self.left_out if not hazard.attribute}
-        self.paths = tuple(
-            path.removeprefix("/")
-            for path, kind, _ in walk(self._file.hdf5)
-            if kind == "dataset" and path not in unreadable
-        )
-        if not self.paths:
-            raise Damage(next((f"{hazard.path} {hazard.what}" for hazard in self.damage), "it holds nothing"))
+        epochs = self._finished_epochs()
         self.groups = tuple(dict.fromkeys(group for path in self.paths for group in _groups_above(path)))
-        self.epochs = self._epochs_by_content() if epochs is None or f"/{RUN}/{EPOCH}" in unreadable else epochs
+        self.epochs = self._epochs_by_content() if epochs is None else epochs
         self.title, self.config = self._text(f"{RUN}/title"), self._text(f"{RUN}/config")
         self.complete = f"{RUN}/complete" in self.paths and self[f"{RUN}/complete"].tolist() == 1
         versions = [path for path in self.paths if path.startswith(f"{RUN}/versions/")]
@@ -102,8 +97,15 @@ class Trace:
         content = self[path].tolist() if path in self.paths else None
         return content.decode(errors="replace") if isinstance(content, bytes) else ""
 
+    def _finished_epochs(self) -> int | None:
+        """Number of finished epochs by their axis; None without one, or if it can't be told."""
+        if f"{RUN}/{EPOCH}" not in self.paths:
+            return None
+        found = self._file.hdf5[f"{RUN}/{EPOCH}"]
+        return finished_epochs(found) if found.ndim == 1 and found.dtype.kind in "iu" else None
+
     def _epochs_by_content(self) -> int:
-        """Where the axis of epochs is damaged: all but the last one that all others have, which may be unfinished."""
+        """Without the axis of epochs: what all growing datasets have, but for the last one, which may be unfinished."""
         self.epochs = sys.maxsize
         growing = [array for array in map(self.dataset, self.paths) if EPOCH in array.dims]
         return max(0, min((array.shape[array.dims.index(EPOCH)] for array in growing), default=0) - 1)
@@ -183,7 +185,7 @@ class Trace:
                 return self._file.look(lambda: look(self._file.hdf5[path]))
             except Damage as damage:
                 if is_last:
-                    raise self._damaged_at(Hazard(f"/{path}", str(damage), True)) from damage
+                    raise self._damaged_at(Hazard(f"/{path}", f"can't be read ({damage})", True)) from damage
         raise AssertionError("there is a last attempt")
 
     def _damaged_at(self, hazard: Hazard) -> TraceError:
@@ -266,20 +268,6 @@ def finished_epochs(axis: Any) -> int:
     except OSError:
         return epochs - 1
     return epochs
-
-
-def _epochs(file: Any) -> int | None:
-    """Number of finished epochs by their axis, 0 without one; None if it can't be told."""
-    import h5py
-
-    try:
-        axis = file[f"{RUN}/{EPOCH}"] if EPOCH in file[RUN] else None
-        if axis is None:
-            return 0
-        is_axis = isinstance(axis, h5py.Dataset) and axis.ndim == 1 and axis.dtype.kind in "iu"
-        return finished_epochs(axis) if is_axis else None
-    except UNREADABLE:
-        return None
 
 
 def _groups_above(path: str) -> list[str]:
