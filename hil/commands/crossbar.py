@@ -13,6 +13,7 @@ import msgspec
 import numpy as np
 from tqdm import tqdm
 
+from hil.commands.summary import with_true_summary
 from hil.config import experiment_text, parse, to_toml
 from hil.errors import UserError
 from hil.protocols import Floats, Quantity
@@ -110,6 +111,7 @@ def start(measurement: str, experiment: str | None, overrides: Sequence[str], ou
         print(json.dumps(facts | numbers | {"seconds": round(seconds, 3), "trace": str(path)}))
 
 
+@with_true_summary
 def load(experiment: str, overrides: Sequence[str] = ()) -> CrossbarExperiment:
     """Validated config of a shipped experiment or a .toml file."""
     name = Path(experiment).name.removesuffix(".toml")

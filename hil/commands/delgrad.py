@@ -11,6 +11,7 @@ import msgspec
 import numpy as np
 
 from hil.commands.running import carry_out, interrupted, print_json, print_table, trace_path
+from hil.commands.summary import with_true_summary
 from hil.config import experiment_text, parse, to_toml
 from hil.datasets import yin_yang
 from hil.delgrad.network import Network, NetworkConfig, NotNegative
@@ -84,6 +85,7 @@ def resume(part: str, as_json: bool) -> None:
     _finish(run, run.reopen_trace(Path(part)), as_json)
 
 
+@with_true_summary
 def load(experiment: str, overrides: Sequence[str] = ()) -> DelGradConfig:
     """Validated config of a shipped experiment or a .toml file."""
     name = Path(experiment).name.removesuffix(".toml")

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hil.commands.running import carry_out, interrupted, print_json, print_table, trace_path
+from hil.commands.summary import with_true_summary
 from hil.config import experiment_text, parse, to_toml
 from hil.datasets.idx import CLASSES, Images
 from hil.errors import UserError
@@ -114,6 +115,7 @@ def resume(part: str, compare: str | None, as_json: bool) -> None:
     _finish(run, run.reopen_trace(Path(part)), compare, as_json)
 
 
+@with_true_summary
 def load(experiment: str, overrides: Sequence[str] = ()) -> MetaplasticityConfig:
     """Validated config of a shipped experiment or a .toml file."""
     name = Path(experiment).name.removesuffix(".toml")

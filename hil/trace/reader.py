@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import sys
+import tomllib
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 
 from hil.trace.guard import Hazard, attribute, dimensions
 from hil.trace.opening import Damage, HDF5File, attempts
+from hil.trace.provenance import UNKNOWN, Provenance, by_config
 from hil.trace.schema import EPOCH, RUN, TraceError
 from hil.trace.state_file import State, StateFile
 
@@ -37,6 +39,8 @@ class Trace:
         Whether the run came to its end.
     epochs : int
         Number of finished epochs.
+    provenance : Provenance
+        What was emulated, computed or modelled, as the trace says, or as its config tells of an older one.
     versions : dict
         Versions of the software that wrote the file, by name.
     paths : tuple of str
@@ -89,9 +93,19 @@ class Trace:
         self.groups = tuple(dict.fromkeys(group for path in self.paths for group in _groups_above(path)))
         self.epochs = self._epochs_by_content() if epochs is None else epochs
         self.title, self.config = self._text(f"{RUN}/title"), self._text(f"{RUN}/config")
+        self.provenance = self._provenance()
         self.complete = f"{RUN}/complete" in self.paths and self[f"{RUN}/complete"].tolist() == 1
         versions = [path for path in self.paths if path.startswith(f"{RUN}/versions/")]
         self.versions = {path.rpartition("/")[2]: self._text(path) for path in versions}
+
+    def _provenance(self) -> Provenance:
+        kind, source = (attribute(self._file.hdf5, name) for name in ("kind", "source"))
+        if isinstance(kind, str) and isinstance(source, str):
+            return Provenance(kind, source)
+        try:
+            return by_config(tomllib.loads(self.config))
+        except tomllib.TOMLDecodeError:
+            return UNKNOWN
 
     def _text(self, path: str) -> str:
         content = self[path].tolist() if path in self.paths else None
@@ -114,6 +128,20 @@ class Trace:
     def damage(self) -> tuple[Hazard, ...]:
         """What of the file is damaged."""
         return tuple(hazard for hazard in self.left_out if hazard.damaged)
+
+    def is_damaged(self, group: str) -> bool:
+        """Whether anything in a group can't be read, found when it is read at the latest."""
+        inside = [path for path in self.paths if path.startswith(f"{group}/")]
+        return any(hazard.path.startswith(f"/{group}/") for hazard in self.damage) or not all(
+            map(self._is_whole, inside)
+        )
+
+    def _is_whole(self, path: str) -> bool:
+        try:
+            self[path]
+        except TraceError:
+            return False
+        return True
 
     def require_whole(self) -> None:
         """Raise TraceError if anything of the file is damaged, with what can be done."""

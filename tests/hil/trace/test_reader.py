@@ -81,7 +81,7 @@ def test_only_the_major_version_must_agree(tmp_path, finished, version, readable
             assert trace.epochs == 4
     else:
         with refuses(
-            f"{path} has trace schema version {version}, but this neurohil reads version 2.0; "
+            f"{path} has trace schema version {version}, but this neurohil reads version 2.1; "
             "read it with the neurohil that wrote it"
         ):
             Trace(path)
