@@ -236,9 +236,7 @@ def main() -> None:
     parser.add_argument("--limit", type=int, default=60, metavar="S", help="processor time for a mutant (default 60 s)")
     parser.add_argument("--survivors", action="store_true", help="test again what survived")
     parser.add_argument("--results", type=Path, default=ROOT / "runs/mutants", help="folder of the results")
-    parser.add_argument(
-        "--report", type=Path, help="Markdown file to write (default: report.md among the results)"
-    )
+    parser.add_argument("--report", type=Path, help="Markdown file to write (default: report.md among the results)")
     parser.add_argument("--until", type=float, default=float("inf"), help="start no mutant after so many seconds")
     parser.add_argument("only", nargs="*", help="test only mutants of these files of the sample")
     args = parser.parse_args()

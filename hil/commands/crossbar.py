@@ -14,6 +14,7 @@ from tqdm import tqdm
 
 from hil.commands.output import draw_picture, line, print_results
 from hil.commands.running import place_of_new, tell_finished
+from hil.commands.summary import with_true_summary
 from hil.config import experiment_name, experiment_text, parse, to_toml
 from hil.errors import UserError
 from hil.protocols import Floats, Quantity
@@ -129,6 +130,7 @@ def _measure(measurement: str, config: CrossbarExperiment, title: str, place: Pl
     draw_picture(draw, path, as_json)
 
 
+@with_true_summary
 def load(experiment: str, overrides: Sequence[str] = ()) -> CrossbarExperiment:
     """Validated config of a shipped experiment or a .toml file."""
     return parse(

@@ -11,7 +11,14 @@ import msgspec
 import numpy as np
 
 from hil.commands.output import draw_picture, line, print_results
-from hil.commands.running import carry_out, interrupted, place_of_new, tell_finished, writer_for
+from hil.commands.running import (
+    carry_out,
+    interrupted,
+    place_of_new,
+    tell_finished,
+    writer_for,
+)
+from hil.commands.summary import with_true_summary
 from hil.config import experiment_name, experiment_text, parse, to_toml
 from hil.datasets import yin_yang
 from hil.delgrad.network import Network, NetworkConfig, NotNegative
@@ -92,6 +99,7 @@ def resume(part: str, as_json: bool, overwrite: bool = False) -> None:
         _finish(run, writer_for(run, place, goes_on=True), as_json)
 
 
+@with_true_summary
 def load(experiment: str, overrides: Sequence[str] = ()) -> DelGradConfig:
     """Validated config of a shipped experiment or a .toml file."""
     return parse(

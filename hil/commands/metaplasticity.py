@@ -14,7 +14,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hil.commands.output import draw_picture, line, print_results
-from hil.commands.running import carry_out, interrupted, place_of_new, tell_finished, writer_for
+from hil.commands.running import (
+    carry_out,
+    interrupted,
+    place_of_new,
+    tell_finished,
+    writer_for,
+)
+from hil.commands.summary import with_true_summary
 from hil.config import experiment_name, experiment_text, parse, to_toml
 from hil.datasets.idx import CLASSES, Images
 from hil.errors import UserError
@@ -129,6 +136,7 @@ def _run(config: MetaplasticityConfig, place: Place, goes_on: bool, compare: str
     _finish(run, writer_for(run, place, goes_on), compare, as_json)
 
 
+@with_true_summary
 def load(experiment: str, overrides: Sequence[str] = ()) -> MetaplasticityConfig:
     """Validated config of a shipped experiment or a .toml file."""
     text = experiment_text("metaplasticity", experiment)

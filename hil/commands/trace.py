@@ -23,6 +23,7 @@ def ls(files: Sequence[str], as_json: bool) -> int:
 
     for file in files:
         with Trace(file) as trace:
+            _warn(trace)
             print(json_line(contents(trace)) if as_json else tree(trace, width()))
     return OK
 
@@ -32,6 +33,7 @@ def show(file: str, path: str) -> int:
     from hil.trace.description import describe
 
     with Trace(file) as trace:
+        _warn(trace)
         print(describe(trace, _tidy(path), width()))
     return OK
 
@@ -59,6 +61,7 @@ def plot(file: str, path: str | None, out: str | None, epoch: int | None) -> int
     from hil.trace.text_drawing import text_drawing
 
     with Trace(file) as trace:
+        _warn(trace)
         group = plot_group(trace, _tidy(path) if path else default_plot(trace))
         if out:
             print(drawing.save(group, out, epoch))
@@ -138,6 +141,17 @@ def report(file: str, out: str | None, is_opened: bool) -> int:
     if is_opened and not webbrowser.open(path.resolve().as_uri()):
         raise TraceError(f"no browser was found to open {path}; open it by hand")
     return OK
+
+
+def _warn(trace: Trace) -> None:
+    """Tell on stderr that a trace is damaged, and what then."""
+    if trace.damage:
+        print(
+            f"neurohil: warning: {trace.path} is damaged, {len(trace.damage)} parts of it can't be read; "
+            f"`neurohil trace validate {trace.path}` lists them, "
+            f"`neurohil trace export {trace.path} --to csv --out FOLDER` saves the rest",
+            file=sys.stderr,
+        )
 
 
 def _tidy(path: str) -> str:

@@ -32,29 +32,44 @@ class Hazard(NamedTuple):
     attribute: str = ""
 
 
-def hazards(file: Any, length: Callable[[], int]) -> Iterator[Hazard]:
-    """All that must not be read or followed, in an open file; all else can be read.
+def contents(file: Any, length: Callable[[], int]) -> tuple[list[str], list[Hazard]]:
+    """What an open file holds.
 
     Parameters
     ----------
     file : h5py.File
     length : callable
         Tells the length of the file now, in bytes.
+
+    Returns
+    -------
+    list of str
+        Paths of the datasets that can be read.
+    list of Hazard
+        All that must not be read or followed.
     """
-    yield from _of_attributes("/", file)
+    paths, hazards = [], list(_of_attributes("/", file))
     for path, kind, node in walk(file):
         if kind in ("stray", "damaged"):
-            yield Hazard(path, node, kind == "damaged")
+            hazards.append(Hazard(path, node, kind == "damaged"))
             continue
-        yield from _of_attributes(path, node)
+        hazards += _of_attributes(path, node)
         if kind == "dataset":
-            try:
-                wrong = list(_dataset(node))
-                yield from (Hazard(path, what, False) for what in wrong)
-                if not wrong and _end(node) > length():
-                    yield Hazard(path, "can't be read (its content lies beyond the end of the file)", True)
-            except UNREADABLE as error:
-                yield Hazard(path, unreadable(error), True)
+            wrong = list(_of_content(path, node, length))
+            hazards += wrong
+            if not wrong:
+                paths.append(path)
+    return paths, hazards
+
+
+def _of_content(path: str, dataset: Any, length: Callable[[], int]) -> Iterator[Hazard]:
+    try:
+        wrong = list(_dataset(dataset))
+        yield from (Hazard(path, what, False) for what in wrong)
+        if not wrong and _end(dataset) > length():
+            yield Hazard(path, "can't be read (its content lies beyond the end of the file)", True)
+    except UNREADABLE as error:
+        yield Hazard(path, unreadable(error), True)
 
 
 def attribute(node: Any, name: str) -> Any:

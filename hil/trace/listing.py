@@ -11,15 +11,16 @@ from numpy.typing import NDArray
 
 from hil.trace.nxdata import Variable, is_plot, scalar_text, variable
 from hil.trace.reader import StoredArray, Trace
-from hil.trace.schema import EPOCH
+from hil.trace.schema import EPOCH, TraceError
 from hil.trace.terminal import cut, number, printable, sparkline
 
+DAMAGED = "damaged"
 _SPARKLINE = 10
 _MOST_READ = 65536  # elements read of a dataset for its sparkline, at each of its places
 
 
 def tree(trace: Trace, columns: int = 80) -> str:
-    """The trace as a tree in the order of creation: shape, type, unit, content, what it is.
+    """The trace as a tree in the order of creation: shape, type, unit, content, what it is; what is damaged says so.
 
     Parameters
     ----------
@@ -31,12 +32,9 @@ def tree(trace: Trace, columns: int = 80) -> str:
     -------
     str
 
-    Raises
-    ------
-    TraceError
-        If a dataset can't be read.
     """
     rows = [(branch, *_row(trace, path)) for branch, path in _branches(trace)]
+    rows += [(hazard.path, "", "", "", "", f"{DAMAGED}: {hazard.what}") for hazard in trace.damage]
     widths = [max((len(row[k]) for row in rows), default=0) for k in range(5)]
     lines = [str(trace.path), cut(heading(trace), columns)]
     for row in rows:
@@ -55,6 +53,7 @@ def heading(trace: Trace) -> str:
     if trace.epochs:
         parts.append(f"{trace.epochs} epoch{'s' * (trace.epochs != 1)}")
     parts.append("complete" if trace.complete else "not complete")
+    parts += [DAMAGED] if trace.damage else []
     return printable(", ".join(" ".join(part.split()) for part in parts))
 
 
@@ -65,7 +64,8 @@ def contents(trace: Trace) -> dict[str, Any]:
     -------
     dict
         ``file``, ``title``, ``complete``, ``epochs``, ``versions``, and ``datasets``: for each one its ``path``,
-        ``shape``, ``dims``, ``dtype``, ``units``, ``long_name``, and the ``value`` of a scalar (null for no number).
+        ``shape``, ``dims``, ``dtype``, ``units``, ``long_name``, and the ``value`` of a scalar (null for no number);
+        ``kind`` and ``source``; ``damage``: what can't be read, by path.
     """
     return {
         "file": str(trace.path),
@@ -73,6 +73,8 @@ def contents(trace: Trace) -> dict[str, Any]:
         "complete": trace.complete,
         "epochs": trace.epochs,
         "versions": trace.versions,
+        **trace.provenance._asdict(),
+        "damage": {hazard.path: hazard.what for hazard in trace.damage},
         "datasets": [_as_json(trace, path) for path in trace.paths],
     }
 
@@ -124,7 +126,11 @@ def _row(trace: Trace, path: str) -> tuple[str, str, str, str, str]:
     if array.dtype.kind not in "biuf":
         return "", "", "", "", printable(scalar_text(trace, path))
     shape = "x".join(map(str, array.shape))
-    return shape, type_name(array), printable(what.units), preview(array), printable(what.label)
+    try:
+        content = preview(array)
+    except TraceError:
+        content = DAMAGED
+    return shape, type_name(array), printable(what.units), content, printable(what.label)
 
 
 def type_name(array: StoredArray) -> str:

@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import TypeVar
 
 from hil.trace.content import SIGNATURE, Content, is_marked
-from hil.trace.guard import Hazard, attribute, hazards
+from hil.trace.guard import Hazard, attribute, contents
 from hil.trace.schema import SCHEMA, SCHEMA_VERSION, TraceError
-from hil.trace.tree import unreadable
 
 T = TypeVar("T")
 
@@ -83,7 +82,7 @@ class HDF5File:
         except Exception as error:  # h5py has no class of its own for what it raises at a damaged file
             if self.content.error:
                 raise TraceError(_refused(self.path, self.content.error)) from error
-            raise Damage(unreadable(error)) from error
+            raise Damage(" ".join(str(error).split())) from error
         if self.content.error:  # some of what was looked at was left out
             raise TraceError(_refused(self.path, self.content.error))
         return found
@@ -95,8 +94,8 @@ class HDF5File:
             what = f"{self.content.missing} of its {self.content.missing + there} bytes are missing"
         return TraceError(f"{self.path} is damaged, and nothing in it can be read: {what}; delete it and run again")
 
-    def hazards(self) -> list[Hazard]:
-        """All that must not be read or followed.
+    def contents(self) -> tuple[list[str], list[Hazard]]:
+        """Paths of the datasets that can be read, and all that must not be read or followed.
 
         Raises
         ------
@@ -104,11 +103,11 @@ class HDF5File:
             It is a file of another program, or nothing in it can be read.
         """
         try:
-            return self.look(self._hazards)
+            return self.look(self._contents)
         except Damage as damage:
             raise self.nothing_left(damage) from damage
 
-    def _hazards(self) -> list[Hazard]:
+    def _contents(self) -> tuple[list[str], list[Hazard]]:
         if "schema" not in self.hdf5.attrs:
             raise self._of_other_make("has no schema name")
         schema, version = (attribute(self.hdf5, name) for name in ("schema", "schema_version"))
@@ -119,7 +118,7 @@ class HDF5File:
                 f"{self.path} has trace schema version {version}, but this neurohil reads version "
                 f"{SCHEMA_VERSION}; read it with the neurohil that wrote it"
             )
-        return list(hazards(self.hdf5, self.content.length))
+        return contents(self.hdf5, self.content.length)
 
     def _of_other_make(self, found: str) -> SchemaError:
         return SchemaError(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import sys
+import tomllib
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -14,9 +15,9 @@ from numpy.typing import NDArray
 
 from hil.trace.guard import Hazard, attribute, dimensions
 from hil.trace.opening import Damage, HDF5File, attempts
+from hil.trace.provenance import UNKNOWN, Provenance, by_config
 from hil.trace.schema import EPOCH, RUN, TraceError
 from hil.trace.state_file import State, StateFile
-from hil.trace.tree import UNREADABLE, walk
 
 T = TypeVar("T")
 
@@ -38,6 +39,8 @@ class Trace:
         Whether the run came to its end.
     epochs : int
         Number of finished epochs.
+    provenance : Provenance
+        What was emulated, computed or modelled, as the trace says, or as its config tells of an older one.
     versions : dict
         Versions of the software that wrote the file, by name.
     paths : tuple of str
@@ -68,7 +71,11 @@ class Trace:
 
     def _open(self) -> None:
         with HDF5File(self.path) as file:
-            self.left_out = tuple(file.hazards())
+            paths, hazards = file.contents()
+        self.paths, self.left_out = tuple(path.removeprefix("/") for path in paths), tuple(hazards)
+        if not paths:
+            what = next((f"{hazard.path} {hazard.what}" for hazard in self.damage), "it holds nothing")
+            raise file.nothing_left(Damage(what))
         # Opened anew, because an open file does not see everywhere at once what a running writer adds to it.
         self._file = HDF5File(self.path)
         try:
@@ -82,28 +89,37 @@ class Trace:
 
     def _read_entry(self) -> None:
         # Before any growing dataset is opened: what is read later can only be longer.
-        epochs = _epochs(self._file.hdf5)
-        unreadable = {hazard.path for hazard in self.left_out if not hazard.attribute}
-        self.paths = tuple(
-            path.removeprefix("/")
-            for path, kind, _ in walk(self._file.hdf5)
-            if kind == "dataset" and path not in unreadable
-        )
-        if not self.paths:
-            raise Damage(next((f"{hazard.path} {hazard.what}" for hazard in self.damage), "it holds nothing"))
+        epochs = self._finished_epochs()
         self.groups = tuple(dict.fromkeys(group for path in self.paths for group in _groups_above(path)))
-        self.epochs = self._epochs_by_content() if epochs is None or f"/{RUN}/{EPOCH}" in unreadable else epochs
+        self.epochs = self._epochs_by_content() if epochs is None else epochs
         self.title, self.config = self._text(f"{RUN}/title"), self._text(f"{RUN}/config")
+        self.provenance = self._provenance()
         self.complete = f"{RUN}/complete" in self.paths and self[f"{RUN}/complete"].tolist() == 1
         versions = [path for path in self.paths if path.startswith(f"{RUN}/versions/")]
         self.versions = {path.rpartition("/")[2]: self._text(path) for path in versions}
+
+    def _provenance(self) -> Provenance:
+        kind, source = (attribute(self._file.hdf5, name) for name in ("kind", "source"))
+        if isinstance(kind, str) and isinstance(source, str):
+            return Provenance(kind, source)
+        try:
+            return by_config(tomllib.loads(self.config))
+        except tomllib.TOMLDecodeError:
+            return UNKNOWN
 
     def _text(self, path: str) -> str:
         content = self[path].tolist() if path in self.paths else None
         return content.decode(errors="replace") if isinstance(content, bytes) else ""
 
+    def _finished_epochs(self) -> int | None:
+        """Number of finished epochs by their axis; None without one, or if it can't be told."""
+        if f"{RUN}/{EPOCH}" not in self.paths:
+            return None
+        found = self._file.hdf5[f"{RUN}/{EPOCH}"]
+        return finished_epochs(found) if found.ndim == 1 and found.dtype.kind in "iu" else None
+
     def _epochs_by_content(self) -> int:
-        """Where the axis of epochs is damaged: all but the last one that all others have, which may be unfinished."""
+        """Without the axis of epochs: what all growing datasets have, but for the last one, which may be unfinished."""
         self.epochs = sys.maxsize
         growing = [array for array in map(self.dataset, self.paths) if EPOCH in array.dims]
         return max(0, min((array.shape[array.dims.index(EPOCH)] for array in growing), default=0) - 1)
@@ -112,6 +128,20 @@ class Trace:
     def damage(self) -> tuple[Hazard, ...]:
         """What of the file is damaged."""
         return tuple(hazard for hazard in self.left_out if hazard.damaged)
+
+    def is_damaged(self, group: str) -> bool:
+        """Whether anything in a group can't be read, found when it is read at the latest."""
+        inside = [path for path in self.paths if path.startswith(f"{group}/")]
+        return any(hazard.path.startswith(f"/{group}/") for hazard in self.damage) or not all(
+            map(self._is_whole, inside)
+        )
+
+    def _is_whole(self, path: str) -> bool:
+        try:
+            self[path]
+        except TraceError:
+            return False
+        return True
 
     def require_whole(self) -> None:
         """Raise TraceError if anything of the file is damaged, with what can be done."""
@@ -183,7 +213,7 @@ class Trace:
                 return self._file.look(lambda: look(self._file.hdf5[path]))
             except Damage as damage:
                 if is_last:
-                    raise self._damaged_at(Hazard(f"/{path}", str(damage), True)) from damage
+                    raise self._damaged_at(Hazard(f"/{path}", f"can't be read ({damage})", True)) from damage
         raise AssertionError("there is a last attempt")
 
     def _damaged_at(self, hazard: Hazard) -> TraceError:
@@ -266,20 +296,6 @@ def finished_epochs(axis: Any) -> int:
     except OSError:
         return epochs - 1
     return epochs
-
-
-def _epochs(file: Any) -> int | None:
-    """Number of finished epochs by their axis, 0 without one; None if it can't be told."""
-    import h5py
-
-    try:
-        axis = file[f"{RUN}/{EPOCH}"] if EPOCH in file[RUN] else None
-        if axis is None:
-            return 0
-        is_axis = isinstance(axis, h5py.Dataset) and axis.ndim == 1 and axis.dtype.kind in "iu"
-        return finished_epochs(axis) if is_axis else None
-    except UNREADABLE:
-        return None
 
 
 def _groups_above(path: str) -> list[str]:

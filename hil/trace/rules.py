@@ -18,6 +18,7 @@ from hil.trace.content import is_marked
 from hil.trace.guard import attribute
 from hil.trace.guard import dimensions as dimensions_of
 from hil.trace.nxdata import names, text
+from hil.trace.provenance import KINDS
 from hil.trace.reader import finished_epochs
 from hil.trace.schema import EPOCH, RUN, SCHEMA, SCHEMA_VERSION
 from hil.trace.tree import walk
@@ -109,6 +110,18 @@ def run(file: Any) -> Iterator[str]:
             tomllib.loads(group["config"].asstr()[()])
         except tomllib.TOMLDecodeError as error:
             yield f"{RUN}/config is no TOML ({error})"
+
+
+@_rule("error", "file")
+def provenance(file: Any) -> Iterator[str]:
+    """The root says whether all is ``emulated`` or ``computed`` (``kind``), and in words by what (``source``)."""
+    if text(attribute(file, "schema_version")) == "2.0":  # had neither
+        return
+    kind, source = (text(attribute(file, name)) for name in ("kind", "source"))
+    if kind not in ("emulated", "computed"):
+        yield f"has the kind {kind!r}; it must be 'emulated' or 'computed'"
+    if not source:
+        yield "has no source"
 
 
 @_rule("error", "file")
@@ -269,6 +282,17 @@ def labels(dataset: Any) -> Iterator[str]:
             found = text(attribute(dataset, name))
             if not found or not found.isascii():
                 yield f"has {name} {found!r}; it must be a text in ASCII"
+
+
+@_rule("error", "dataset")
+def kind(dataset: Any) -> Iterator[str]:
+    """A quantity that has a ``kind`` is ``emulated``, ``computed`` or ``modelled``; what is modelled always says so."""
+    found = attribute(dataset, "kind")
+    if found is not None and found not in KINDS:
+        yield f"has the kind {found!r}; it must be one of {', '.join(KINDS)}"
+    elif dataset.name.rpartition("/")[2].startswith("modelled_") and found is None:
+        if text(attribute(dataset.file, "schema_version")) != "2.0":
+            yield "is modelled, and its kind doesn't say so"
 
 
 @_rule("warning", "dataset")

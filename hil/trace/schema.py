@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hil.errors import UserError
 from hil.protocols import Quantity
+from hil.trace.provenance import Provenance
 
 SCHEMA = "neurohil-trace"
-SCHEMA_VERSION = "2.0"
-"""2: texts of fixed length, which HDF5 reads safely from a damaged file; version 1 isn't read any more."""
+SCHEMA_VERSION = "2.1"
+"""2: texts of fixed length, which HDF5 reads safely from a damaged file; version 1 isn't read any more.
+2.1: the root, and quantities that differ from it or stand for a device, have the attribute ``kind``."""
 
 RUN = "run"
 EPOCH = "epoch"
@@ -52,6 +54,8 @@ class Array:
         Static content.
     flag_meanings : tuple of str
         For an array of codes: what 0, 1, ... mean, as in the CF conventions.
+    kind : str
+        ``emulated``, ``computed`` or ``modelled``, where it isn't plainly what the whole trace is; else empty.
 
     Raises
     ------
@@ -67,6 +71,7 @@ class Array:
     long_name: str
     values: NDArray | None = None
     flag_meanings: tuple[str, ...] = ()
+    kind: str = ""
 
     def __post_init__(self) -> None:
         for name in (self.name, *self.dims):
@@ -138,12 +143,15 @@ class Layout:
         Subcommand of ``neurohil`` that makes such runs, and can go on with them if they have epochs.
     neurobench : tuple of Array
         NeuroBench's metrics of the tested network, final scalars, stored in ``run/neurobench``.
+    provenance : Provenance
+        What the trace says of itself.
     """
 
     plots: tuple[Plot, ...]
     results: tuple[Array, ...]
     command: str
     neurobench: tuple[Array, ...] = ()
+    provenance: Provenance = field(kw_only=True)
 
     @property
     def has_epochs(self) -> bool:
@@ -198,7 +206,7 @@ def quantity_plot(quantity: Quantity, folder: str) -> Plot:
     label = quantity.long_name
     if quantity.units != "1" and f"({quantity.units})" not in label:
         label += f" ({quantity.units})"
-    signal = Array(name, dims, values.shape, str(values.dtype), quantity.units, label, values)
+    signal = Array(name, dims, values.shape, str(values.dtype), quantity.units, label, values, kind="emulated")
     return Plot(
         f"{RUN}/{folder}/{name}",
         quantity.long_name,

@@ -414,6 +414,7 @@ def _close_unwritable(file: Any) -> None:
 def _fill(file: Any, layout: Layout, title: str, config: str, state_size: int) -> None:
     """Everything that the file will ever hold, in the order in which viewers shall list it."""
     _describe(file, NX_class="NXroot", default=RUN, creator="neurohil", schema=SCHEMA, schema_version=SCHEMA_VERSION)
+    _describe(file, kind=layout.provenance.kind, source=layout.provenance.source)
     run = _create_group(file, RUN, "NXentry")
     _describe(run, default=layout.plots[0].path.removeprefix(f"{RUN}/"))
     run["title"] = _text(title)
@@ -505,6 +506,8 @@ def _create_dataset(group: Any, array: Array) -> None:
         options["data"] = np.full(array.shape, _NOT_YET[np.dtype(array.dtype).kind])
     dataset = group.create_dataset(array.name, **options)
     _describe(dataset, units=array.units, long_name=array.long_name)
+    if array.kind:
+        _describe(dataset, kind=array.kind)
     if array.dims:
         dataset.attrs[DIMS] = _texts(array.dims)
     if array.flag_meanings:

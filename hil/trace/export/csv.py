@@ -15,22 +15,37 @@ from numpy.typing import NDArray
 from hil.files import first_line, replacing
 from hil.trace.nxdata import PlotGroup, Variable, is_plot, plot_group, variable
 from hil.trace.reader import Trace
-from hil.trace.schema import RUN
+from hil.trace.schema import RUN, TraceError
 
 ROWS_AT_ONCE = 100_000
 _NO_SI = ("tau_s", "model units", "CADC LSB")
 
 
 def write(trace: Trace, out: Path) -> list[Path]:
-    """A file for each plot that holds anything, named like its group, and one for the results; see `export`."""
+    """A file for each plot that holds anything, named like its group, one for the results, and one that says what was
+    run; see `export`. Of a damaged trace all that can be read is written, before the error that tells the rest."""
     out.mkdir(parents=True, exist_ok=True)
     results = [path for path in trace.paths if path.startswith(f"{RUN}/results/")]
-    written = [_write_results(trace, results, out / "results.csv")] if results else []
+    written = [_write_about(trace, out / "about.csv")]
+    written += [_write_results(trace, results, out / "results.csv")] if results else []
+    lost = []
     for path in trace.groups:
         if is_plot(trace, path):
-            plot = plot_group(trace, path)
-            if 0 not in plot.signal.array.shape:
-                written.append(_write_plot(trace, plot, out / f"{path.removeprefix(f'{RUN}/').replace('/', '_')}.csv"))
+            try:
+                plot = plot_group(trace, path)
+                if 0 not in plot.signal.array.shape:
+                    name = path.removeprefix(f"{RUN}/").replace("/", "_")
+                    written.append(_write_plot(trace, plot, out / f"{name}.csv"))
+            except TraceError:
+                if not trace.is_damaged(path):
+                    raise
+                lost.append(path)
+    if lost or trace.damage:
+        what = ", ".join(lost or (hazard.path for hazard in trace.damage))
+        raise TraceError(
+            f"{trace.path} is damaged: {len(written)} tables were written to {out}, all but {what}; "
+            f"`neurohil trace validate {trace.path}` tells why"
+        )
     return written
 
 
@@ -38,6 +53,17 @@ def unit(what: Variable) -> str:
     """Its unit; where there is none in physics, the one that its long name tells in brackets."""
     named = [unit for unit in _NO_SI if what.long_name.endswith(f"({unit})")]
     return named[0] if what.units == "1" and named else what.units or "1"
+
+
+def _write_about(trace: Trace, file: Path) -> Path:
+    """What was run, and whether it was emulated or computed."""
+    with replacing(file) as temporary, temporary.open("w", newline="", encoding="utf-8") as text:
+        table = csv.writer(text, lineterminator="\n")
+        table.writerow(["name", "value"])
+        table.writerow(["title", trace.title])
+        table.writerows(trace.provenance._asdict().items())
+        table.writerow(["config", trace.config])
+    return file
 
 
 def _write_results(trace: Trace, paths: list[str], file: Path) -> Path:

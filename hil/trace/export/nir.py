@@ -74,6 +74,7 @@ def _graph(nir: Any, trace: Trace, config: dict[str, Any], epoch: int) -> Any:
         "spikes": "trained on the first spike of each neuron and sample; the first output spike decides",
         "parameters": f"of the host after epoch {epoch}, before a target rounds them",
         "config": trace.config,
+        **trace.provenance._asdict(),
     }
     return nir.NIRGraph(nodes, list(pairwise(names)), metadata=about)
 

@@ -39,14 +39,14 @@ def write(trace: Trace, out: Path) -> list[Path]:
         raise TraceError(f"{trace.path} holds no spikes; export the trace of a finished `neurohil delgrad` run")
     out.mkdir(parents=True, exist_ok=True)
     with replacing(out / "spikes.h5", is_exported) as temporary, h5py.File(temporary, "w") as file:
-        _mark(file)
+        _mark(file, trace)
         for sample, raster in rasters.items():
             _write_spikes(file, f"sample_{sample}", raster)
     written = [out / "spikes.h5"]
     for sample, membrane in membranes.items():
         written.append(out / f"membrane_{sample}.h5")
         with replacing(written[-1], is_exported) as temporary, h5py.File(temporary, "w") as file:
-            _mark(file)
+            _mark(file, trace)
             _write_report(file, f"sample_{sample}", membrane)
     return written
 
@@ -58,8 +58,9 @@ def _of_samples(trace: Trace, name: str) -> dict[str, PlotGroup]:
     return {sample: plot for sample, plot in found.items() if 0 not in plot.signal.array.shape}
 
 
-def _mark(file: Any) -> None:
+def _mark(file: Any, trace: Trace) -> None:
     file.attrs["creator"] = MARK
+    file.attrs.update(trace.provenance._asdict())
     file.attrs["magic"] = np.uint32(_MAGIC)
     file.attrs["version"] = np.array(_VERSION, dtype=np.uint32)
 

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hil.protocols import Floats, Quantity
+from hil.trace.provenance import CROSSBAR, kind_of
 from hil.trace.schema import RUN, Array, Layout, Plot, index_axis
 
 MOMENTS = ("written", "aged", "worn")
@@ -215,7 +216,7 @@ def ir_drop_layout(
 
 
 def _layout(plots: Sequence[Plot], results: Iterable[Quantity]) -> Layout:
-    return Layout(tuple(plots), tuple(map(_array, results)), "crossbar")
+    return Layout(tuple(plots), tuple(map(_array, results)), "crossbar", provenance=CROSSBAR)
 
 
 def _array(quantity: Quantity, flag_meanings: tuple[str, ...] = ()) -> Array:
@@ -229,6 +230,7 @@ def _array(quantity: Quantity, flag_meanings: tuple[str, ...] = ()) -> Array:
         quantity.long_name,
         values,
         flag_meanings,
+        kind_of(quantity.name),
     )
 
 

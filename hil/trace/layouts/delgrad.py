@@ -8,6 +8,7 @@ from itertools import pairwise
 import numpy as np
 
 from hil.protocols import Quantity
+from hil.trace.provenance import CHIP, IDEAL_NEURONS
 from hil.trace.schema import EPOCH, EPOCH_AXIS, RUN, Array, Layout, Plot, TraceError, index_axis, quantity_plot
 
 CLASSES = ("yin", "yang", "dot")
@@ -78,13 +79,14 @@ def delgrad_layout(
         Array("tested_epoch", (), (), "int64", "1", "epoch whose parameters were tested"),
         Array("validation_accuracy", (), (), "float64", "1", "validation accuracy of the tested parameters"),
         Array("missing_spikes", (), (), "int64", "1", "number of output spikes missing in the test"),
-        Array("chip_seconds", (), (), "float64", "s", "time on the chip (s)"),
+        Array("chip_seconds", (), (), "float64", "s", "time on the chip (s)", kind="modelled"),
     ]
     if beyond:
         kinds = ("hardware", "beyond")
         label = f"beyond: {beyond}"
         results.append(Array("delays", (), (), "int64", "1", label, np.array(kinds.index("beyond")), kinds))
-    return Layout(tuple(plots), tuple(results), "delgrad", tuple(neurobench))
+    provenance = CHIP if time_units == "us" else IDEAL_NEURONS
+    return Layout(tuple(plots), tuple(results), "delgrad", tuple(neurobench), provenance=provenance)
 
 
 def _learning_curves() -> list[Plot]:

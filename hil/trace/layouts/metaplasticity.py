@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hil.protocols import Quantity
+from hil.trace.provenance import CHIP_MATRIX, CROSSBAR, IDEAL_WEIGHTS, kind_of
 from hil.trace.schema import EPOCH, EPOCH_AXIS, RUN, Array, Layout, Plot, index_axis
 
 BINS = 120
@@ -81,8 +82,11 @@ def metaplasticity_layout(
         plots += [_device_histogram(name, label, n_layers) for name, label in DEVICE_HISTOGRAMS]
     plots += [_corner(quantity) for quantity in maps]
     of_target = DEVICE_RESULTS if has_devices else CHIP_RESULTS if chip else ()
-    results = [Array(name, (), (), dtype, unit, label) for name, dtype, unit, label in of_target]
-    return Layout(tuple(plots), (*_results(tests), *results), "metaplasticity", tuple(neurobench))
+    results = [Array(name, (), (), dtype, unit, label, kind=kind_of(name)) for name, dtype, unit, label in of_target]
+    provenance = CROSSBAR if has_devices else CHIP_MATRIX if chip else IDEAL_WEIGHTS
+    return Layout(
+        tuple(plots), (*_results(tests), *results), "metaplasticity", tuple(neurobench), provenance=provenance
+    )
 
 
 DEVICE_HISTOGRAMS = (
@@ -189,7 +193,7 @@ def _corner(quantity: Quantity) -> Plot:
     return Plot(
         f"{RUN}/maps/{quantity.name}",
         f"{quantity.long_name}, first {shape[0]} x {shape[1]}",
-        Array(quantity.name, quantity.dims, shape, "float32", quantity.units, quantity.long_name),
+        Array(quantity.name, quantity.dims, shape, "float32", quantity.units, quantity.long_name, kind="emulated"),
         tuple(index_axis(dim, size, dim) for dim, size in zip(quantity.dims, shape, strict=True)),
         interpretation="image",
     )

@@ -97,7 +97,8 @@ def _draw_headline(figure: Any, trace: Trace) -> None:
         finding = f"{np.mean(final):.1f} % in the mean of {len(tests)} tests"
     config = tomllib.loads(trace.config)
     target = config["target"]
-    words = [str(target[key]) for key in ("kind", "table", "preset") if key in target]
+    devices = ("kind", "table") if "table" in target else ("kind", "preset")  # a table stands for the preset
+    words = [str(target[key]) for key in devices if key in target]
     origin = ", ".join([*words, f"seed {config['seed']}"])
     headline(figure, trace.title, finding, config["summary"], origin, finding_size=12)
 

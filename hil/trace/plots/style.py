@@ -13,12 +13,14 @@ from typing import Any
 
 from hil.files import replacing
 from hil.trace.place import PICTURE_MARK, is_picture
+from hil.trace.terminal import cut
 
 # Paul Tol's colour-blind safe schemes: "high-contrast" for classes, "muted" for all else.
 CLASS_COLOURS = ("#004488", "#DDAA33", "#BB5566")
 COLOURS = ("#44AA99", "#332288", "#882255", "#999933")
 SILENT_COLOUR = "#222222"
 COLOUR_MAP = "cividis"  # legible for the colour-blind, and in grey
+_LONGEST_LINE = 130  # letters of the summary that a picture has room for
 INK, FAINT, GRID = "#222222", "#888888", "#DDDDDD"
 
 STYLE: Any = {
@@ -94,7 +96,7 @@ def headline(figure: Any, title: str, finding: str, summary: str, origin: str, f
     """Title on the left and the finding on the right; below, what was run and on what."""
     figure.text(0.03, 0.95, title, size=14, weight="bold")
     figure.text(0.975, 0.95, finding, size=finding_size, weight="bold", ha="right")
-    figure.text(0.03, 0.92, summary, size=8, color=FAINT)
+    figure.text(0.03, 0.92, cut(summary, _LONGEST_LINE), size=8, color=FAINT)
     figure.text(0.03, 0.895, origin, size=8, color=FAINT)
 
 

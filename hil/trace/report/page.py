@@ -27,17 +27,6 @@ MARK = "neurohil trace report"
 
 _MODEL = re.compile(r'("(?:root_)?id":)"(p[0-9]+)"')
 
-_PROVENANCE = {
-    "ideal": "Spikes and membranes were computed for ideal neurons; no hardware, real or emulated, was involved.",
-    "ideal_matrix": "All results were computed with ideal weights; no hardware, real or emulated, was involved.",
-    "brainscales": "Events, membranes and fixed pattern are those of an emulated BrainScaleS-2 chip; nothing here was "
-    "measured on a real one. Times on the chip are modelled.",
-    "brainscales_matrix": "Products were computed by an emulated BrainScaleS-2 chip; nothing here was measured on a "
-    "real one. Times on the chip are modelled.",
-    "crossbar": "Conductances, pulses and wear are those of emulated memristors; nothing here was measured on real "
-    "ones. Times and energies are modelled: sums of assumed costs.",
-}
-
 
 def write_report(path: str | Path, out: str | Path | None = None) -> Path:
     """Write a trace as one HTML page that needs no network.
@@ -100,7 +89,7 @@ def _render(trace: Trace) -> str:
         title=words(trace.title),
         summary=_summary(trace),
         state=_state(trace),
-        provenance=_provenance(trace),
+        provenance=trace.provenance.source,
         numbers=list(_numbers(trace)),
         views=shown,
         items={view.key: [_item(figure, models) for figure in view.figures.values()] for view in shown},
@@ -166,14 +155,16 @@ def _summary(trace: Trace) -> str:
     return str(_config(trace).get("summary", ""))
 
 
-def _provenance(trace: Trace) -> str:
-    target = _config(trace).get("target", {})
-    kind = target.get("kind", "crossbar" if "array" in target else "") if isinstance(target, dict) else ""
-    return _PROVENANCE.get(kind, "What was emulated, modelled or computed, the configuration tells.")
-
-
 def _state(trace: Trace) -> str:
-    """How far the run came."""
+    """How far the run came, and what of it is lost."""
+    if trace.damage:
+        return (
+            f"DAMAGED: {_progress(trace)}; `neurohil trace validate` lists the {len(trace.damage)} parts that are lost"
+        )
+    return _progress(trace)
+
+
+def _progress(trace: Trace) -> str:
     if trace.complete:
         return f"{trace.epochs} epochs, complete" if trace.epochs else "complete"
     return f"NOT COMPLETE: {trace.epochs} epochs so far; results that are known at the end are missing"

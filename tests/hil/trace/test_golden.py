@@ -21,11 +21,13 @@ from hil.trace.layouts.crossbar import age_layout
 from hil.trace.layouts.delgrad import delgrad_layout
 from hil.trace.layouts.metaplasticity import metaplasticity_layout
 from hil.trace.schema import EPOCH, Array, Layout
+from hil.trace.validation import validate
 
 FOLDER = Path(__file__).parent / "golden"
 WRITTEN_BY = ("3.16.0", "2.0.0")  # h5py, HDF5
 VERSIONS = {"python": "3.11.0", "numpy": "2.0.0", "h5py": "3.0.0", "neurohil": "0.0.0"}
 TITLE, CONFIG = "golden", 'summary = "µ: a golden trace"\n'
+OLDER = FOLDER / "schema_2_0"  # as they were written before schema version 2.1
 EPOCHS, UNKNOWN = 3, 5  # UNKNOWN: size of a dimension that is known at the end only
 
 
@@ -90,10 +92,13 @@ def test_same_bytes(tmp_path, name):
     assert (tmp_path / "run.h5").read_bytes() == golden
 
 
+@pytest.mark.parametrize("folder", [FOLDER, OLDER], ids=lambda folder: folder.name)
 @pytest.mark.parametrize("name", LAYOUTS)
-def test_still_readable(tmp_path, name):
+def test_still_readable(tmp_path, name, folder):
     plan, path = LAYOUTS[name](), tmp_path / "run.h5"
-    path.write_bytes(lzma.decompress((FOLDER / f"{name}.h5.xz").read_bytes()))
+    path.write_bytes(lzma.decompress((folder / f"{name}.h5.xz").read_bytes()))
+    # The made-up content breaks other rules: that of codes.
+    assert not [finding for finding in validate(path) if "kind" in finding.text or "source" in finding.text]
     with Trace(path) as trace:
         assert (trace.title, trace.config, trace.versions, trace.complete) == (TITLE, CONFIG, VERSIONS, True)
         assert trace.epochs == (EPOCHS if plan.has_epochs else 0)

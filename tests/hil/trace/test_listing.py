@@ -10,6 +10,7 @@ import synthetic_run as run
 from hil.trace import Trace, TraceError, TraceWriter
 from hil.trace.description import blocks, describe, statistics, values
 from hil.trace.listing import contents, preview, tree
+from hil.trace.provenance import IDEAL_NEURONS
 from hil.trace.schema import EPOCH_AXIS, Array, Layout, Plot, index_axis
 from hil.trace.terminal import printable, sparkline
 
@@ -39,6 +40,7 @@ def layout():
         ),
         (Array("score", (), (), "float64", "uS", "score (uS)"),),
         "delgrad",
+        provenance=IDEAL_NEURONS,
     )
 
 

@@ -7,6 +7,7 @@ import synthetic_run as run
 
 from hil.trace import TraceWriter
 from hil.trace.nxdata import names, text
+from hil.trace.provenance import CHIP, IDEAL_NEURONS
 from hil.trace.rules import RULES
 from hil.trace.validation import validate
 
@@ -109,12 +110,14 @@ def test_there_is_one_epoch_axis(file):
 
 
 def test_schema_and_config_are_named(file):
+    has_chip = "chip" in file["run"]
     assert {name: text(value) for name, value in file.attrs.items()} == {
         "NX_class": "NXroot",
         "default": "run",
         "creator": "neurohil",
         "schema": "neurohil-trace",
-        "schema_version": "2.0",
+        "schema_version": "2.1",
+        **(CHIP if has_chip else IDEAL_NEURONS)._asdict(),
     }
     assert file["run/config"].asstr()[()] == run.CONFIG
 

@@ -1,0 +1,63 @@
+"""What a trace says of itself: whether its content was emulated, computed or modelled, and of what."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+KINDS = ("emulated", "computed", "modelled")
+"""By an emulated device; by formulas, with no device; a sum of assumed costs, or what a law says of a device."""
+
+
+class Provenance(NamedTuple):
+    """Where the content of a trace comes from: one of `KINDS`, and in words."""
+
+    kind: str
+    source: str
+
+
+IDEAL_NEURONS = Provenance(
+    "computed", "Spikes and membranes were computed for ideal neurons; no hardware, real or emulated, was involved."
+)
+CHIP = Provenance(
+    "emulated",
+    "Events, membranes and fixed pattern are those of an emulated BrainScaleS-2 chip; nothing here was measured on a "
+    "real one. Times on the chip are modelled.",
+)
+IDEAL_WEIGHTS = Provenance(
+    "computed", "All results were computed with ideal weights; no hardware, real or emulated, was involved."
+)
+CHIP_MATRIX = Provenance(
+    "emulated",
+    "Products were computed by an emulated BrainScaleS-2 chip; nothing here was measured on a real one. Times on the "
+    "chip are modelled.",
+)
+CROSSBAR = Provenance(
+    "emulated",
+    "Conductances, pulses and wear are those of emulated memristors; nothing here was measured on real ones. Times and "
+    "energies are modelled: sums of assumed costs.",
+)
+UNKNOWN = Provenance("", "What was emulated, modelled or computed, the configuration tells.")
+
+_BY_CONFIG = {
+    ("data", "ideal"): IDEAL_NEURONS,
+    ("data", "brainscales"): CHIP,
+    ("tasks", "ideal"): IDEAL_WEIGHTS,
+    ("tasks", "brainscales"): CHIP_MATRIX,
+    ("tasks", "crossbar"): CROSSBAR,
+}
+
+
+def kind_of(name: str) -> str:
+    """The kind of a quantity of an emulated device that is no property or act of it, by its name; else empty."""
+    return "modelled" if name.startswith("modelled_") or name.endswith("_model") or name == "law" else ""
+
+
+def by_config(config: dict[str, Any]) -> Provenance:
+    """That of a trace of schema version 2.0, which doesn't tell it: by a table that only its config has, and target."""
+    target = config.get("target")
+    if not isinstance(target, dict):
+        return UNKNOWN
+    if "program" in config:
+        return CROSSBAR
+    found = [_BY_CONFIG.get((table, str(target.get("kind")))) for table in ("data", "tasks") if table in config]
+    return found[0] if found and found[0] else UNKNOWN
