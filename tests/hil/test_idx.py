@@ -188,7 +188,11 @@ REPLACE = "; replace it, or set NEUROHIL_DATA"
     [
         (gzip.compress(IMAGES, mtime=0)[:-9], ".gz", "can't be read: Compressed file ended before"),
         (b"<html>not found</html>", ".gz", "can't be read: Not a gzipped file"),
-        (gzip.compress(IMAGES, mtime=0)[:30] + b"\x00\x00" + gzip.compress(IMAGES)[32:], ".gz", "can't be read: "),
+        (
+            gzip.compress(IMAGES, mtime=0)[:30] + b"\x00\x00" + gzip.compress(IMAGES, mtime=0)[32:],
+            ".gz",
+            "can't be read: ",
+        ),
         (IMAGES[:-1] + b"\x00", "", "is not the published t10k-images-idx3-ubyte of mnist: SHA-256 of its content is"),
     ],
 )
