@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import reprlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from numbers import Integral, Real
@@ -24,6 +26,15 @@ class PlacementError(ChipError):
     def __init__(self, message: str, rule: int | None = None) -> None:
         super().__init__(message if rule is None else f"rule {rule}: {message}")
         self.rule = rule
+
+
+def exact(value: float) -> str:
+    """The shortest text that reads back as this number; a very long integer by its size alone."""
+    if isinstance(value, Integral):
+        whole = int(value)
+        return str(whole) if abs(whole) < 10**20 else f"about {'-' * (whole < 0)}1e{int(math.log10(abs(whole)))}"
+    text = f"{float(value):g}"
+    return text if float(text) == value else repr(float(value))
 
 
 @contextmanager
@@ -57,9 +68,9 @@ def check_number(
     """
     kind = Integral if whole else Real
     suffix = f" {unit}" if unit else ""
-    allowed = f"{low:g}..{high:g}{suffix}"
+    allowed = f"{exact(low)}..{exact(high)}{suffix}"
     if isinstance(value, bool) or not isinstance(value, kind):
         noun = "an integer" if whole else "a number"
-        raise ChipError(f"{name} = {value!r} is not {noun}; allowed are {allowed}; {remedy}")
+        raise ChipError(f"{name} = {reprlib.repr(value)} is not {noun}; allowed are {allowed}; {remedy}")
     if not low <= value <= high:  # type: ignore[operator]
-        raise ChipError(f"{name} = {value}{suffix} is outside {allowed}; {remedy}")
+        raise ChipError(f"{name} = {exact(value)}{suffix} is outside {allowed}; {remedy}")  # type: ignore[arg-type]

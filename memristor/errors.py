@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import math
+import reprlib
 from numbers import Integral, Real
-
-import numpy as np
-from numpy.typing import ArrayLike, NDArray
 
 
 class CrossbarError(ValueError):
     """A value that the emulated crossbar can't accept. The array is as it was before."""
+
+
+def exact(value: float) -> str:
+    """The shortest text that reads back as this number; a very long integer by its size alone."""
+    if isinstance(value, Integral):
+        whole = int(value)
+        return str(whole) if abs(whole) < 10**20 else f"about {'-' * (whole < 0)}1e{int(math.log10(abs(whole)))}"
+    text = f"{float(value):g}"
+    return text if float(text) == value else repr(float(value))
 
 
 def check_number(
@@ -32,38 +40,10 @@ def check_number(
     whole : bool
         Only integers are allowed.
     """
-    allowed = f"{low:g}..{high:g}" + (f" {unit}" if unit else "")
+    allowed = f"{exact(low)}..{exact(high)}" + (f" {unit}" if unit else "")
     if isinstance(value, bool) or not isinstance(value, Integral if whole else Real):
         noun = "an integer" if whole else "a number"
-        raise CrossbarError(f"{name} = {value!r} is not {noun}; allowed are {allowed}; {remedy}")
+        raise CrossbarError(f"{name} = {reprlib.repr(value)} is not {noun}; allowed are {allowed}; {remedy}")
     if not low <= value <= high:  # type: ignore[operator]
-        raise CrossbarError(f"{name} = {value}{' ' + unit if unit else ''} is outside {allowed}; {remedy}")
-
-
-def check_array(
-    name: str, values: ArrayLike, shape: tuple[int | None, ...], low: float, high: float, unit: str, remedy: str
-) -> NDArray[np.float64]:
-    """Return `values` as a C-contiguous float64 array, or raise CrossbarError that names the first bad entry.
-
-    Parameters
-    ----------
-    shape : tuple of int or None
-        Expected shape; None: any length.
-    low, high : float
-        Allowed range in `unit`, both included; NaN is refused.
-    """
-    try:
-        array = np.asarray(values, dtype=np.float64, order="C")
-    except (TypeError, ValueError) as error:
-        raise CrossbarError(f"{name} holds something that is no number ({error}); {remedy}") from error
-    if array.ndim != len(shape) or any(want not in (None, have) for want, have in zip(shape, array.shape, strict=True)):
-        expected = tuple("any" if n is None else n for n in shape)
-        raise CrossbarError(f"{name} has shape {array.shape}; expected {expected}; {remedy}".replace("'", ""))
-    bad = ~((array >= low) & (array <= high))
-    if bad.any():
-        where = tuple(int(i) for i in np.argwhere(bad)[0])
-        suffix = f" {unit}" if unit else ""
-        raise CrossbarError(
-            f"{name}{list(where)} = {array[where]:g}{suffix} is outside {low:g}..{high:g}{suffix}; {remedy}"
-        )
-    return array
+        given = exact(value) + (f" {unit}" if unit else "")  # type: ignore[arg-type]
+        raise CrossbarError(f"{name} = {given} is outside {allowed}; {remedy}")
