@@ -22,7 +22,8 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .errors import CrossbarError, check_array, check_number, exact
+from .arrays import floats, integers
+from .errors import CrossbarError, check_number, exact
 from .kernels.multiply import normal_table
 
 FloatArray = NDArray[np.float64]
@@ -81,16 +82,12 @@ class DacConfig:
             return 0
         return 2 ** (self.bits - 1) - 1 if self.signed else 2**self.bits - 1
 
-    def check(self, x: ArrayLike, n_inputs: int) -> FloatArray:
-        """Inputs as (batch, n_inputs) float64, or CrossbarError that names the first bad one."""
+    def check(self, x: ArrayLike, n_inputs: int | None) -> FloatArray:
+        """Inputs as (batch, n_inputs) float64, or CrossbarError that names the first bad one; None: any number."""
         lowest = -1.0 if self.signed else 0.0
-        array = np.ascontiguousarray(x, dtype=np.float64)
-        # quick check first: minimum and maximum are NaN if any input is
-        if not (array.ndim == 2 and array.shape[1] == n_inputs and array.size > 0) or not (
-            array.min() >= lowest and array.max() <= 1.0
-        ):
-            volts = f"an input of 1 is the read voltage {exact(self.v_read_V)} V, so scale the inputs"
-            array = check_array("x", array, (None, n_inputs), lowest, 1.0, "", volts)
+        volts = f"an input of 1 is the read voltage {exact(self.v_read_V)} V, so scale the inputs"
+        array = floats("x", x, (None, n_inputs), lowest, 1.0, "", volts)
+        if array.size == 0:
             raise CrossbarError(f"x has shape {array.shape} and so no entries; give at least one input vector")
         return array
 
@@ -171,7 +168,7 @@ def encode(dac: DacConfig, x: ArrayLike) -> list[Drive]:
     CrossbarError
         An input is NaN or outside its range.
     """
-    values = dac.check(x, np.shape(x)[-1] if np.ndim(x) else 0)
+    values = dac.check(x, None)
     if dac.bits is None:
         return [Drive(values * dac.v_read_V, 1.0)]
     codes = np.rint(values * dac.max_code)
@@ -197,6 +194,7 @@ def digitise(
     lowest, highest : int
         Codes of the converter.
     """
+    currents_uA = floats("currents_uA", currents_uA, unit="uA", remedy="give finite currents", single=True)
     raw = np.rint(currents_uA * codes_per_uA + offset_lsb)
     return np.clip(raw, lowest, highest), int(np.count_nonzero((raw < lowest) | (raw > highest)))
 
@@ -214,7 +212,9 @@ def read_noise(keys: NDArray[np.uint32], n: int) -> NDArray[np.float32]:
     -------
     (batch, n) float32
     """
-    k0, k1 = keys.astype(np.uint64).T[:, :, None]
+    checked = integers("keys", keys, (None, 2), 0, 2**32 - 1, remedy="give two numbers of 32 bits per row")
+    check_number("n", n, 0, 2**32, "", "give the currents per row", whole=True)
+    k0, k1 = checked.astype(np.uint64).T[:, :, None]
     low_half, by_16, by_15 = np.uint64(0xFFFFFFFF), np.uint64(16), np.uint64(15)
     h = (((np.arange(n, dtype=np.uint64) ^ k1) * np.uint64(0x9E3779B1)) & low_half) ^ k0
     h = ((h ^ (h >> by_16)) * np.uint64(0x6A09E667)) & low_half
@@ -242,7 +242,7 @@ def calibrate(currents_uA: ArrayLike, percentile: float) -> float:
     CrossbarError
         No currents, or their percentile is 0.
     """
-    magnitude = np.abs(np.asarray(currents_uA, dtype=np.float64))
+    magnitude = np.abs(floats("currents_uA", currents_uA, unit="uA", remedy="give finite currents"))
     check_number("adc.percentile", percentile, 50.0, 100.0, "%", "give the share of currents within range")
     range_uA = float(np.percentile(magnitude, percentile)) if magnitude.size else 0.0
     if not range_uA > 0.0:

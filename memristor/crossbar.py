@@ -15,6 +15,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from .arrays import integers
 from .converters import AdcConfig, DacConfig, calibrate, encode
 from .device import FaultConfig, RtnConfig, State, WearConfig
 from .errors import CrossbarError, check_number, exact
@@ -353,10 +354,14 @@ class Crossbar:
         CrossbarError
             Bad cells, targets or time; the array is as it was.
         """
+        for which, n in zip(job.tile, (len(self.tiles), len(self.tiles[0])), strict=True):
+            check_number("job.tile", which, 0, n - 1, "", "take a job from plan", whole=True)
+        weights = integers("job.weights", job.weights, (None,), 0, self.levels.size - 1, remedy="take a job from plan")
+        levels = self.mapping.check_levels(np.atleast_2d(job.levels), (1, weights.size))[0]
         tile = self.tiles[job.tile[0]][job.tile[1]]
         report = tile.program(job.rows, job.columns, job.targets_uS, self.now_s, self.config.recipe)
-        self.levels.ravel()[job.weights] = job.levels
-        self._counts["cells_written"] += job.rows.size
+        self.levels.ravel()[weights] = levels
+        self._counts["cells_written"] += report.pulses.size
         self._counts["pulses"] += int(report.pulses.sum())
         return report
 
@@ -408,6 +413,7 @@ class Crossbar:
         if trial is None:
             self._reads += 1
             trial = self._reads
+        check_number("trial", trial, 0, 2**63 - 1, "", "give the number of the noise", whole=True)
         rng = stream(self.seed, "read", trial)
         total = np.zeros((len(inputs), self.shape[1]))
         matrices = self._with_telegraph(rng) if config.rtn.share > 0.0 else self._matrices
@@ -484,7 +490,17 @@ class Crossbar:
         }
 
     def load_state(self, state: State) -> None:
-        """Go on from what `state` of such a layer with this seed returned, to the same bits."""
+        """Go on from what `state` of such a layer with this seed returned, to the same bits.
+
+        Raises
+        ------
+        CrossbarError
+            The state is that of another layer.
+        """
+        for name, own in self.state().items():
+            if name not in state or np.shape(state[name]) != own.shape:
+                found = np.shape(state[name]) if name in state else "missing"
+                raise CrossbarError(f"state[{name!r}] is {found}, not {own.shape}: it is the state of another layer")
         start: dict[str, int] = {}
         for row in self.tiles:
             for tile in row:

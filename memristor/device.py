@@ -18,7 +18,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import ndtr
 
-from .errors import CrossbarError, check_array, check_number
+from .arrays import floats, integers
+from .errors import CrossbarError, check_number
 from .kernels import device as kernels
 from .presets import MAX_TIME_S, DeviceModel
 from .random import stream
@@ -271,7 +272,7 @@ class Cells:
         """Share of devices that the law of lifetimes lets fail within so many cycles, those stuck from the start
         included; same shape."""
         stuck = self.model.stuck_fraction if self.faults.stuck_fraction is None else self.faults.stuck_fraction
-        ratio = np.asarray(cycles, dtype=np.float64) / self._median_cycles
+        ratio = floats("cycles", cycles, low=0.0, remedy="give a number of programming cycles") / self._median_cycles
         with np.errstate(divide="ignore"):
             alive = (
                 ndtr(-np.log(ratio) / self.wear.shape)
@@ -299,19 +300,21 @@ class Cells:
         CrossbarError
             Shape, type, index, repetition or target; the array is as it was.
         """
-        row, column = _index("rows", rows, self.shape[0]), _index("columns", columns, self.shape[1])
-        if row.size != column.size:
-            raise CrossbarError(f"columns has shape {column.shape}; expected {row.shape}, the shape of rows")
-        remedy = f"choose targets within the range of the preset {self.model.name}, one per cell"
-        target = check_array(
-            "targets_uS", targets_uS, row.shape, self.model.g_low_uS, self.model.g_high_uS, "uS", remedy
-        )
-        flat = np.sort(row * self.shape[1] + column)
+        cells = self._checked(rows, columns, targets_uS)
+        flat = np.sort(cells.rows * self.shape[1] + cells.columns)
         twice = np.flatnonzero(flat[1:] == flat[:-1])
         if twice.size:
             r, c = divmod(int(flat[twice[0]]), self.shape[1])
             raise CrossbarError(f"cell [{r}, {c}] is named twice in one call; name each cell once")
-        return Selection(row, column, target)
+        return cells
+
+    def _checked(self, rows: ArrayLike, columns: ArrayLike, targets_uS: ArrayLike) -> Selection:
+        """Cells that exist, with targets that they can have."""
+        row = integers("rows", rows, (None,), 0, self.shape[0] - 1, remedy="name a cell of the array")
+        column = integers("columns", columns, row.shape, 0, self.shape[1] - 1, remedy="name a cell of the array")
+        low, high = self.model.g_low_uS, self.model.g_high_uS
+        remedy = f"choose targets within the range of the preset {self.model.name}, one per cell"
+        return Selection(row, column, floats("targets_uS", targets_uS, row.shape, low, high, "uS", remedy))
 
     def check_time(self, now_s: float) -> None:
         """Raise CrossbarError unless `now_s` is a time in s that isn't before the last write or relaxation."""
@@ -334,7 +337,9 @@ class Cells:
         self.cycle(cells, now_s)
 
     def cycle(self, cells: Selection, now_s: float) -> None:
-        """`program` for cells and a time that have been checked."""
+        """`program` for cells of which `select` has made sure that none is named twice."""
+        cells = self._checked(*cells)
+        self.check_time(now_s)
         normals = self._next_call().standard_normal((2, cells.rows.size))
         kernels.program(self._state, self._fit, *cells, normals, float(now_s), *self._constants)
         self.now_s = float(now_s)
@@ -391,10 +396,24 @@ class Cells:
         return {**arrays, "cells_now_s": np.array([self.now_s]), "cells_calls": np.array([self.calls])}
 
     def load_state(self, state: State) -> None:
-        """Go on from what `state` of such an array with this seed returned, to the same bits."""
+        """Go on from what `state` of such an array with this seed returned, to the same bits.
+
+        Raises
+        ------
+        CrossbarError
+            The state is that of another array, or none; this one is as it was.
+        """
+        remedy = "it isn't the state of this array"
+        arrays = {}
         for name in _CHANGING:
-            getattr(self, name)[...] = state[name]
-        self.now_s, self.calls = float(state["cells_now_s"][0]), int(state["cells_calls"][0])
+            own = getattr(self, name)
+            door = floats if own.dtype.kind == "f" else integers
+            arrays[name] = door(f"state[{name!r}]", state[name], own.shape, remedy=remedy)
+        now_s = floats("state['cells_now_s']", state["cells_now_s"], (1,), 0.0, MAX_TIME_S, "s", remedy)
+        calls = integers("state['cells_calls']", state["cells_calls"], (1,), 0, remedy=remedy)
+        for name, array in arrays.items():
+            getattr(self, name)[...] = array
+        self.now_s, self.calls = float(now_s[0]), int(calls[0])
 
     @property
     def _constants(self) -> tuple[float, float]:
@@ -424,18 +443,3 @@ class Cells:
         variance = math.log1p(self.model.pulse_step_spread**2)
         normals = stream(self.seed, "cells.step").standard_normal(self.shape)
         return self.model.pulse_step * self.model.range_uS * np.exp(math.sqrt(variance) * normals - variance / 2.0)
-
-
-def _index(name: str, values: ArrayLike, size: int) -> IntArray:
-    """Checked indices, (n,)."""
-    array = np.atleast_1d(np.asarray(values))
-    if array.size == 0:
-        array = array.astype(np.int64)
-    if array.ndim != 1:
-        raise CrossbarError(f"{name} has shape {array.shape}; expected one dimension, an index per cell")
-    if array.dtype.kind not in "iu":
-        raise CrossbarError(f"{name} is of type {array.dtype}, not integers; give indices 0..{size - 1}")
-    if array.size and (array.min() < 0 or array.max() >= size):
-        bad = np.flatnonzero((array < 0) | (array >= size))
-        raise CrossbarError(f"{name}[{bad[0]}] = {array[bad[0]]} is outside 0..{size - 1}; name a cell of the array")
-    return np.ascontiguousarray(array, dtype=np.int64)

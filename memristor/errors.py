@@ -6,9 +6,6 @@ import math
 import reprlib
 from numbers import Integral, Real
 
-import numpy as np
-from numpy.typing import ArrayLike, NDArray
-
 
 class CrossbarError(ValueError):
     """A value that the emulated crossbar can't accept. The array is as it was before."""
@@ -50,31 +47,3 @@ def check_number(
     if not low <= value <= high:  # type: ignore[operator]
         given = exact(value) + (f" {unit}" if unit else "")  # type: ignore[arg-type]
         raise CrossbarError(f"{name} = {given} is outside {allowed}; {remedy}")
-
-
-def check_array(
-    name: str, values: ArrayLike, shape: tuple[int | None, ...], low: float, high: float, unit: str, remedy: str
-) -> NDArray[np.float64]:
-    """Return `values` as a C-contiguous float64 array, or raise CrossbarError that names the first bad entry.
-
-    Parameters
-    ----------
-    shape : tuple of int or None
-        Expected shape; None: any length.
-    low, high : float
-        Allowed range in `unit`, both included; NaN is refused.
-    """
-    try:
-        array = np.asarray(values, dtype=np.float64, order="C")
-    except (TypeError, ValueError) as error:
-        raise CrossbarError(f"{name} holds something that is no number ({error}); {remedy}") from error
-    if array.ndim != len(shape) or any(want not in (None, have) for want, have in zip(shape, array.shape, strict=True)):
-        expected = tuple("any" if n is None else n for n in shape)
-        raise CrossbarError(f"{name} has shape {array.shape}; expected {expected}; {remedy}".replace("'", ""))
-    bad = ~((array >= low) & (array <= high))
-    if bad.any():
-        where = tuple(int(i) for i in np.argwhere(bad)[0])
-        suffix = f" {unit}" if unit else ""
-        allowed = f"{exact(low)}..{exact(high)}{suffix}"
-        raise CrossbarError(f"{name}{list(where)} = {exact(array[where])}{suffix} is outside {allowed}; {remedy}")
-    return array

@@ -17,7 +17,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .errors import CrossbarError, check_array, check_number, exact
+from .arrays import floats, integers
+from .errors import CrossbarError, check_number, exact
 
 _SCHEMES = ("pair", "offset")
 _US_PER_S = 1e6
@@ -117,16 +118,9 @@ class Mapping:
 
     def check_levels(self, levels: ArrayLike, shape: tuple[int | None, int | None] = (None, None)) -> NDArray[np.int64]:
         """Return levels as C-contiguous int64, or raise CrossbarError that names the first bad one."""
-        array = np.asarray(levels)
-        if array.dtype.kind not in "iu":
-            raise CrossbarError(f"levels are {array.dtype}, not integers; quantise the weights first")
-        array = np.ascontiguousarray(array, dtype=np.int64)
         top = self.max_level
-        misshapen = array.ndim != 2 or any(w not in (None, h) for w, h in zip(shape, array.shape, strict=True))
-        if misshapen or (array.size and (array.min() < -top or array.max() > top)):
-            remedy = f"{self.levels_per_device} levels per device give {self.n_levels} signed levels ({self.scheme})"
-            check_array("levels", array, shape, -top, top, "", remedy)
-        return array
+        remedy = f"{self.levels_per_device} levels per device give {self.n_levels} signed levels ({self.scheme})"
+        return integers("levels", levels, shape, -top, top, remedy=remedy)
 
     def device_levels(self, levels: NDArray[np.int64]) -> NDArray[np.int64]:
         """Level 0..n-1 of each device, (m, columns), for checked signed levels (m, n_weights)."""
@@ -174,7 +168,7 @@ class Mapping:
         (m, n_weights) float64
             In weight units; times max_level / weight_range they are levels.
         """
-        g = check_array("g_uS", g_uS, (None, None), 0.0, 1e9, "uS", "give conductances [row, column]")
+        g = floats("g_uS", g_uS, (None, None), 0.0, 1e9, "uS", "give conductances [row, column]")
         seen = g / (1.0 + g * self.access_ohm / _US_PER_S)
         return self.difference(seen) * self.weight_per_uS
 
@@ -193,11 +187,13 @@ class Mapping:
         -------
         (batch, n_weights) float64
         """
-        currents = check_array("currents_uA", currents_uA, (None, None), -1e12, 1e12, "uA", "give finite currents")
+        check_number("v_read_V", v_read_V, 1e-9, 1e3, "V", "give the voltage of an input of 1")
+        currents = floats("currents_uA", currents_uA, (None, None), -1e12, 1e12, "uA", "give finite currents")
         return self.difference(currents) * (self.weight_per_uS / v_read_V)
 
     def difference(self, columns: NDArray[np.float64]) -> NDArray[np.float64]:
         """Positive minus negative column, or column minus reference column, (m, columns) to (m, n_weights)."""
+        columns = floats("columns", columns, (None, None))
         if columns.shape[1] < 2 or (self.scheme == "pair" and columns.shape[1] % 2):
             raise CrossbarError(
                 f"{columns.shape[1]} columns hold no whole weights of scheme {reprlib.repr(self.scheme)}; give"

@@ -35,7 +35,8 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .errors import CrossbarError, check_array, check_number, exact
+from .arrays import Shape, floats, integers
+from .errors import CrossbarError, check_number, exact
 from .kernels import wires as kernels
 
 MAX_CONDUCTANCE_uS = 1e6
@@ -122,7 +123,8 @@ def with_access(g_uS: ArrayLike, access_ohm: float) -> NDArray[np.float64]:
     access_ohm : float
         On-resistance of a transistor.
     """
-    g = np.asarray(g_uS, dtype=np.float64)
+    g = floats("g_uS", g_uS, low=0.0, unit="uS", remedy="a conductance isn't negative")
+    check_number("access_ohm", access_ohm, 0.0, MAX_RESISTANCE_ohm, "ohm", "give the transistor's on-resistance")
     return g / (1.0 + access_ohm * _MOHM_PER_OHM * g)
 
 
@@ -225,7 +227,7 @@ def refresh(g_eff_uS: NDArray[np.float64], g_uS: ArrayLike, wires: WireConfig, r
     k that takes k solves, and at 128 x 128 about 30 of them take as long as the whole matrix.
     """
     g = _checked_conductances(g_uS, wires)
-    before = check_array(
+    before = floats(
         "g_eff_uS",
         g_eff_uS,
         g.shape,
@@ -234,11 +236,9 @@ def refresh(g_eff_uS: NDArray[np.float64], g_uS: ArrayLike, wires: WireConfig, r
         "uS",
         "give what effective_matrix returned",
     )
-    changed = np.unique(rows)
+    changed = np.unique(integers("rows", rows, (None,), 0, g.shape[0] - 1, remedy="name rows of the array"))
     if changed.size == 0:
         return before.copy()
-    if changed.dtype.kind not in "iu" or changed[0] < 0 or changed[-1] >= g.shape[0]:
-        raise CrossbarError(f"rows = {changed.tolist()} aren't integers in 0..{g.shape[0] - 1}; name rows of the array")
     parallel = wires.topology == "source_line_parallel"
     if not parallel and (wires.column_ohm > 0.0 or wires.sense_ohm > 0.0):
         return _effective(g, wires)
@@ -254,7 +254,7 @@ def solve_dense(g_uS: ArrayLike, v_V: ArrayLike, wires: WireConfig) -> Solution:
     parameters, results and errors as `solve`; the largest violation of Kirchhoff's law is computed from the result.
     """
     g, v = _checked_inputs(g_uS, v_V, wires)
-    check_array("v_V", v, (g.shape[0],), -MAX_VOLTAGE_V, MAX_VOLTAGE_V, "V", "give one vector")
+    floats("v_V", v, (g.shape[0],), -MAX_VOLTAGE_V, MAX_VOLTAGE_V, "V", "give one vector")
     if wires.topology == "passive":
         return _solve_network(g, v, wires)
     one_row = np.eye(len(v), dtype=bool)
@@ -273,14 +273,14 @@ def _checked_inputs(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Conductances with access transistors, and voltages (m,) or (batch, m)."""
     g = _checked_conductances(g_uS, wires)
-    shape = (g.shape[0],) if np.ndim(v_V) < 2 else (None, g.shape[0])
+    shapes: list[Shape] = [(g.shape[0],), (None, g.shape[0])]
     remedy = "give one voltage in V per row, or a batch of such vectors"
-    return g, check_array("v_V", v_V, shape, -MAX_VOLTAGE_V, MAX_VOLTAGE_V, "V", remedy)
+    return g, floats("v_V", v_V, shapes, -MAX_VOLTAGE_V, MAX_VOLTAGE_V, "V", remedy)
 
 
 def _checked_conductances(g_uS: ArrayLike, wires: WireConfig) -> NDArray[np.float64]:
     """Conductances of the cells with their access transistors."""
-    g = check_array("g_uS", g_uS, (None, None), 0.0, MAX_CONDUCTANCE_uS, "uS", "give conductances [row, column] in uS")
+    g = floats("g_uS", g_uS, (None, None), 0.0, MAX_CONDUCTANCE_uS, "uS", "give conductances [row, column] in uS")
     if g.size == 0:
         raise CrossbarError(f"g_uS has shape {g.shape}; expected at least one row and one column")
     return with_access(g, wires.access_ohm)

@@ -17,7 +17,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .errors import CrossbarError, check_array, check_number, exact
+from .arrays import floats
+from .errors import CrossbarError, check_number, exact
 
 FloatArray = NDArray[np.float64]
 Pieces = tuple[tuple[float, ...], ...]  # [piece][power of (G - start of the piece)]
@@ -129,12 +130,9 @@ class DeviceModel:
 
     def _table(self, name: str, ndim: int) -> FloatArray:
         """The attribute as an array, if it is a regular table of finite numbers."""
-        try:
-            table = np.array(getattr(self, name), dtype=np.float64)
-        except (TypeError, ValueError):
-            table = np.array(math.nan)
-        if table.ndim != ndim or table.size == 0 or not np.all(np.isfinite(table)):
-            raise CrossbarError(f"crossbar.device.{name} is not a regular table of finite numbers; correct it")
+        table = floats(f"crossbar.device.{name}", getattr(self, name), (None,) * ndim, remedy="correct the table")
+        if table.size == 0:
+            raise CrossbarError(f"crossbar.device.{name} has no entries; correct the table")
         return table
 
     @property
@@ -204,7 +202,7 @@ class DeviceModel:
         age_s : array_like of float, broadcast against `g_uS`
             Time since the write in s.
         """
-        g = _any_shape("g_uS", g_uS, 0.0, math.inf, "uS", "a conductance isn't negative")
+        g = floats("g_uS", g_uS, low=0.0, unit="uS", remedy="a conductance isn't negative")
         age = _checked_age(age_s)
         constant = self.read_fraction * self.g_high_uS
         if self.read_flicker_uS == 0.0:
@@ -215,7 +213,7 @@ class DeviceModel:
 
     def _checked(self, g_uS: ArrayLike) -> FloatArray:
         remedy = f"choose a target within the range of the preset {self.name}"
-        return _any_shape("g_uS", g_uS, self.g_low_uS, self.g_high_uS, "uS", remedy)
+        return floats("g_uS", g_uS, None, self.g_low_uS, self.g_high_uS, "uS", remedy)
 
     def _evaluate(self, pieces: Pieces, g: FloatArray) -> FloatArray:
         """Piecewise polynomial at g."""
@@ -241,15 +239,8 @@ class DeviceModel:
         return np.asarray(first * (1.0 - part) + second * part)
 
 
-def _any_shape(name: str, values: ArrayLike, low: float, high: float, unit: str, remedy: str) -> FloatArray:
-    """`check_array` for scalars and arrays of any shape; the message counts entries in C order."""
-    array = np.asarray(values, dtype=np.float64)
-    check_array(name, array.ravel(), (None,), low, high, unit, remedy)
-    return array
-
-
 def _checked_age(age_s: ArrayLike) -> FloatArray:
-    return _any_shape("age_s", age_s, 0.0, MAX_TIME_S, "s", "give the time since the write")
+    return floats("age_s", age_s, None, 0.0, MAX_TIME_S, "s", "give the time since the write")
 
 
 def _in_units_of(scale_uS: float, *coefficients: float) -> Pieces:
@@ -440,7 +431,7 @@ def hfo2_milo2021_current_uA(g_uS: ArrayLike, v_V: ArrayLike) -> FloatArray:
         NaN, or a value that was not measured.
     """
     remedy = "the current was measured in this range only"
-    g, v = _any_shape("g_uS", g_uS, 62.5, 110.0, "uS", remedy), _any_shape("v_V", v_V, -0.5, 0.5, "V", remedy)
+    g, v = floats("g_uS", g_uS, None, 62.5, 110.0, "uS", remedy), floats("v_V", v_V, None, -0.5, 0.5, "V", remedy)
     x = np.log10(g * 1e-6)
     a2 = np.polyval([1.388e-4, 1.541e-3, 5.711e-3, 7.063e-3], x)
     a3 = np.polyval([8.871e-5, 6.7919e-4, 1.2968e-3], x)

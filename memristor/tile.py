@@ -10,9 +10,10 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from .arrays import floats
 from .converters import MAX_READ_V
 from .device import Cells, FaultConfig, RtnConfig, State, WearConfig
-from .errors import CrossbarError, check_array, check_number, exact
+from .errors import CrossbarError, check_number, exact
 from .parasitics import Solution, WireConfig, effective_matrix, refresh, solve, with_access
 from .presets import DeviceModel
 from .programming import ProgramReport, incremental, one_shot, write_verify
@@ -139,7 +140,7 @@ class Tile:
             if recipe.method == "incremental" or (recipe.wait_s > 0.0 and report.rounds > 0):
                 self._moved()  # reading back has relaxed all cells
         if report.pulses.size:
-            row, column = np.asarray(rows), np.asarray(columns)
+            row, column = np.asarray(rows), np.asarray(columns)  # checked by the recipe
             self._largest_xi = max(self._largest_xi, float(np.abs(cells.xi[row, column]).max()))
             self._written_at_s = cells.now_s
             self.version += 1
@@ -249,7 +250,7 @@ class Tile:
         (batch, columns) float64, uA
         """
         remedy = "give read voltages; higher ones disturb the devices"
-        v = check_array("v_V", v_V, (None, self.shape[0]), -MAX_READ_V, MAX_READ_V, "V", remedy)
+        v = floats("v_V", v_V, (None, self.shape[0]), -MAX_READ_V, MAX_READ_V, "V", remedy)
         return v @ self.g_eff_uS
 
     def read(self, rng: np.random.Generator) -> FloatArray:
@@ -272,7 +273,7 @@ class Tile:
         if self.wires is None:
             raise CrossbarError("the tile has no wires, so every row is at its input's voltage; give it a WireConfig")
         remedy = "give read voltages; higher ones disturb the devices"
-        v = check_array("v_V", v_V, (self.shape[0],), -MAX_READ_V, MAX_READ_V, "V", remedy)
+        v = floats("v_V", v_V, (self.shape[0],), -MAX_READ_V, MAX_READ_V, "V", remedy)
         return solve(self.cells.g_uS, v, self.wires)
 
 

@@ -146,3 +146,29 @@ def gates() -> frozenset[str]:
         if not more:
             return frozenset(str(f) for f in reaching if not f.private and f not in kernels())
         reaching |= more
+
+
+@cache
+def walked() -> frozenset[str]:
+    """The gates, all other public methods of their classes, whose state the kernels see, and who calls a gate itself.
+
+    Only what takes arguments.
+    """
+    functions = {
+        function: node
+        for module in _modules().values()
+        for function, node in ((Function(module.name, name), node) for name, node in module.functions.items())
+        if not function.private and function not in kernels()
+    }
+    doors = {function for function in functions if str(function) in gates()}
+    classes = {(door.module, door.name.split(".")[0]) for door in doors if "." in door.name}
+    inside = {f for f in functions if "." in f.name and (f.module, f.name.split(".")[0]) in classes}
+    callers = {f for f in functions if _calls()[f] & doors}
+    return frozenset(str(f) for f in doors | inside | callers if _takes_arguments(functions[f], "." in f.name))
+
+
+def _takes_arguments(node: ast.FunctionDef, method: bool) -> bool:
+    arguments = node.args
+    return len(arguments.posonlyargs + arguments.args) > method or bool(
+        arguments.vararg or arguments.kwonlyargs or arguments.kwarg
+    )

@@ -13,15 +13,18 @@ busy machine a hundred times more.
 from __future__ import annotations
 
 import math
+from numbers import Integral, Real
 
 import numpy as np
 
+from hil.arrays import floats
 from hil.errors import UserError
 from hil.jit import njit
 from hil.text import exact
 
 MAX_SPAN = 200.0  # tau_s between the first and the last arrival of a sample: keeps exp() far from overflow
 _FAR_TIME, _FAR_EXP = 1e6, 1e140  # time (tau_s) and exp() of inputs that don't arrive, beyond all that MAX_SPAN allows
+_LARGEST = float(np.finfo(np.float64).max)
 _LANES = 96  # enough to hide the overhead of a loop, few enough to stay in the cache
 _RANK_SORT_MAX = 64  # beyond that many inputs a merge sort is faster
 
@@ -60,7 +63,7 @@ def spike_times(
     """
     arrivals, weights, threshold = _checked(arrivals, weights, threshold, tau_ratio)
     arrivals, kernel_delays = _apply_delays(arrivals, weights, delays)
-    spikes, bad = forward(arrivals, weights, kernel_delays, threshold, tau_ratio)
+    spikes, bad = forward(arrivals, weights, kernel_delays, threshold, int(tau_ratio))
     _raise_if_bad(bad, arrivals)
     return spikes
 
@@ -104,14 +107,19 @@ def gradients(
     arrivals, weights, threshold = _checked(arrivals, weights, threshold, tau_ratio)
     arrivals, kernel_delays = _apply_delays(arrivals, weights, delays)
     expected = (arrivals.shape[0], weights.shape[1])
-    spikes, errors = _array(spikes), _array(errors)
+    spikes, errors = _array("spikes", spikes), _array("errors", errors)
     for name, array in (("spikes", spikes), ("errors", errors)):
         if array.shape != expected:
             raise UserError(f"delgrad: {name} have shape {array.shape}; expected {expected}, samples by neurons")
-    if not max_dw > 0.0:
+    if spikes.size and not spikes.min() > -math.inf:
+        remedy = "give the time of each spike, inf for none"
+        floats("delgrad: spikes", spikes, None, -_LARGEST, unit="tau_s", remedy=remedy, finite=False)
+    if not math.isfinite(errors.sum()):  # where a neuron is silent anything may stand
+        floats("delgrad: errors", np.where(np.isfinite(spikes), errors, 0.0), remedy="lower the learning rate")
+    if not (isinstance(max_dw, Real) and max_dw > 0.0):
         raise UserError(f"delgrad: max_dw = {max_dw} must be above 0; inf switches the cut off")
     grad_weights, grad_arrivals, grad_delays, bad = backward(
-        arrivals, weights, kernel_delays, spikes, errors, threshold, tau_ratio, float(max_dw)
+        arrivals, weights, kernel_delays, spikes, errors, threshold, int(tau_ratio), float(max_dw)
     )
     _raise_if_bad(bad, arrivals)
     if delays is None:
@@ -121,8 +129,10 @@ def gradients(
     return grad_weights, grad_arrivals, grad_delays
 
 
-def _array(values: np.ndarray) -> np.ndarray:
-    values = np.ascontiguousarray(values, dtype=np.float64)
+def _array(name: str, values: np.ndarray) -> np.ndarray:
+    """The values as the kernels want them; infinite and NaN are looked for later."""
+    if type(values) is not np.ndarray or values.dtype != np.float64 or not values.flags.c_contiguous:
+        values = floats(f"delgrad: {name}", values, finite=False)
     # numba would compile once more for a read-only array
     return values if values.flags.writeable else values.copy()
 
@@ -130,7 +140,7 @@ def _array(values: np.ndarray) -> np.ndarray:
 def _checked(
     arrivals: np.ndarray, weights: np.ndarray, threshold: float, tau_ratio: int
 ) -> tuple[np.ndarray, np.ndarray, float]:
-    arrivals, weights = _array(arrivals), _array(weights)
+    arrivals, weights = _array("arrivals", arrivals), _array("weights", weights)
     if arrivals.ndim != 2 or weights.ndim != 2 or arrivals.shape[1] != weights.shape[0]:
         raise UserError(
             f"delgrad: arrivals {arrivals.shape} and weights {weights.shape} don't fit; "
@@ -138,9 +148,9 @@ def _checked(
         )
     if weights.size == 0:
         raise UserError(f"delgrad: weights have shape {weights.shape}; a layer needs an input and a neuron")
-    if not (threshold > 0.0 and math.isfinite(threshold)):
+    if not (isinstance(threshold, Real) and 0.0 < threshold <= _LARGEST):
         raise UserError(f"delgrad: threshold = {threshold} must be above 0 and finite")
-    if tau_ratio not in (1, 2):
+    if not isinstance(tau_ratio, Integral) or tau_ratio not in (1, 2):
         raise UserError(f"delgrad: tau_ratio = {tau_ratio} must be 1 or 2: only then there is a closed form")
     if not math.isfinite(np.abs(weights).sum()):
         raise UserError("delgrad: a weight is not finite; lower the learning rate or check the initial weights")
@@ -154,7 +164,7 @@ def _apply_delays(
     inputs, neurons = weights.shape
     if delays is None:
         return arrivals, np.zeros((1, neurons))
-    delays = _array(delays)
+    delays = _array("delays", delays)
     if delays.shape not in ((inputs, 1), (1, neurons), (inputs, neurons)):
         raise UserError(
             f"delgrad: delays have shape {delays.shape}; expected {(inputs, 1)} (axonal), "

@@ -13,6 +13,7 @@ from typing import Annotated, Literal
 import msgspec
 import numpy as np
 
+from hil.arrays import floats
 from hil.delgrad.kernels import gradients
 from hil.protocols import Floats, Layer, LayerTimes
 
@@ -79,6 +80,7 @@ class Network:
 
     def load_parameters(self, values: Floats) -> None:
         """Set all trainable arrays, in the order of `parameters`, from one vector."""
+        values = floats("parameters", values, (sum(parameter.size for parameter in self.parameters),))
         for parameter in self.parameters:
             parameter[...] = values[: parameter.size].reshape(parameter.shape)
             values = values[parameter.size :]

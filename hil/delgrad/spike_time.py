@@ -15,7 +15,10 @@ import math
 import numpy as np
 from scipy.special import lambertw
 
+from hil.arrays import floats
+
 KERNEL_PEAK = {1: 1.0 / math.e, 2: 0.5}  # by tau_ratio: the most that an input of weight 1 adds to the membrane
+_EARLIEST = float(np.finfo(np.float64).min)  # -inf is no time
 
 
 def kernel(s: np.ndarray | float, tau_ratio: int) -> np.ndarray:
@@ -24,7 +27,7 @@ def kernel(s: np.ndarray | float, tau_ratio: int) -> np.ndarray:
     tau_ratio 1: s exp(-s), peak 1/e at s = 1. tau_ratio 2: 2 (exp(-s/2) - exp(-s)), peak 1/2 at s = 2 ln 2.
     """
     _check_tau_ratio(tau_ratio)
-    s = np.maximum(s, 0.0)
+    s = np.maximum(floats("s", s, unit="tau_s", finite=False), 0.0)
     return s * np.exp(-s) if tau_ratio == 1 else 2.0 * (np.exp(-s / 2.0) - np.exp(-s))
 
 
@@ -42,9 +45,9 @@ def membrane(t: np.ndarray | float, times: np.ndarray, weights: np.ndarray, tau_
     -------
     ndarray, shape of `t`
     """
-    times, weights = np.asarray(times, dtype=float), np.asarray(weights, dtype=float)
+    times, weights = _inputs(times, weights)
     arrives = np.isfinite(times)
-    since = np.asarray(t, dtype=float)[..., np.newaxis] - times[arrives]
+    since = floats("t", t, unit="tau_s")[..., np.newaxis] - times[arrives]
     return kernel(since, tau_ratio) @ weights[arrives]
 
 
@@ -72,7 +75,7 @@ def first_spike(times: np.ndarray, weights: np.ndarray, threshold: float, tau_ra
     float, tau_s
     """
     _check_tau_ratio(tau_ratio)
-    times, weights = np.asarray(times, dtype=float), np.asarray(weights, dtype=float)
+    times, weights = _inputs(times, weights)
     order = np.argsort(times, kind="mergesort")[: np.isfinite(times).sum()]
     if order.size == 0:
         return np.inf
@@ -115,8 +118,9 @@ def measured_gradients(
         Zero if there was no spike, or if the model does not cross the threshold with the observed causal set.
     """
     _check_tau_ratio(tau_ratio)
-    times, weights = np.asarray(times, dtype=float), np.asarray(weights, dtype=float)
+    times, weights = _inputs(times, weights)
     d_weights, d_times = np.zeros_like(times), np.zeros_like(times)
+    spike = float(floats("spike", spike, (), _EARLIEST, unit="tau_s", remedy="inf is no spike", finite=False))
     causal = np.isfinite(times) & (times <= spike)
     if not np.isfinite(spike) or not causal.any():
         return d_weights, d_times
@@ -169,8 +173,9 @@ def implicit_gradients(
         All zero if there is no spike.
     """
     _check_tau_ratio(tau_ratio)
-    times, weights = np.asarray(times, dtype=float), np.asarray(weights, dtype=float)
+    times, weights = _inputs(times, weights)
     d_weights, d_times = np.zeros_like(times), np.zeros_like(times)
+    spike = float(floats("spike", spike, (), _EARLIEST, unit="tau_s", remedy="inf is no spike", finite=False))
     causal = np.isfinite(times) & (times <= spike)
     if not np.isfinite(spike) or not causal.any():
         return d_weights, d_times, 0.0
@@ -213,6 +218,12 @@ def _upward_crossing(times: np.ndarray, weights: np.ndarray, threshold: float, t
         return b / a_1 - lambertw(argument).real
     a_2 = np.sum(weights * np.exp(times / 2.0))
     return 2.0 * np.log(2.0 * a_1 / (a_2 + np.sqrt(max(a_2**2 - 2.0 * a_1 * threshold, 0.0))))
+
+
+def _inputs(times: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Arrival times, inf where there is none, and as many weights."""
+    times = floats("times", times, (None,), _EARLIEST, unit="tau_s", remedy="inf is no input", finite=False)
+    return times, floats("weights", weights, times.shape)
 
 
 def _check_tau_ratio(tau_ratio: int) -> None:

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from hil.arrays import integers
 from hil.errors import UserError
 
 DAYS_PER_YEAR = 365.25
@@ -95,10 +96,9 @@ def write_statistics(writes: NDArray[np.integer], bins: int = 50) -> WriteStatis
     UserError
         There is no device, or a count is negative.
     """
-    counts = np.asarray(writes).ravel()
-    if not counts.size or counts.min() < 0:
-        lowest = counts.min() if counts.size else "no device"
-        raise UserError(f"accounts: writes per device must be at least 0, of at least one device; got {lowest}")
+    counts = integers("accounts: writes", writes, low=0, remedy="count the writes of each device").ravel()
+    if not counts.size:
+        raise UserError("accounts: writes holds no device; give at least one")
     largest = int(counts.max())
     width = largest // bins + 1
     edges = np.arange(0, largest + width + 1, width, dtype=np.int64)

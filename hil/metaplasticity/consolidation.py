@@ -33,6 +33,8 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
+from hil.arrays import floats, integers
+from hil.errors import UserError
 from hil.metaplasticity.quantizer import Quantizer
 
 Rule = Literal["inner_threshold", "local_binary", "bnn", "none"]
@@ -61,7 +63,8 @@ def adam_rate(learning_rate: float, steps: int) -> float:
 
 
 def distance(rule: Rule, hidden: np.ndarray, quantizer: Quantizer) -> np.ndarray:
-    """Signed distance of hidden weights from the threshold that the rule guards, same shape and dtype."""
+    """Signed distance of hidden weights from the threshold that the rule guards, same shape; float32 stays so."""
+    hidden = floats("hidden weights", hidden, single=True)
     x = hidden * hidden.dtype.type(1.0 / quantizer.step)
     first, last = quantizer.first_threshold, quantizer.last_threshold
     if rule == "inner_threshold":
@@ -83,6 +86,7 @@ def slope(rule: Rule, quantizer: Quantizer) -> float:
 
 def device_distance(rule: Rule, d: np.ndarray, events: np.ndarray, device: Device, quantizer: Quantizer) -> np.ndarray:
     """Distance as the device has it: moved by its error, never across the threshold, and grown by its wear."""
+    d, events = floats("distances", d, single=True), integers("events", events, low=0)
     if device.errors.size:
         moved = d + d.dtype.type(slope(rule, quantizer)) * device.errors
         d = np.where(moved * d > 0, moved, d.dtype.type(0.0))
@@ -100,7 +104,8 @@ def damping(
 ) -> np.ndarray:
     """Factor 0..1 of each weight's step; mean is Adam's first moment, so that the step has the opposite sign."""
     d = device_distance(rule, distance(rule, hidden, quantizer), events, device, quantizer)
-    return np.where(d * np.sign(mean) > 0, 1.0 - np.tanh(strength * d) ** 2, hidden.dtype.type(1.0))
+    mean = floats("mean", mean, d.shape, single=True)
+    return np.where(d * np.sign(mean) > 0, 1.0 - np.tanh(strength * d) ** 2, d.dtype.type(1.0))
 
 
 def update(
@@ -147,7 +152,15 @@ def update(
     -------
     int
         Levels that changed.
+
+    Raises
+    ------
+    UserError
+        An array has another shape or dtype, or the gradient or a hidden weight is no finite number.
     """
+    for name, array in (("hidden weights", hidden), ("mean", mean), ("square", square), ("gradient", gradient)):
+        if floats(name, array, hidden.shape, single=True).dtype != np.float32:
+            raise UserError(f"{name} is of type {array.dtype}; expected float32")
     total = gradient + decay * hidden
     mean[...] = _flushed(BETA_1 * mean + (1.0 - BETA_1) * total)
     square[...] = _flushed(BETA_2 * square + (1.0 - BETA_2) * (total * total))

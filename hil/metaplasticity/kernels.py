@@ -11,10 +11,13 @@ beside those of the matrix products, was seen to cost several times what it save
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import numpy as np
 
+from hil.arrays import floats
+from hil.errors import UserError
 from hil.jit import njit
 from hil.metaplasticity.consolidation import BETA_1, BETA_2, EPSILON, TINY, UNKNOWN, Device, Rule, slope
 from hil.metaplasticity.quantizer import Quantizer
@@ -22,6 +25,7 @@ from hil.metaplasticity.quantizer import Quantizer
 _RULES: dict[Rule, int] = {"inner_threshold": 0, "local_binary": 1, "bnn": 2, "none": 3}
 _INNER_THRESHOLD, _LOCAL_BINARY, _BNN = 0, 1, 2
 _CHUNK = 4096
+_LARGEST_NUMBER = 1e30  # of a step, so that it is a float32
 
 _ZERO, _HALF, _ONE, _FOUR = np.float32(0.0), np.float32(0.5), np.float32(1.0), np.float32(4.0)
 _MINUS_2_LOG2_E = np.float32(-2.8853900817779268)
@@ -94,18 +98,34 @@ def update(
 
     Raises
     ------
-    ValueError
-        An array has another shape or dtype, or isn't C-contiguous.
+    UserError
+        An array has another shape or dtype, isn't C-contiguous or can't be written, the gradient or a hidden weight is
+        no finite number, or a number is out of range. All arrays are as they were.
     """
     arrays = {"hidden": hidden, "mean": mean, "square": square, "gradient": gradient, "levels": levels}
     if device.errors.size:
         arrays["device.errors"] = device.errors
     for name, array in {**arrays, "events": events}.items():
         dtype = {"levels": np.int8, "events": np.int32}.get(name, np.float32)
-        if array.dtype != dtype or array.shape != hidden.shape or not array.flags.c_contiguous:
-            raise ValueError(
-                f"{name} is {array.dtype} {array.shape}; expected C-contiguous {np.dtype(dtype)} {hidden.shape}"
+        if not isinstance(array, np.ndarray):
+            raise UserError(f"{name} is a {type(array).__name__}; expected an array, which is changed in place")
+        if array.dtype != dtype or array.shape != hidden.shape or not array.flags.carray:
+            state = "" if array.flags.carray else ", not C-contiguous or read-only"
+            raise UserError(
+                f"{name} is {array.dtype} {array.shape}{state}; expected C-contiguous {np.dtype(dtype)} {hidden.shape}"
             )
+    for name, array in (("gradient", gradient), ("hidden", hidden)):
+        # The sum of squares is the quickest look at all values; it can also be infinite because they are large.
+        if not math.isfinite(np.dot(array.reshape(-1), array.reshape(-1))):
+            floats(name, array, remedy="lower the learning rate or look for a bad sample", single=True)
+    if rule not in _RULES:
+        raise UserError(f"rule = {rule!r} is unknown; choose {', '.join(_RULES)}")
+    numbers = {"strength": strength, "rate": rate, "decay": decay, "device.wear": device.wear}
+    for name, number in numbers.items():
+        if not abs(number) <= _LARGEST_NUMBER:
+            raise UserError(f"{name} = {number} is outside -{_LARGEST_NUMBER:g}..{_LARGEST_NUMBER:g}; give a number")
+    if not margin >= 0.0:
+        raise UserError(f"margin = {margin} is outside 0..inf steps; 0.5 is the nearest level, inf keeps all levels")
     f = np.float32
     grid = _Grid(
         inverse_step=f(1.0 / quantizer.step),

@@ -14,6 +14,7 @@ from typing import Annotated, Literal, NamedTuple
 import msgspec
 import numpy as np
 
+from hil.arrays import floats, integers
 from hil.errors import UserError
 from hil.metaplasticity.quantizer import Positive, Quantizer
 from hil.protocols import MatrixTarget
@@ -196,7 +197,17 @@ class Network:
 
 
 def cross_entropy(scores: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Loss of each sample (batch,) and its gradient by that sample's scores (batch, n_out), for labels (batch,)."""
+    """Loss of each sample (batch,) and its gradient by that sample's scores (batch, n_out), for labels (batch,).
+
+    Raises
+    ------
+    UserError
+        A score is no finite number, or a label no class.
+    """
+    remedy = "lower the learning rate or look for a bad sample"
+    scores = floats("scores", scores, (None, None), remedy=remedy, single=True)
+    remedy = "give the class of each sample"
+    labels = integers("labels", labels, scores.shape[:1], 0, scores.shape[1] - 1, remedy=remedy, narrow=True)
     shifted = scores - scores.max(axis=1, keepdims=True)
     powers = np.exp(shifted)
     sums = powers.sum(axis=1)

@@ -6,6 +6,9 @@ from typing import Annotated
 
 import msgspec
 import numpy as np
+from numpy.typing import ArrayLike
+
+from hil.arrays import floats, integers
 
 Positive = Annotated[float, msgspec.Meta(gt=0)]
 
@@ -55,12 +58,27 @@ class Quantizer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         """Largest threshold, in steps."""
         return (self.levels - 2) / 2
 
-    def to_levels(self, hidden: np.ndarray) -> np.ndarray:
-        """Nearest signed level of each hidden weight, any shape, float; int8. On a threshold: the higher level."""
+    def to_levels(self, hidden: ArrayLike) -> np.ndarray:
+        """Nearest signed level of each hidden weight, any shape; int8. On a threshold: the higher level.
+
+        Raises
+        ------
+        UserError
+            A weight is no finite number.
+        """
+        hidden = floats("hidden weights", hidden, single=True)
         in_steps = hidden * hidden.dtype.type(1.0 / self.step)
         nearest = self.stride * np.floor(in_steps + self.first_threshold) + (self.stride - 1)
         return np.clip(nearest, -self.max_level, self.max_level).astype(np.int8)
 
-    def to_weights(self, levels: np.ndarray) -> np.ndarray:
-        """Weights that signed levels stand for, same shape, float32."""
-        return levels.astype(np.float32) * np.float32(self.weight_range / self.max_level)
+    def to_weights(self, levels: ArrayLike) -> np.ndarray:
+        """Weights that signed levels stand for, same shape, float32.
+
+        Raises
+        ------
+        UserError
+            A level is no integer within -max_level..max_level.
+        """
+        remedy = "quantise the weights first"
+        whole = integers("levels", levels, None, -self.max_level, self.max_level, remedy=remedy, narrow=True)
+        return whole.astype(np.float32) * np.float32(self.weight_range / self.max_level)

@@ -15,6 +15,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from hil.arrays import floats, integers
 from hil.errors import UserError
 from hil.metaplasticity import kernels
 from hil.metaplasticity.consolidation import Device, Rule, adam_rate
@@ -98,6 +99,9 @@ PRESETS = {
     # Quantisation-aware training: the control without consolidation.
     "qat": Preset(NetworkConfig(init=0.15), TrainingConfig(rule="none")),
 }
+
+
+_REMEDY = "the target answers with numbers that are none; look at its settings"
 
 
 class Evaluation(NamedTuple):
@@ -216,7 +220,8 @@ class Trainer:
         decisions = np.empty(len(task.test.labels), dtype=np.int64)
         for rows in batches(np.arange(len(decisions)), self.config.test_batch):
             inputs = task.inputs(task.test.images[rows])
-            decisions[rows] = self._forward(inputs, norms)[-1].outputs.argmax(axis=1)
+            scores = self._forward(inputs, norms)[-1].outputs
+            decisions[rows] = floats("scores", scores, remedy=_REMEDY, single=True).argmax(axis=1)
         return Evaluation(float(np.mean(decisions == task.test.labels)), decisions)
 
     def state(self) -> dict[str, np.ndarray]:
@@ -236,9 +241,14 @@ class Trainer:
         """
         own = self.state()
         for name, array in own.items():
-            if name not in state or state[name].shape != array.shape:
-                found = state[name].shape if name in state else "missing"
+            if name not in state or np.shape(state[name]) != array.shape:
+                found = np.shape(state[name]) if name in state else "missing"
                 raise UserError(f"state[{name!r}] is {found}; expected shape {array.shape}: it is of another network")
+            if array.dtype.kind == "f":
+                floats(f"state[{name!r}]", state[name], remedy="it is no state of a training")
+            else:
+                limits = np.iinfo(array.dtype)
+                integers(f"state[{name!r}]", state[name], None, int(limits.min), int(limits.max))
         self.task, self.epoch, self._steps, self._trial = (int(x) for x in state["counters"])
         self._adam.load_state(state["adam"])
         for name, arrays in self._arrays().items():
@@ -316,7 +326,7 @@ class Trainer:
         quantizer = self.network.config.quantizer
         for k, levels in enumerate(self.network.levels):
             seen = self.target.read(k, self._trial) - quantizer.to_weights(levels)
-            self._errors[k][...] = seen / quantizer.step
+            self._errors[k][...] = floats("weights read back", seen, remedy=_REMEDY, single=True) / quantizer.step
 
     def _write(self) -> tuple[int, int]:
         """Send all levels; returns pulses and cells that did not reach their level."""

@@ -29,6 +29,7 @@ from brainscales_emu.constants import (
 from brainscales_emu.delay import register_to_us, us_to_register
 from brainscales_emu.mismatch import draw_fixed_pattern
 from brainscales_emu.routing.placement import Placement, place_feedforward
+from hil.arrays import Shape, floats
 from hil.errors import UserError
 from hil.protocols import Capabilities, Floats, Layer, LayerTimes, Quantity, SampleRecord
 from hil.targets.errors import known_keys, user_errors
@@ -123,13 +124,10 @@ class BrainscalesTarget:
                     "network.delays = 'axonal' takes the chip's delay elements, but target.delays = 'beyond' has "
                     "delays in the synapses instead; use dendritic or synaptic, or target.delays = 'hardware'"
                 )
-            if not np.isfinite(layer.weights).all():
-                pre, post = np.argwhere(~np.isfinite(layer.weights))[0]
-                raise UserError(
-                    f"weights[{index}][{pre}, {post}] = {layer.weights[pre, post]} is not a number; "
-                    "lower the learning rate or look for a bad sample"
-                )
-            weights.append(np.rint(layer.weights * self._scale).astype(np.int64))
+            remedy = "lower the learning rate or look for a bad sample"
+            # beyond a million no weight fits, and all of them are integers
+            sent = floats(f"weights[{index}]", layer.weights, (None, None), -1e6, 1e6, remedy=remedy)
+            weights.append(np.rint(sent * self._scale).astype(np.int64))
         with user_errors(ChipError, _KEYS):
             registers = [None if d is None else us_to_register(d * self.tau_us) for d in (x.axonal for x in layers)]
             placement = place_feedforward(layers[0].weights.shape[0], weights, registers)
@@ -140,6 +138,7 @@ class BrainscalesTarget:
         self._columns = self._circuit_columns()
 
     def run(self, inputs: Floats, trial: int) -> list[LayerTimes]:
+        inputs = _input_times(inputs, (None, self._lines.size))
         sent_us = inputs[np.isfinite(inputs)] * self.tau_us
         if sent_us.size and not (sent_us.min() >= 0.0 and sent_us.max() < self._slot_us):
             raise UserError(
@@ -151,15 +150,18 @@ class BrainscalesTarget:
         times_us = starts[:, None] + inputs * self.tau_us
         sent = np.isfinite(times_us)
         lines = np.broadcast_to(self._lines, inputs.shape)
-        recording = self._chip.run(times_us[sent], lines[sent], len(inputs) * self._slot_us, trial)
+        with user_errors(ChipError):
+            recording = self._chip.run(times_us[sent], lines[sent], len(inputs) * self._slot_us, trial)
         return self._layer_times(inputs, recording.ticks, recording.circuits)
 
     def record(self, inputs: Floats, trial: int, duration: float) -> SampleRecord:
+        inputs = _input_times(inputs, (self._lines.size,))
         grid_us = np.linspace(0.0, duration * self.tau_us, MEMBRANE_SAMPLES)
         neurons = np.concatenate(self._neurons)
         sent = np.flatnonzero(np.isfinite(inputs))
         probe = Probe(neurons, grid_us)
-        recording = self._chip.run(inputs[sent] * self.tau_us, self._lines[sent], self._slot_us, trial, probe)
+        with user_errors(ChipError):
+            recording = self._chip.run(inputs[sent] * self.tau_us, self._lines[sent], self._slot_us, trial, probe)
         observed = self._layer_times(inputs[None], recording.ticks, recording.circuits)
         delayed = [elements is not None for elements in self._delays]
         assert recording.membrane_lsb is not None  # because a probe was given
@@ -219,6 +221,12 @@ class BrainscalesTarget:
             times = np.ascontiguousarray(first[:, self._columns[neurons]])
             observed.append(LayerTimes(arrivals, times))
         return observed
+
+
+def _input_times(inputs: Floats, shape: Shape) -> Floats:
+    """Input spikes in tau_s; inf: none."""
+    remedy, earliest = "give times from the start of the sample on, inf for no spike", float(np.finfo(np.float64).min)
+    return floats("inputs", inputs, shape, earliest, unit="tau_s", remedy=remedy, finite=False)
 
 
 def _by_row(values: np.ndarray) -> np.ndarray:

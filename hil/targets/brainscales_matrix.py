@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 from brainscales_emu import ChipError
 from brainscales_emu.constants import MAX_WEIGHT, N_COLUMNS
 from brainscales_emu.mac import MAX_INPUT, MAX_SENDS, MacArray, MacConfig, Matrix
+from hil.arrays import floats, integers
 from hil.errors import UserError
 from hil.protocols import Levels, MatrixCapabilities, Quantity, WriteReport
 from hil.targets.errors import known_keys, user_errors
-from hil.text import exact
 
 LINEAR_CODE = 80  # vendor's demo of matrix multiplication: codes are linear within about -80..80
 BEYOND = 0.001  # share of the codes that calibration lets lie beyond; chosen here
@@ -102,17 +102,16 @@ class BrainscalesMatrixTarget:
     def write(self, layers: Sequence[Levels]) -> WriteReport:
         """As the protocol says; levels count as changed from 0 at first."""
         limit = self.capabilities.max_level
+        remedy = "quantise the weights for this target"
+        layers = [
+            integers(f"layer {k}: levels", levels, (None, None), -limit, limit, remedy=remedy, narrow=True)
+            for k, levels in enumerate(layers)
+        ]
         if [levels.shape for levels in layers] != [levels.shape for levels in self._levels]:
             raise UserError(
                 f"levels have shapes {[levels.shape for levels in layers]}, but this target holds layers of "
                 f"{[levels.shape for levels in self._levels]}; make a new target for another network"
             )
-        for k, levels in enumerate(layers):
-            if levels.dtype.kind != "i" or not -limit <= levels.min() <= levels.max() <= limit:
-                raise UserError(
-                    f"layer {k}: levels are {levels.dtype} {levels.min()}..{levels.max()}; expected integers "
-                    f"-{limit}..{limit}; quantise the weights for this target"
-                )
         changed = 0
         matrices = []
         for k, new in enumerate(layers):
@@ -202,12 +201,12 @@ class BrainscalesMatrixTarget:
 
 def _codes(x: NDArray[Any]) -> NDArray[np.uint8]:
     """Inputs as lengths of pulses, 0..31."""
-    if x.size and not (x.min() >= 0.0 and x.max() <= 1.0):
-        raise UserError(
-            f"inputs of the chip are lengths of pulses, 0..1, got {exact(x.min())}..{exact(x.max())}; take relu as "
-            "network.activation, or send the positive and the negative part apart and subtract the products"
-        )
-    return np.rint(x * np.float32(MAX_INPUT)).astype(np.uint8)
+    remedy = (
+        "inputs of the chip are lengths of pulses: take relu as network.activation, or send the positive and the "
+        "negative part apart and subtract the products"
+    )
+    checked = floats("inputs", x, (None, None), 0.0, 1.0, remedy=remedy, single=True)
+    return np.rint(checked * np.float32(MAX_INPUT)).astype(np.uint8)
 
 
 def _mac_config(config: BrainscalesMatrixConfig) -> MacConfig:

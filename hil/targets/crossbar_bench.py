@@ -91,7 +91,9 @@ class CrossbarBench:
 
     def device_levels(self, weights: Levels) -> Levels:
         """Level 0..n-1 of each device (rows, columns) for signed levels of weights."""
-        return self._crossbar.mapping.device_levels(weights)
+        mapping = self._crossbar.mapping
+        with user_errors(CrossbarError):
+            return mapping.device_levels(mapping.check_levels(weights))
 
     def write(self, weights: Levels) -> Writing:
         """Write all devices of the array, whether or not their level changes."""

@@ -8,11 +8,13 @@ from collections.abc import Sequence
 import msgspec
 import numpy as np
 
+from hil.arrays import floats
 from hil.delgrad.kernels import spike_times
 from hil.delgrad.spike_time import membrane
 from hil.protocols import Capabilities, Floats, Layer, LayerTimes, Quantity, SampleRecord
 
 MEMBRANE_SAMPLES = 600
+_EARLIEST = 1e300  # -inf is no time
 
 
 class IdealConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="ideal", tag_field="kind"):
@@ -51,8 +53,10 @@ class IdealTarget:
         self._layers = layers
 
     def run(self, inputs: Floats, trial: int) -> list[LayerTimes]:
-        self._samples += len(inputs)
-        observed, times = [], inputs
+        remedy = "give the time of each input, inf for no spike"
+        times = floats("inputs", inputs, (None, None), -_EARLIEST, unit="tau_s", remedy=remedy, finite=False)
+        self._samples += len(times)
+        observed = []
         for layer in self._layers:
             arrivals = times if layer.axonal is None else times + layer.axonal
             times = spike_times(arrivals, layer.weights, self._threshold, self._tau_ratio, layer.later_delays)
@@ -60,6 +64,7 @@ class IdealTarget:
         return observed
 
     def record(self, inputs: Floats, trial: int, duration: float) -> SampleRecord:
+        inputs = floats("inputs", inputs, (None,), finite=False)
         grid = np.linspace(0.0, duration, MEMBRANE_SAMPLES)
         observed = self.run(inputs[None], trial)
         traces = []

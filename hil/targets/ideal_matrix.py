@@ -10,6 +10,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from hil.arrays import floats, integers
 from hil.errors import UserError
 from hil.protocols import Levels, MatrixCapabilities, Quantity, WriteReport
 
@@ -60,13 +61,21 @@ class IdealMatrixTarget:
         """Nothing to set: there are no converters."""
 
     def multiply(self, layer: int, x: NDArray[Any], trial: int) -> NDArray[Any]:
-        self._vectors += len(x)
-        product: NDArray[np.float32] = x.astype(np.float32, copy=False) @ self._levels[layer]
+        levels = self._layer(layer)
+        inputs = floats("inputs", x, (None, len(levels)), remedy="scale the inputs", single=True)
+        self._vectors += len(inputs)
+        product: NDArray[np.float32] = inputs.astype(np.float32, copy=False) @ levels
         product *= self._scale
         return product
 
     def read(self, layer: int, trial: int) -> NDArray[Any]:
-        return self._levels[layer] * self._scale
+        return self._layer(layer) * self._scale
+
+    def _layer(self, layer: int) -> NDArray[np.float32]:
+        """Levels of a layer."""
+        if layer not in range(len(self._levels)):
+            raise UserError(f"layer = {layer!r} is none of {len(self._levels)} layers that were written")
+        return self._levels[layer]
 
     def wait(self, seconds: float) -> None:
         """Ideal weights don't age."""
@@ -86,16 +95,7 @@ class IdealMatrixTarget:
         self._levels = [state[f"levels_{k}"].copy() for k in range(len(state) - 1)]
 
     def _checked(self, layer: int, levels: Levels) -> NDArray[np.float32]:
-        limit = self.capabilities.max_level
-        if levels.ndim != 2 or levels.dtype.kind != "i":
-            raise UserError(
-                f"layer {layer}: levels are {levels.dtype} {levels.shape}; expected integers (inputs, outputs); "
-                "quantise the weights first"
-            )
-        as_floats = levels.astype(np.float32)
-        if levels.size and not -limit <= as_floats.min() <= as_floats.max() <= limit:
-            raise UserError(
-                f"layer {layer}: levels {levels.min()}..{levels.max()} are not within -{limit}..{limit}; "
-                "quantise the weights for this target"
-            )
-        return as_floats
+        limit, remedy = self.capabilities.max_level, "quantise the weights for this target"
+        return integers(
+            f"layer {layer}: levels", levels, (None, None), -limit, limit, remedy=remedy, narrow=True
+        ).astype(np.float32)

@@ -484,9 +484,9 @@ def test_a_state_of_other_arrays_is_refused_and_changes_nothing(change, message)
         (Read(-1, 0), "command.layer = -1 is outside 0..1; name a layer"),
         (Program(0, np.full((6, 3), 5)), "levels[0, 0] = 5 is outside -4..4"),
         (Program(0, np.zeros((6, 2), dtype=int)), "levels has shape (6, 2); expected (6, 3)"),
-        (Program(0, np.zeros((6, 3))), "levels are float64, not integers; quantise the weights first"),
+        (Program(0, np.zeros((6, 3))), "levels is of type float64, not integers; 5 levels per device"),
         (Multiply(0, np.full((1, 6), 1.5), 0), "x[0, 0] = 1.5 is outside -1..1"),
-        (Multiply(0, np.full((1, 6), np.nan), 0), "x[0, 0] = nan is outside -1..1"),
+        (Multiply(0, np.full((1, 6), np.nan), 0), "x[0, 0] = nan is not a number"),
         (
             Multiply(0, np.ones((1, 6)), -1),
             "command.trial = -1 is outside 0..4.61169e+18; give the number of the noise",
@@ -494,7 +494,10 @@ def test_a_state_of_other_arrays_is_refused_and_changes_nothing(change, message)
         (Multiply(1, np.ones((1, 3)), 0), "adc.range_uA = None: the converters have no range yet; call calibrate"),
         (Wait(-1.0), "wait.seconds = -1 s is outside 0..9e+09 s; time doesn't run backwards"),
         (Wait(float("nan")), "wait.seconds = nan s is outside 0..9e+09 s; time doesn't run backwards"),
-        (Wait(9e9), "controller.time = 9e+09 s is outside 0..9e+09 s; the waits are too long; give seconds"),
+        (
+            Wait(9e9),
+            "controller.time = 9000000001.000004 s is outside 0..9e+09 s; the waits are too long; give seconds",
+        ),
         ("read", "command = 'read' is unknown; choose Program, Multiply, Read or Wait"),
     ],
 )

@@ -482,12 +482,12 @@ def test_a_controller_can_do_the_work_of_a_write():
 BAD_CALLS = [
     (lambda c: c.write(np.full((20, 9), 8)), "levels[0, 0] = 8 is outside -7..7; 8 levels per device give 15"),
     (lambda c: c.write(np.zeros((9, 20), dtype=int)), "levels has shape (9, 20); expected (20, 9)"),
-    (lambda c: c.write(np.zeros((20, 9))), "levels are float64, not integers"),
+    (lambda c: c.write(np.zeros((20, 9))), "levels is of type float64, not integers"),
     (
         lambda c: c.multiply(np.full((2, 20), 1.01)),
         "x[0, 0] = 1.01 is outside -1..1; an input of 1 is the read voltage",
     ),
-    (lambda c: c.multiply(np.full((2, 20), np.nan)), "x[0, 0] = nan is outside -1..1"),
+    (lambda c: c.multiply(np.full((2, 20), np.nan)), "x[0, 0] = nan is not a number"),
     (lambda c: c.multiply(np.ones((2, 19))), "x has shape (2, 19); expected (any, 20)"),
     (lambda c: c.multiply(np.ones(20)), "x has shape (20,); expected (any, 20)"),
     (lambda c: c.multiply(np.ones((2, 20))), "adc.range_uA = None: the converters have no range yet; call calibrate"),

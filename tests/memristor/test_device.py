@@ -445,11 +445,11 @@ def test_a_fading_cell_relaxes_in_proportion(engine):
             " one per cell",
         ),
         (lambda cells: cells.program([0], [0], [-1.0], 20.0), "targets_uS[0] = -1 uS is outside 0..40 uS"),
-        (lambda cells: cells.program([0], [0], [math.nan], 20.0), "targets_uS[0] = nan uS is outside 0..40 uS"),
+        (lambda cells: cells.program([0], [0], [math.nan], 20.0), "targets_uS[0] = nan is not a number"),
         (lambda cells: cells.program([0, 1], [0, 1], [10.0], 20.0), "targets_uS has shape (1,); expected (2,)"),
         (
             lambda cells: cells.program([0, 1], [0], [1.0, 1.0], 20.0),
-            "columns has shape (1,); expected (2,), the shape of rows",
+            "columns has shape (1,); expected (2,); name a cell of the array",
         ),
         (
             lambda cells: cells.program([0, 3], [0, 0], [1.0, 1.0], 20.0),
@@ -461,11 +461,11 @@ def test_a_fading_cell_relaxes_in_proportion(engine):
         ),
         (
             lambda cells: cells.pulse([0.0], [1], [1.0], 20.0),
-            "rows is of type float64, not integers; give indices 0..2",
+            "rows is of type float64, not integers; name a cell of the array",
         ),
         (
             lambda cells: cells.program([[0]], [1], [1.0], 20.0),
-            "rows has shape (1, 1); expected one dimension, an index per cell",
+            "rows has shape (1, 1); expected (any,); name a cell of the array",
         ),
         (
             lambda cells: cells.program([0, 2, 0], [1, 2, 1], [1.0, 2.0, 3.0], 20.0),

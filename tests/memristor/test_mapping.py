@@ -87,7 +87,7 @@ def test_bad_mapping(arguments, text):
     [
         ([[0, 8]], "levels[0, 1] = 8 is outside -7..7; 8 levels per device give 15 signed levels (pair)"),
         ([[0, 0], [-9, 0]], "levels[1, 0] = -9 is outside -7..7"),
-        ([[0.5]], "levels are float64, not integers; quantise the weights first"),
+        ([[0.5]], "levels is of type float64, not integers; 8 levels per device"),
         ([1, 2], "levels has shape (2,); expected (any, any)"),
     ],
 )

@@ -182,7 +182,7 @@ def test_telegraph_noise_has_two_levels():
     [
         (lambda t: t.multiply([[0.4] * 6]), "v_V[0, 0] = 0.4 V is outside -0.3..0.3 V; give read voltages"),
         (lambda t: t.multiply([[0.1] * 5]), "v_V has shape (1, 5); expected (any, 6)"),
-        (lambda t: t.multiply([[math.nan] * 6]), "v_V[0, 0] = nan V is outside"),
+        (lambda t: t.multiply([[math.nan] * 6]), "v_V[0, 0] = nan is not a number"),
         (lambda t: t.voltages([0.1] * 6), "the tile has no wires, so every row is at its input's voltage"),
         (lambda t: t.relax(-1.0), "now_s = -1 s is outside"),
         (lambda t: t.relax(math.nan), "now_s = nan s is outside"),

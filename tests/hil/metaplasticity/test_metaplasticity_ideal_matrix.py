@@ -42,9 +42,10 @@ def test_what_was_written_does_not_follow_the_array():
 @pytest.mark.parametrize(
     ("bad", "message"),
     [
-        (np.full((12, 5), 8), r"layer 0: levels 8\.\.8 are not within -7\.\.7; quantise the weights for this target"),
-        (np.zeros((12, 5)), r"layer 0: levels are float64 \(12, 5\); expected integers"),
-        (np.zeros(12, dtype=np.int64), r"layer 0: levels are int64 \(12,\); expected integers \(inputs, outputs\)"),
+        (np.full((12, 5), 8), r"layer 0: levels\[0, 0\] = 8 is outside -7\.\.7; quantise the weights for this target"),
+        (np.full((12, 5), 255, np.uint8), r"layer 0: levels\[0, 0\] = 255 is outside -7\.\.7"),
+        (np.zeros((12, 5)), "layer 0: levels is of type float64, not integers"),
+        (np.zeros(12, dtype=np.int64), r"layer 0: levels has shape \(12,\); expected \(any, any\)"),
         (np.zeros((12, 6), dtype=np.int64), r"shapes \[\(12, 6\), \(5, 3\)\], but this target holds layers of"),
     ],
 )
