@@ -237,6 +237,8 @@ def _checked(metrics: Sequence[Any], kind: type) -> list[Any]:
 def _as_pair(batch: Sequence[Any]) -> Data:
     if len(batch) != 2:
         raise UserError(f"a batch has {len(batch)} parts; expected (inputs, targets)")
+    if any(np.ma.is_masked(part) for part in batch):
+        raise UserError("a batch has masked values; fill or drop them")
     inputs, targets = (np.asarray(part) for part in batch)
     for name, values in (("inputs", inputs), ("targets", targets)):
         if values.dtype == object or not values.ndim:
