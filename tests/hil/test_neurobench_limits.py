@@ -154,3 +154,13 @@ def test_weights_of_a_chip_keep_their_value(largest, dtype):
         with pytest.raises(UserError, match=r"a weight of 1e\+304 steps of the target|not a number"):
             _held(weights, 1e-4)
     assert math.isclose(_held(np.array([[0.3]]), 0.0)[0, 0], 0.3)
+
+
+def test_a_layer_that_took_part_must_be_listed():
+    """Else ConnectionSparsity, looked at before the data, leaves it out without a word."""
+    seen, hidden = Linear("seen", np.ones((2, 3))), Linear("hidden", np.zeros((2, 3)))
+    model = Recorded([seen], lambda x: (x, [LayerRecord(seen, x[None]), LayerRecord(hidden, x[None])]))
+    with pytest.raises(
+        UserError, match=r"recorded the layer 'hidden', which isn't among its `layers` \(seen\); list it"
+    ):
+        run(model, np.ones((2, 3)), np.ones((2, 3)), 2, [], [m.SynapticOperations])
