@@ -124,8 +124,8 @@ class Benchmark:
         Raises
         ------
         UserError
-            There is no data, a batch is no pair of inputs and targets, or a metric can't be computed. An error of the
-            model, or of a metric, is never turned into a number.
+            There is no data, a batch is no pair of inputs and targets, the model recorded a layer that isn't among its
+            layers, or a metric can't be computed. An error of the model, or of a metric, is never turned into a number.
         """
         from tqdm import tqdm
 
@@ -143,6 +143,7 @@ class Benchmark:
             predictions = self.model(data[0])
             for process_predictions in self.postprocessors:
                 predictions = process_predictions(predictions)
+            _check_recorded(self.model)
             for metric in workload:
                 metric(self.model, np.asarray(predictions), data)
         if not sizes:
@@ -234,9 +235,24 @@ def _checked(metrics: Sequence[Any], kind: type) -> list[Any]:
     return list(metrics)
 
 
+def _check_recorded(model: Any) -> None:
+    """Refuse a layer that took part but isn't listed: static metrics would leave it out."""
+    if hasattr(model, "records") and hasattr(model, "layers"):
+        listed = [layer.name for layer in model.layers]
+        for record in model.records:
+            layer = getattr(record, "layer", None)
+            if layer is not None and layer.name not in listed:
+                raise UserError(
+                    f"{type(model).__name__} recorded the layer {layer.name!r}, which isn't among its `layers` "
+                    f"({', '.join(listed) or 'none'}); list it there"
+                )
+
+
 def _as_pair(batch: Sequence[Any]) -> Data:
     if len(batch) != 2:
         raise UserError(f"a batch has {len(batch)} parts; expected (inputs, targets)")
+    if any(np.ma.is_masked(part) for part in batch):
+        raise UserError("a batch has masked values; fill or drop them")
     inputs, targets = (np.asarray(part) for part in batch)
     for name, values in (("inputs", inputs), ("targets", targets)):
         if values.dtype == object or not values.ndim:

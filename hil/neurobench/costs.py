@@ -217,7 +217,15 @@ def learning(phases: Mapping[str, Phase]) -> Phase:
 
 
 def system_track(before: Mapping[str, Phase], during: Mapping[str, Phase], samples: int) -> dict[str, Any]:
-    """A result's block "SystemTrackModelled": what learning took in total, then each phase per sample."""
+    """A result's block "SystemTrackModelled": what learning took in total, then each phase per sample.
+
+    Raises
+    ------
+    UserError
+        There are no samples.
+    """
+    if samples < 1:
+        raise UserError(f"samples = {samples} must be at least 1, to say what one took")
     return {"Learning": learning(before).row(), **{name: phase.row(samples) for name, phase in during.items()}}
 
 

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hil import arrays
 from hil.errors import UserError
 from hil.neurobench import operations
 from hil.neurobench.records import (
@@ -122,6 +123,8 @@ class ClassificationAccuracy(_Mean):
 
     def of_batch(self, model: Model, predictions: NDArray[Any], targets: NDArray[Any]) -> float:
         _check_pair(predictions, targets, self)
+        if predictions.dtype.kind == "f":
+            _floats("predictions", predictions, self)
         return int(np.count_nonzero(predictions == targets)) / targets.size
 
 
@@ -130,8 +133,10 @@ class MSE(_Mean):
 
     def of_batch(self, model: Model, predictions: NDArray[Any], targets: NDArray[Any]) -> float:
         _check_pair(predictions, targets, self)
-        _check_finite("predictions", predictions, self)
-        return float(np.mean(np.square(_floats(predictions) - _floats(targets))))
+        p, y = _floats("predictions", predictions, self), _floats("targets", targets, self)
+        with np.errstate(over="ignore"):
+            error = float(np.mean(np.square(p - y)))
+        return _finite(error, self)
 
 
 class SMAPE(_Mean):
@@ -142,7 +147,10 @@ class SMAPE(_Mean):
 
     def of_batch(self, model: Model, predictions: NDArray[Any], targets: NDArray[Any]) -> float:
         _check_pair(predictions, targets, self)
-        p, y = _floats(predictions), _floats(targets)
+        p, y = _floats("predictions", predictions, self, any_value=True), _floats("targets", targets, self)
+        # Powers of two, so that nothing overflows and no bit changes.
+        scale = np.where(np.maximum(np.abs(p), np.abs(y)) > 1e300, 2.0**-20, 1.0)
+        p, y = p * scale, y * scale
         with np.errstate(invalid="ignore"):
             errors = 200 * np.abs(p - y) / (np.abs(p) + np.abs(y))
         return float(np.mean(np.nan_to_num(errors, nan=200.0)))
@@ -156,20 +164,26 @@ class R2(WorkloadMetric):
 
     def __call__(self, model: Model, predictions: NDArray[Any], data: Data) -> None:
         _check_pair(predictions, data[1], self)
-        _check_finite("predictions", predictions, self)
         if predictions.ndim != 2:
             raise UserError(f"R2: predictions have shape {predictions.shape}; expected (samples, columns)")
-        self._pairs.append((_floats(predictions), _floats(data[1])))
+        self._pairs.append((_floats("predictions", predictions, self), _floats("targets", data[1], self)))
 
     def compute(self) -> float:
         _seen(len(self._pairs), self)
         predictions, targets = (np.concatenate(column) for column in zip(*self._pairs, strict=True))
-        spread = np.square(targets - targets.mean(axis=0)).sum(axis=0)
-        if not spread.all():
+        # The mean of equal numbers needn't be that number, so the spread alone may not show it.
+        with np.errstate(over="ignore"):
+            spread = np.square(targets - targets.mean(axis=0)).sum(axis=0)
+            error = np.square(predictions - targets).sum(axis=0)
+        constant = np.all(targets == targets[0], axis=0) | (spread == 0)
+        if constant.any():
             raise UserError(
-                f"R2: the targets of column {int(np.argmin(spread))} are all equal; R2 isn't defined, leave it out"
+                f"R2: the targets of column {int(np.argmax(constant))} are all equal, or differ by less than float64 "
+                "can square; R2 isn't defined, leave it out"
             )
-        return float(np.mean(1 - np.square(predictions - targets).sum(axis=0) / spread))
+        _finite(float(np.sum(spread)), self)
+        with np.errstate(over="ignore"):
+            return _finite(float(np.mean(1 - error / spread)), self)
 
 
 class ActivationSparsity(_Mean):
@@ -178,7 +192,7 @@ class ActivationSparsity(_Mean):
     def of_batch(self, model: Model, predictions: NDArray[Any], targets: NDArray[Any]) -> float:
         counts = [(outputs, active) for _, outputs, active in _activity(model, self)]
         outputs, active = (sum(column) for column in zip(*counts, strict=True))
-        return (outputs - active) / outputs
+        return (outputs - active) / _seen(outputs, self)
 
 
 class ActivationSparsityByLayer(WorkloadMetric):
@@ -194,7 +208,7 @@ class ActivationSparsityByLayer(WorkloadMetric):
 
     def compute(self) -> dict[str, float]:
         _seen(len(self._counts), self)
-        return {name: (outputs - active) / outputs for name, (outputs, active) in self._counts.items()}
+        return {name: (outputs - active) / _seen(outputs, self) for name, (outputs, active) in self._counts.items()}
 
 
 class SynapticOperations(WorkloadMetric):
@@ -351,13 +365,15 @@ def _check_pair(predictions: NDArray[Any], targets: NDArray[Any], metric: object
             f"{_name(metric)}: predictions have shape {predictions.shape}, targets {targets.shape}; add a "
             "post-processor that makes one of the other"
         )
-    _check_finite("targets", targets, metric)
+    _seen(targets.size, metric)
+    if targets.dtype.kind == "f":
+        _floats("targets", targets, metric)
 
 
-def _check_finite(what: str, values: NDArray[Any], metric: object) -> None:
-    if values.dtype.kind == "f" and not np.isfinite(values).all():
-        place = tuple(int(i) for i in np.argwhere(~np.isfinite(values))[0])
-        raise UserError(f"{_name(metric)}: {what}{list(place)} = {values[place]} is not finite; mend the data or model")
+def _finite(value: float, metric: object) -> float:
+    if not np.isfinite(value):
+        raise UserError(f"{_name(metric)}: the squares of these errors or targets exceed float64; scale the data")
+    return value
 
 
 def _seen(count: int, metric: object) -> int:
@@ -366,8 +382,11 @@ def _seen(count: int, metric: object) -> int:
     return count
 
 
-def _floats(values: NDArray[Any]) -> NDArray[np.float64]:
-    return values.astype(np.float64, copy=False)
+def _floats(what: str, values: NDArray[Any], metric: object, any_value: bool = False) -> NDArray[np.float64]:
+    """As float64; `any_value`: it needn't be finite."""
+    if values.dtype == np.bool_ or (any_value and values.dtype.kind == "f"):
+        return values.astype(np.float64)
+    return arrays.floats(f"{_name(metric)}: {what}", values, remedy="mend the data or model")
 
 
 def _name(metric: object) -> str:

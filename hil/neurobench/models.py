@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hil import arrays
+from hil.errors import UserError
 from hil.metaplasticity.network import Network
 from hil.neurobench.records import (
     ActivationRecord,
@@ -177,5 +179,10 @@ def _held(weights: Floats, step: float) -> NDArray[Any]:
     """What the target holds: whole numbers of its steps, or the weights themselves if it has none."""
     if not step:
         return weights
-    codes = np.rint(weights / step)
-    return codes.astype(np.int8 if np.abs(codes).max(initial=0) < 128 else np.int16)
+    with np.errstate(over="ignore"):
+        codes = np.rint(arrays.floats("weights", weights) / step)
+    largest = float(np.abs(codes).max(initial=0))
+    dtype = next((t for t in (np.int8, np.int16, np.int32, np.int64) if largest < np.iinfo(t).max + 1), None)
+    if dtype is None:
+        raise UserError(f"a weight of {largest:g} steps of the target is too large; write smaller weights")
+    return codes.astype(dtype)

@@ -34,6 +34,7 @@ from hil.neurobench.records import (
 from hil.neurobench.torch_operations import Origin
 
 _CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
+_CONNECTIONS = (nn.Linear, *_CONVOLUTIONS)
 _CELLS = {"rnn": nn.RNNCell, "gru": nn.GRUCell, "lstm": nn.LSTMCell}
 _RECURRENT = {"RNN_TANH": "rnn", "RNN_RELU": "rnn", "GRU": "gru", "LSTM": "lstm"}
 _STEPS: dict[str, Callable[..., Any]] = {
@@ -98,7 +99,8 @@ class TorchModel:
         self._forward = forward or net
         self._arrays: dict[int, NDArray[Any]] = {}
         self._neurons: dict[str, _Steps] = {}
-        self._watch: _Watch | None = None
+        self._watch: _Watch | None = None  # while the network runs
+        self._ran = False
         self._layers: dict[str, ConnectionLayer] = {}
         self._unclear: list[str] = []
         recorded = (*_ACTIVATIONS, *activations)
@@ -108,10 +110,12 @@ class TorchModel:
             kept = isinstance(module, (*recorded, *_UNCOUNTED, *uncounted)) or _is_spiking(module)
             for layer in self._connections(name, module):
                 self._layers[layer.name] = layer
-            clear = recurrent or kept or isinstance(module, (nn.Linear, nn.Embedding, *_CONVOLUTIONS, *_NORMALISATIONS))
-            if not clear:
+            clear = (nn.Embedding, nn.utils.parametrize.ParametrizationList, *_NORMALISATIONS)
+            if not (recurrent or kept or isinstance(module, clear)):
+                known = ("weight", "bias") if isinstance(module, _CONNECTIONS) else ()
                 own = [*module.named_parameters(recurse=False), *module.named_buffers(recurse=False)]
-                self._unclear += [f"{name}.{key}".lstrip(".") for key, tensor in own if tensor.dim()]
+                unclear = [key for key, tensor in own if tensor.dim() and not key.startswith(known)]
+                self._unclear += [f"{name}.{key}".lstrip(".") for key in unclear]
             module.register_forward_pre_hook(self._enter_hook(name, recurrent, kept), with_kwargs=True)
             module.register_forward_hook(self._leave_hook(name, isinstance(module, recorded)))
             module.register_forward_hook(self._pop_hook(), always_call=True)
@@ -125,7 +129,7 @@ class TorchModel:
         UserError
             There are others, and the network hasn't run yet.
         """
-        if self._unclear and self._watch is None:
+        if self._unclear and not self._ran:
             raise UserError(
                 f"whether {', '.join(self._unclear)} of {type(self.net).__name__} are connections shows when the "
                 "network runs; call the model once with a batch before its layers are looked at"
@@ -141,7 +145,10 @@ class TorchModel:
     def __call__(self, batch: NDArray[Any]) -> NDArray[Any]:
         self.records = []
         self._neurons = {}
-        inputs = torch.from_numpy(np.ascontiguousarray(batch))
+        try:
+            inputs = torch.from_numpy(np.array(batch))  # a copy, because a layer may work in place
+        except TypeError as error:
+            raise UserError(f"inputs can't become a tensor: {error}") from error
         self._watch = _Watch(self, inputs)
         fast = torch.backends.mha.get_fastpath_enabled()
         torch.backends.mha.set_fastpath_enabled(False)  # it hides the layers in it
@@ -150,7 +157,8 @@ class TorchModel:
                 predictions = self._forward(inputs)
         finally:
             torch.backends.mha.set_fastpath_enabled(fast)
-            self._watch.running = []
+            self._watch = None
+        self._ran = True
         self.records += [steps.record(name) for name, steps in self._neurons.items()]
         if not isinstance(predictions, torch.Tensor):
             raise UserError(
@@ -170,8 +178,7 @@ class TorchModel:
             layer = Convolution(name, _numpy(weight), bias, stride, padding, dilation, arguments[8])
             self._add(layer, x)
             return
-        tensors = [a for a in arguments if isinstance(a, torch.Tensor)]
-        one, two = tensors[-2:]
+        one, two = [a for a in arguments if isinstance(a, torch.Tensor)][-2:]
         if operation in ("mv", "addmv", "dot", "vdot"):
             one, two = one.reshape(-1, one.shape[-1]), two.unsqueeze(-1)
         weights_last = stored[-1]
@@ -323,44 +330,55 @@ class _Watch(TorchDispatchMode):
         origins = [origin for origin, _ in seen]
         source = next((path for origin, path in seen if origin == "stored"), "")
         if not any(recurrent for _, _, recurrent, _ in self.running):
-            self._apply(name, func, args, outputs, origins, source)
+            if name in torch_operations.PRODUCTS:
+                self._product(name, args)
+            else:
+                self._other(name, func, outputs, origins)
         for tensor in tree_leaves(outputs):
             if isinstance(tensor, torch.Tensor):
                 self._mark(tensor, torch_operations.combined(origins), source)
         return outputs
 
-    def _apply(self, name: str, func: Any, args: Any, outputs: Any, origins: list[Origin], source: str) -> None:
-        where, module = self.running[-1][:2] if self.running else ("", self._model.net)
-        wrapped = any(kept for _, _, _, kept in self.running)
-        connection = isinstance(module, (nn.Linear, *_CONVOLUTIONS))
-        if name in torch_operations.PRODUCTS:
-            # Only the two factors: a bias is a sum.
-            factors = origins[:2] if name == "convolution" else origins[-2:]
-            rule = torch_operations.rule(name, factors, wrapped=wrapped)
-            if rule == "product" or (rule == "free" and connection):
-                stored = [origin == "stored" for origin in factors]
-                layer = (where or type(module).__name__) if connection else source.removesuffix(".weight")
-                if name == "convolution" and not stored[1]:
-                    rule = "convolution has its kernel from the inputs; leave the metrics of operations out"
-                else:
-                    self._record_product(layer, name, args, [False, True] if connection else stored, where, module)
-        else:
-            rule = torch_operations.rule(name, origins, func.is_view, wrapped)
-            if rule == "activation":
-                first = next(leaf for leaf in tree_leaves(outputs) if isinstance(leaf, torch.Tensor))
-                self._model.record_activation(f"{where}.{name}".lstrip("."), first)
-        if rule not in ("product", "activation", "free"):
+    def _product(self, name: str, args: Sequence[Any]) -> None:
+        where, module, wrapped = self._running()
+        tensors = [a for a in args if isinstance(a, torch.Tensor)]
+        # Only the two factors: a bias is a sum.
+        factors = [self._look(t) for t in (tensors[:2] if name == "convolution" else tensors[-2:])]
+        stored = [origin == "stored" for origin, _ in factors]
+        rule = torch_operations.rule(name, [origin for origin, _ in factors], wrapped=wrapped)
+        if rule == "free" and all(stored) and isinstance(module, _CONNECTIONS):
+            rule, stored = "product", [False, True]  # the layer's input is a parameter, such as a learnt query
+        if rule == "free":
+            return
+        if rule == "product" and any(tensor.is_complex() for tensor in tensors):
+            rule = f"{name} is of complex numbers, which aren't counted; use real ones"
+        if rule == "product" and name == "convolution" and not stored[1]:
+            rule = "convolution has its kernel from the inputs, which isn't counted; leave the metrics out"
+        if rule != "product":
             raise UserError(f"{_where(where, module)}: {rule}")
-
-    def _record_product(
-        self, layer: str, name: str, args: Any, stored: list[bool], where: str, module: nn.Module
-    ) -> None:
-        if any(isinstance(a, torch.Tensor) and a.is_complex() for a in args):
-            raise UserError(f"{_where(where, module)}: {name} is of complex numbers, which aren't counted")
+        path = factors[1][1] if stored[1] else factors[0][1]
+        # Normalised and pruned weights are derived from parameters with longer names.
+        own = path.removeprefix(f"{where}." if where else "")
+        if isinstance(module, _CONNECTIONS) and own.removeprefix("parametrizations.").startswith("weight"):
+            path = where or type(module).__name__
         try:
-            self._model.record_product(layer, name, args, stored)
+            self._model.record_product(path.removesuffix(".weight"), name, args, stored)
         except UserError as error:
             raise UserError(f"{_where(where, module)}: {error}") from error
+
+    def _other(self, name: str, func: Any, outputs: Any, origins: list[Origin]) -> None:
+        where, module, wrapped = self._running()
+        rule = torch_operations.rule(name, origins, func.is_view, wrapped)
+        if rule == "activation":
+            first = next(leaf for leaf in tree_leaves(outputs) if isinstance(leaf, torch.Tensor))
+            self._model.record_activation(f"{where}.{name}".lstrip("."), first)
+        elif rule != "free":
+            raise UserError(f"{_where(where, module)}: {rule}")
+
+    def _running(self) -> tuple[str, nn.Module, bool]:
+        """Name and module that run, and whether it is in one that is recorded or free."""
+        where, module = self.running[-1][:2] if self.running else ("", self._model.net)
+        return where, module, any(kept for _, _, _, kept in self.running)
 
     def _look(self, tensor: torch.Tensor) -> tuple[Origin, str]:
         known = self._known.get(tensor.untyped_storage()._cdata)
@@ -413,6 +431,9 @@ def _check_module(name: str, module: nn.Module) -> None:
             raise UserError(f"{field} is on {tensor.device}; give net.cpu()")
         if tensor.layout != torch.strided or tensor.is_quantized or tensor.is_complex() or tensor.dtype in _UNKNOWN:
             raise UserError(f"{field} is {tensor.layout} {tensor.dtype}, which can't be counted; give net.float()")
+    base = next((b for b in (*_CELLS.values(), nn.RNN, nn.GRU, nn.LSTM) if isinstance(module, b)), None)
+    if base is not None and kind.forward is not base.forward:
+        raise UserError(f"{_where(name, module)} has a forward of its own, which can't be counted; use {base.__name__}")
     if isinstance(module, nn.RNNBase) and module.proj_size:
         raise UserError(f"{_where(name, module)} has proj_size = {module.proj_size}, which can't be counted; set it 0")
 

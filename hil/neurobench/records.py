@@ -23,6 +23,9 @@ _BLOCKS: dict[str, int] = {"rnn": 1, "gru": 3, "lstm": 4}  # matrices on top of 
 _STATES: dict[str, int] = {"rnn": 1, "gru": 1, "lstm": 2}
 
 
+_MOST_STEPS = 1 << 53  # counted exactly
+
+
 @dataclass(frozen=True, eq=False)
 class Linear:
     """A fully connected layer.
@@ -37,6 +40,7 @@ class Linear:
     def __post_init__(self) -> None:
         if self.weight.ndim != 2:
             raise UserError(f"{self.name}.weight has shape {self.weight.shape}; expected (n_out, n_in)")
+        _check_weights(f"{self.name}.weight", self.weight)
         _check_bias(self.name, self.bias, len(self.weight))
 
     def connections(self) -> list[NDArray[Any]]:
@@ -68,6 +72,7 @@ class Convolution:
             raise UserError(
                 f"{self.name}.weight has shape {self.weight.shape}; expected (n_out, n_in / groups, *kernel)"
             )
+        _check_weights(f"{self.name}.weight", self.weight)
         if self.groups < 1 or len(self.weight) % self.groups:
             raise UserError(f"{self.name}.groups = {self.groups} must divide the {len(self.weight)} outputs")
         for field, lowest in (("stride", 1), ("padding", 0), ("dilation", 1)):
@@ -111,6 +116,10 @@ class RecurrentCell:
     def __post_init__(self) -> None:
         if self.kind not in _BLOCKS:
             raise UserError(f"{self.name}.kind = {self.kind!r}; choose one of {', '.join(_BLOCKS)}")
+        if self.weight_hh.ndim != 2:
+            raise UserError(f"{self.name}.weight_hh has shape {self.weight_hh.shape}; expected (rows, hidden)")
+        _check_weights(f"{self.name}.weight_hh", self.weight_hh)
+        _check_weights(f"{self.name}.weight_ih", self.weight_ih)
         rows, hidden = self.weight_hh.shape
         if rows != _BLOCKS[self.kind] * hidden:
             raise UserError(
@@ -236,9 +245,10 @@ class NeuronRecord:
 
     def __post_init__(self) -> None:
         shapes = (self.outputs.shape, self.before.shape, self.after.shape)
-        if len(set(shapes)) != 1 or len(shapes[0]) < 3:
+        if len(set(shapes)) != 1 or len(shapes[0]) < 3 or not shapes[0][0]:
             raise UserError(
-                f"outputs, before and after of {self.name} have shapes {shapes}; expected (steps, batch, ...) of all"
+                f"outputs, before and after of {self.name} have shapes {shapes}; expected (steps, batch, ...) of all, "
+                "at least one step"
             )
 
 
@@ -278,6 +288,11 @@ class EventRecord:
             raise UserError(
                 f"dt of layer {name} = {self.dt} must be above 0 and at most the duration {self.duration}; "
                 "None if there are no steps"
+            )
+        if self.dt is not None and not self.duration / self.dt < _MOST_STEPS:
+            raise UserError(
+                f"dt of layer {name} = {self.dt} makes {self.duration / self.dt:.3g} steps in a sample of "
+                f"{self.duration}, more than {_MOST_STEPS:.3g}; lengthen it"
             )
         most = self.spikes.max(initial=0)
         if self.dt is not None and most > self.steps:
@@ -353,6 +368,11 @@ def parameters_of(layers: Iterable[ConnectionLayer]) -> list[Stored]:
 
 def _present(**arrays: NDArray[Any] | None) -> dict[str, NDArray[Any]]:
     return {name: values for name, values in arrays.items() if values is not None}
+
+
+def _check_weights(name: str, weight: NDArray[Any]) -> None:
+    if weight.dtype.kind not in "biuf" or not weight.size:
+        raise UserError(f"{name} is {weight.dtype} {weight.shape}; expected real numbers, at least one")
 
 
 def _check_bias(name: str, bias: NDArray[Any] | None, n: int) -> None:

@@ -440,6 +440,69 @@ def test_parameters_in_functions_are_connections(function, stored, shape, dense)
     )
 
 
+class LowRank(nn.Linear):
+    """More weights than the layer of torch.nn that it is derived from."""
+
+    def __init__(self):
+        super().__init__(4, 4)
+        self.down, self.up = nn.Parameter(torch.ones(4, 1)), nn.Parameter(torch.zeros(1, 4))
+
+    def forward(self, x):
+        return super().forward(x) + x @ self.down @ self.up
+
+
+def test_weights_that_a_derived_layer_adds_count():
+    model = TorchModel(nn.Sequential(LowRank()))
+    with pytest.raises(UserError, match=r"whether 0\.down, 0\.up of Sequential are connections shows when the network"):
+        m.ConnectionSparsity()(model)
+    x = inputs(BATCH, 4)
+    model(x)
+    assert measured(model, x)["SynapticOperations"]["Dense"] == 16 + 4 + 4
+    assert [layer.name for layer in model.layers] == ["0", "0.down", "0.up"]
+    assert m.ConnectionSparsity()(model) == pytest.approx(4 / 24, abs=5e-5)
+
+
+def test_a_bias_gives_no_name_and_an_output_argument_is_no_factor():
+    net = Function(lambda s, x: torch.mm(F.linear(x, s.w.T, s.b), s.e[0].T, out=x.new_empty(len(x), 3)), w=W,
+                   b=torch.ones(4), e=E)  # fmt: skip
+    model = TorchModel(net)
+    x = inputs(BATCH, 3)
+    model(x)
+    assert [(record.layer.name, record.layer.weight.shape) for record in model.records] == [
+        ("w", (4, 3)),
+        ("e", (3, 4)),
+    ]
+
+
+def test_learnt_inputs_of_a_layer_count():
+    """A query that is a parameter goes through a layer like any input, as the harness has it."""
+    layer = nn.Linear(3, 4)
+    net = Function(lambda s, x: x @ s.w + layer(s.v), w=W, v=V)
+    net.layer = layer
+    assert measured(TorchModel(net), inputs(BATCH, 3))["SynapticOperations"]["Dense"] == 12 + 12 / BATCH
+
+
+def test_inputs_are_not_changed_and_the_network_is_free_afterwards():
+    net = nn.Sequential(nn.ReLU(inplace=True), nn.Linear(3, 3))
+    x = inputs(BATCH, 3)
+    kept, model, other = x.copy(), TorchModel(net), TorchModel(net)
+    model(x)
+    np.testing.assert_array_equal(x, kept)
+    before = len(model.records)
+    other(x)
+    net(torch.from_numpy(x.copy()))
+    assert len(model.records) == len(other.records) == before == 2
+
+
+def test_recurrent_layers_with_a_forward_of_their_own_are_refused():
+    class Own(nn.LSTM):
+        def forward(self, x):
+            return x
+
+    with pytest.raises(UserError, match=r"0 \(Own\) has a forward of its own, which can't be counted; use LSTM"):
+        TorchModel(nn.Sequential(Own(3, 3)))
+
+
 def test_tied_and_reused_layers_count_each_time_and_are_stored_once():
     net = nn.Sequential(layer := nn.Linear(4, 4, bias=False), nn.ReLU(), layer, nn.Sequential(nn.Sequential(layer)))
     net.append(tied := nn.Linear(4, 4, bias=False))

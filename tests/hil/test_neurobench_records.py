@@ -95,9 +95,9 @@ def test_split_into_macs_and_acs_is_by_batch(size):
 def test_values_that_are_not_finite():
     bad = np.array([[1.0, np.nan]])
     good = np.ones((1, 2))
-    with pytest.raises(UserError, match=r"MSE: predictions\[0, 1\] = nan is not finite"):
+    with pytest.raises(UserError, match=r"MSE: predictions\[0, 1\] = nan is not a number; mend the data"):
         run(identity(), bad, good, 1, [], [m.MSE], [])
-    with pytest.raises(UserError, match=r"SMAPE: targets\[0, 1\] = nan is not finite"):
+    with pytest.raises(UserError, match=r"SMAPE: targets\[0, 1\] = nan is not a number"):
         run(identity(), good, bad, 1, [], [m.SMAPE], [])
     assert run(identity(), bad, good, 1, [], [m.SMAPE], [])["SMAPE"] == pytest.approx(100)
 
