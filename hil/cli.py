@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import argparse
-import io
 import os
 import signal
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
+from typing import NoReturn
 
 from hil import __version__
 from hil.errors import Stopped, UserError
+from hil.text import one_line, say
 
 OK, FAILED, USAGE = 0, 1, 2
 EXIT_CODES = """\
@@ -42,7 +43,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _give_up_output()
         return _failed(str(error), FAILED)
     except MemoryError as error:
-        return _failed(f"not enough memory; make the task smaller{f' ({error})' if str(error) else ''}", FAILED)
+        reason = f" ({error})" if str(error) else ""
+        return _failed(f"there is not enough memory{reason}; lower sizes, or free memory", FAILED)
     except RecursionError:
         return _failed("something is nested too deeply; make it flatter", FAILED)
     except KeyboardInterrupt as interrupt:
@@ -53,7 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _failed(sentence: str, code: int) -> int:
     with suppress(OSError):  # the terminal may be gone
-        print(f"neurohil: {sentence}", file=sys.stderr)
+        say(f"neurohil: {sentence}", file=sys.stderr)
     return code
 
 
@@ -72,8 +74,15 @@ def _give_up_output() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
+class _Parser(argparse.ArgumentParser):
+    """An argument parser whose errors can't steer the terminal with what was typed."""
+
+    def error(self, message: str) -> NoReturn:
+        super().error(one_line(message))
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="neurohil",
         description="A laboratory without the laboratory: train in the loop with emulated hardware.",
         epilog=EXIT_CODES,
@@ -288,9 +297,6 @@ def _trace(options: argparse.Namespace) -> int:
     from hil.commands import trace
 
     given = {name: value for name, value in vars(options).items() if name not in ("command", "action")}
-    # Names and labels may hold what the terminal's encoding lacks.
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="replace")
     try:
         code = getattr(trace, options.action)(**given)
     except BrokenPipeError:
@@ -304,4 +310,4 @@ def _list_experiments(kind: str) -> None:
     from hil.config import experiment_summaries
 
     for name, summary in experiment_summaries(kind).items():
-        print(f"{name:<26} {summary}")
+        say(f"{name:<26} {summary}")

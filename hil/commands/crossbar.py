@@ -17,10 +17,12 @@ from hil.commands.running import place_of_new, tell_finished
 from hil.commands.summary import with_true_summary
 from hil.config import experiment_name, experiment_text, parse, to_toml
 from hil.errors import UserError
+from hil.memory import demand_bytes
 from hil.protocols import Floats, Quantity
+from hil.ranges import Size
 from hil.targets.crossbar import CrossbarTargetConfig
 from hil.targets.crossbar_bench import STUCK_OFF, STUCK_ON, WORKS, CrossbarBench, Writing
-from hil.text import exact
+from hil.text import exact, one_line
 from hil.trace.layouts.crossbar import age_layout, characterise_layout, ir_drop_layout, program_layout
 from hil.trace.place import Place
 from hil.trace.plots.crossbar import draw_age, draw_characterise, draw_ir_drop, draw_program
@@ -34,7 +36,6 @@ CURVE_POINTS = 25
 Age = Annotated[float, msgspec.Meta(ge=1.0, le=1e9)]  # s; the fits begin 1 s after the write
 Cycles = Annotated[float, msgspec.Meta(ge=1.0, le=1e12)]
 Ohm = Annotated[float, msgspec.Meta(ge=0.0, le=1e6)]
-Size = Annotated[int, msgspec.Meta(ge=1)]
 
 
 class ProgramConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -203,6 +204,12 @@ def characterise(config: CrossbarExperiment, progress: tqdm) -> Measured:
     wait_s = config.characterise.wait_s
     step = _steps(progress, len(ages) + 4)
     bench = CrossbarBench(_with_recipe(config.target, method="one_shot", wait_s=0.0))
+    rows, columns = bench.shape
+    demand_bytes(
+        3 * 8 * READS * rows * columns,  # the reads one by one, together, and their squares
+        f"{READS} reads of {rows} x {columns} devices",
+        "lower target.array.tile_rows or target.array.tile_columns",
+    )
     weights = bench.random_weights()
     level = bench.device_levels(weights)
     count = len(bench.level_uS)
@@ -391,7 +398,7 @@ def _steps(progress: tqdm, total: int) -> Callable[[str], None]:
     progress.reset(total)
 
     def step(done: str) -> None:
-        progress.set_postfix_str(done)
+        progress.set_postfix_str(one_line(done))
         progress.update()
 
     return step

@@ -10,14 +10,15 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from hil.text import say
 from hil.trace.place import picture_path
 
 
 def print_results(heading: str, lines: Sequence[str], values: Mapping[str, Any], as_json: bool) -> None:
     """A heading and lines; with `as_json` these on stderr, and `values` as the one line on stdout."""
-    print("\n".join([heading, *lines]), file=sys.stderr if as_json else sys.stdout)
+    say(heading, *lines, file=sys.stderr if as_json else sys.stdout)
     if as_json:
-        print(json_line(values))
+        say(json_line(values))
     sys.stdout.flush()
 
 
@@ -38,13 +39,13 @@ def draw_picture(draw: Callable[[Path, Path], None], trace: Path, as_json: bool)
         draw(trace, picture)
     except Exception as error:
         why = " ".join(str(error).split()) or type(error).__name__
-        print(
+        say(
             f"neurohil: warning: the results are complete, but their picture can't be drawn: {why}; draw one with: "
             f"neurohil trace plot {shlex.quote(str(trace))} --out {shlex.quote(str(picture))}",
             file=sys.stderr,
         )
     else:
-        print(line("picture", str(picture)), file=sys.stderr if as_json else sys.stdout)
+        say(line("picture", str(picture)), file=sys.stderr if as_json else sys.stdout)
 
 
 def _finite(values: Any) -> Any:

@@ -19,8 +19,10 @@ from hil import files
 from hil.commands.output import draw_picture
 from hil.config import parse, to_toml
 from hil.errors import Stopped, UserError
+from hil.text import one_line, say
 from hil.trace.place import Place, default_path, go_on_command
 from hil.trace.reader import Trace
+from hil.trace.schema import TraceError
 from hil.trace.writer import TraceWriter, software_versions
 
 T = TypeVar("T")
@@ -183,7 +185,7 @@ def tell_finished(place: Place, as_json: bool, draw: Callable[[Path, Path], Any]
     )
     if as_json:
         raise UserError(" ".join(text.split()))
-    print(text)
+    say(*text.split("\n"))
 
 
 def carry_out(command: str, run: Run, writer: TraceWriter) -> dict[str, Any]:
@@ -204,15 +206,19 @@ def carry_out(command: str, run: Run, writer: TraceWriter) -> dict[str, Any]:
                     stop.signal or signal.SIGINT,
                 )
             return run.conclude(writer)
-        except UserError:
+        except UserError as error:
             if writer.epochs == 0:  # nothing that could be lost
                 writer.discard()
-            raise
+            if writer.epochs == 0 or isinstance(error, TraceError):  # which says itself what is kept
+                raise
+            raise UserError(
+                f"{error}; what was finished before is kept: neurohil trace ls {shlex.quote(str(writer.part))}"
+            ) from error
 
 
 def _warn_without_locks(place: Place) -> None:
     if not place.is_locked:
-        print(
+        say(
             f"neurohil: warning: the file system of {place.path.parent} has no locks, so two runs that write to one "
             "file there are not told apart",
             file=sys.stderr,
@@ -225,7 +231,7 @@ def _train(run: Run, writer: TraceWriter, stop: Callable[[], bool]) -> None:
     with progress:
         progress.set_postfix_str("the first run compiles the kernels")
         while run.epochs_done < run.epochs_in_all:
-            progress.set_postfix_str(run.run_epoch(writer))
+            progress.set_postfix_str(one_line(run.run_epoch(writer)))
             progress.update()
             if stop():
                 return

@@ -9,8 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from hil.arrays import floats, integers
-
-Positive = Annotated[float, msgspec.Meta(gt=0)]
+from hil.ranges import Scale
 
 
 class Quantizer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -26,12 +25,12 @@ class Quantizer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     Parameters
     ----------
     levels : int, 2..128
-    weight_range : float, > 0
+    weight_range : float, 1e-6..1e6
         Weight of the highest level, in weight units.
     """
 
     levels: Annotated[int, msgspec.Meta(ge=2, le=128)] = 15
-    weight_range: Positive = 1.0
+    weight_range: Scale = 1.0
 
     @property
     def step(self) -> float:

@@ -32,6 +32,7 @@ from brainscales_emu.routing.placement import Placement, place_feedforward
 from hil.arrays import Shape, floats
 from hil.errors import UserError
 from hil.protocols import Capabilities, Floats, Layer, LayerTimes, Quantity, SampleRecord
+from hil.ranges import Seed
 from hil.targets.errors import known_keys, user_errors
 from hil.targets.ideal import MEMBRANE_SAMPLES, sample_record
 from hil.text import exact
@@ -50,8 +51,8 @@ class BrainscalesConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True,
     """
 
     preset: Literal["ideal", "calibrated", "uncalibrated", "w66f3"]
-    serial: Annotated[int, msgspec.Meta(ge=0)]
-    slot_us: Annotated[float, msgspec.Meta(gt=0)] = 180.0
+    serial: Seed
+    slot_us: Annotated[float, msgspec.Meta(ge=1 / CYCLES_PER_US, le=1e6)] = 180.0
     calibration: str | None = None
     delays: Literal["hardware", "beyond"] = "hardware"
     chip: dict[str, float] = {}

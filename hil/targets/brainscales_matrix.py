@@ -20,6 +20,7 @@ from brainscales_emu.mac import MAX_INPUT, MAX_SENDS, MacArray, MacConfig, Matri
 from hil.arrays import floats, integers
 from hil.errors import UserError
 from hil.protocols import Levels, MatrixCapabilities, Quantity, WriteReport
+from hil.ranges import Seed
 from hil.targets.errors import known_keys, user_errors
 
 LINEAR_CODE = 80  # vendor's demo of matrix multiplication: codes are linear within about -80..80
@@ -37,7 +38,7 @@ class BrainscalesMatrixConfig(
     max_sends: a vector is sent at most so often to fill the range of the codes.
     """
 
-    serial: Annotated[int, msgspec.Meta(ge=0)] = 1
+    serial: Seed = 1
     max_sends: Annotated[int, msgspec.Meta(ge=1, le=MAX_SENDS)] = 256
     mac: dict[str, int | float] = {}
 

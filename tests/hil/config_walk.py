@@ -8,7 +8,7 @@ import tempfile
 import tomllib
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple, get_args
+from typing import Any, NamedTuple
 
 import msgspec
 import tomli_w
@@ -24,6 +24,7 @@ from hil.config import parse
 from hil.datasets import yin_yang
 from hil.datasets.yin_yang import YinYang
 from hil.errors import UserError
+from hil.refusals import alternatives, struct_of
 from hil.trace.writer import TraceWriter
 from memristor.converters import AdcConfig, DacConfig
 from memristor.costs import CostTable
@@ -209,11 +210,9 @@ def keys(kind: type, raw: dict[str, Any], path: str = "") -> Iterator[str]:
     for field in msgspec.structs.fields(kind):
         name = f"{path}{field.encode_name}"
         yield name
-        options = [t for t in (field.type, *get_args(field.type)) if hasattr(t, "__struct_config__")]
         value = raw.get(field.encode_name, {})
-        named = [t for t in options if t.__struct_config__.tag in (None, value.get("kind"))] if options else []
-        if named:
-            yield from keys(named[0], value, f"{name}.")
+        if isinstance(value, dict) and (struct := struct_of(alternatives(field.type), value)):
+            yield from keys(struct, value, f"{name}.")
         elif name in TABLES:
             yield from (f"{name}.{key}" for key in TABLES[name])
 

@@ -17,6 +17,7 @@ from hil.neurobench.records import (
     ActivationRecord,
     Convolution,
     EventRecord,
+    LayerRecord,
     Linear,
     NeuronRecord,
     RecurrentCell,
