@@ -44,15 +44,15 @@ TEST_S = 60  # of processor time; a test that takes longer has seen the fault
 
 
 class Recorder:
-    """Pytest plugin: quick tests first, limits of processor time, and what happened to each test."""
+    """Pytest plugin: the order of the tests, limits of processor time, and what happened to each test."""
 
-    def __init__(self, seconds: dict[str, float], limit_s: int) -> None:
-        self._expected_s, self._limit_s = seconds, limit_s
+    def __init__(self, order: dict[str, float], limit_s: int) -> None:
+        self._order, self._limit_s = order, limit_s
         self.seconds: dict[str, float] = {}
         self.failed: list[str] = []
 
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
-        items.sort(key=lambda item: self._expected_s.get(item.nodeid, 0.0))
+        items.sort(key=lambda item: self._order.get(item.nodeid, 0.0))
 
     def pytest_runtest_logstart(self) -> None:
         signal.setitimer(signal.ITIMER_PROF, TEST_S)  # ends the process, also within compiled code
@@ -83,13 +83,13 @@ def sample(files: Iterable[str], number: int, seed: int) -> list[Mutant]:
     return list(islice(turns, number))
 
 
-def run_tests(tests: list[str], seconds: dict[str, float], limit_s: int) -> dict[str, Any]:
-    """Run tests in this process until one fails: failed tests, and seconds of each."""
+def run_tests(tests: list[str], order: dict[str, float], limit_s: int) -> dict[str, Any]:
+    """Run tests in this process, in ascending order, until one fails: failed tests, and seconds of each."""
     import hypothesis
 
     quick = [hypothesis.Phase.explicit, hypothesis.Phase.generate]  # a failure is enough, no simple one is needed
     hypothesis.settings.register_profile("mutants", derandomize=True, database=None, phases=quick, deadline=None)
-    recorder = Recorder(seconds, limit_s)
+    recorder = Recorder(order, limit_s)
     options = ["-x", "-q", "-p", "no:cacheprovider", "--hypothesis-profile=mutants"]
     options += ["-W", "ignore::pytest.PytestAssertRewriteWarning"]  # hypothesis is loaded already
     code = pytest.main([*options, *tests], plugins=[recorder])
@@ -153,18 +153,25 @@ def put(mutant: Mutant) -> None:
     SourceFileLoader.get_code = get_code  # type: ignore[method-assign]
 
 
-def outcome_of(mutant: Mutant, tests: list[str], seconds: dict[str, float], limit_s: int) -> dict[str, Any]:
-    """Whether the tests see this fault, and which one does; adds to the durations of the tests."""
+def outcome_of(mutant: Mutant, tests: list[str], order: dict[str, float], limit_s: int) -> dict[str, Any]:
+    """Whether the tests see this fault, and which one does.
+
+    Updates the order of the tests for the next mutant of the file: those that kill most, then the quick ones.
+    """
 
     def work() -> dict[str, Any]:
         without_compiler(mutant.path)
         put(mutant)
-        return run_tests(tests, seconds, limit_s)
+        return run_tests(tests, order, limit_s)
 
     outcome = in_a_fork(work, limit_s)
-    seconds |= outcome.get("seconds", {})
     result = "survived" if outcome.get("passed") else "killed" if outcome.get("failed") else "stopped"
     by = outcome["failed"][0] if result == "killed" else ""
+    for test, seconds in outcome.get("seconds", {}).items():
+        if order.get(test, 0.0) >= 0.0:
+            order[test] = seconds
+    if by:
+        order[by] = min(order.get(by, 0.0), 0.0) - 1.0
     return {"key": mutant.key, "line": mutant.line, "result": result, "by": by}
 
 
@@ -260,17 +267,17 @@ def main() -> None:
         importlib.import_module(name)
     gc.freeze()
     os.chdir(ROOT)
-    durations, start = args.results / "seconds.json", time.monotonic()
-    seconds = json.loads(durations.read_text(encoding="utf-8")) if durations.exists() else {}
+    orders, start = args.results / "order.json", time.monotonic()
+    order = json.loads(orders.read_text(encoding="utf-8")) if orders.exists() else {}
     with path.open("a", encoding="utf-8") as file:
         for mutant in tqdm(chosen):
             if time.monotonic() - start > args.until:
                 break
-            entry = outcome_of(mutant, tests[mutant.path], seconds.setdefault(mutant.path, {}), args.limit)
+            entry = outcome_of(mutant, tests[mutant.path], order.setdefault(mutant.path, {}), args.limit)
             results[mutant.key] = entry
             file.write(json.dumps(entry) + "\n")
             file.flush()
-            durations.write_text(json.dumps(seconds), encoding="utf-8")
+            orders.write_text(json.dumps(order), encoding="utf-8")
     check_killers(mutants, results)
 
     command = f"make mutants N={args.number} SEED={args.seed}"

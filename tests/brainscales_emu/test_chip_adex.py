@@ -587,3 +587,19 @@ def test_what_is_not_modelled_with_adex_is_refused():
     chip = Chip(ChipConfig(adex=AdexConfig()), serial=1, seed=1)
     with pytest.raises(ChipError, match=r"Chip.write got a Plasticity, which isn't modelled with chip.adex"):
         chip.write(place([Population("one", 1)], []).fabric, Plasticity.uniform(1, 0, 0))
+
+
+@pytest.mark.parametrize("adex", [None, AdexConfig(), AdexConfig(delta_t_lsb=2.0, v_t_lsb=150.0)])
+def test_a_membrane_whose_leak_is_the_threshold_starts_at_reset(adex):
+    """It nears the threshold for ever: exp(-t / tau) of the way is left, and there is no spike."""
+    config = ChipConfig(leak_lsb=100.0, threshold_lsb=100.0, reset_lsb=80.0, adex=adex, exact_input_times=True)
+    chip = Chip(config, serial=1, seed=1)
+    placement = place([Population("neuron", 1)], [])
+    chip.write(placement.fabric)
+    circuit = placement.neurons["neuron"][0, 0]
+    recording = chip.run([], [], 30.0, 0, Probe([circuit], [0.0, 6.0, 12.0]))
+    assert recording.ticks.size == 0
+    if adex is None or adex.delta_t_lsb == 0.0:
+        np.testing.assert_allclose(recording.membrane_lsb[0], 100.0 - 20.0 * np.exp([0.0, -1.0, -2.0]), rtol=1e-9)
+    twin = AdexNeuron((6.0, 6.0, 6.0), -20.0, 0.0, 20.0, 0.0, 0.0, 0.0, 100.0, 0.0, 20.0, 1e-9)
+    assert twin.state[0] == LifNeuron((6.0, 6.0, 6.0), -20.0, 0.0, 20.0).membrane.u == -20.0
