@@ -55,6 +55,7 @@ _UNCOUNTED = (
     *(nn.CosineSimilarity, nn.PairwiseDistance, nn.modules.loss._Loss),
 )
 _QUANTISED = ("torch.ao.nn.quantized", "torch.ao.nn.intrinsic.quantized", "torch.ao.nn.sparse")
+_UNKNOWN = (torch.bfloat16,)  # to numpy
 
 
 class TorchModel:
@@ -434,9 +435,6 @@ def _check_module(name: str, module: nn.Module) -> None:
         raise UserError(f"{_where(name, module)} has a forward of its own, which can't be counted; use {base.__name__}")
     if isinstance(module, nn.RNNBase) and module.proj_size:
         raise UserError(f"{_where(name, module)} has proj_size = {module.proj_size}, which can't be counted; set it 0")
-
-
-_UNKNOWN = (torch.bfloat16,)  # to numpy
 
 
 def _tensors(values: Iterable[Any]) -> Iterator[torch.Tensor]:
