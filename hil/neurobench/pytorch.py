@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from torch import nn
 from torch.multiprocessing.reductions import StorageWeakRef
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
 
 from hil.errors import UserError
 from hil.neurobench import torch_operations
@@ -56,6 +55,7 @@ _UNCOUNTED = (
     *(nn.CosineSimilarity, nn.PairwiseDistance, nn.modules.loss._Loss),
 )
 _QUANTISED = ("torch.ao.nn.quantized", "torch.ao.nn.intrinsic.quantized", "torch.ao.nn.sparse")
+_UNKNOWN = (torch.bfloat16,)  # to numpy
 
 
 class TorchModel:
@@ -323,7 +323,7 @@ class _Watch(TorchDispatchMode):
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
-        given = [leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, torch.Tensor)]
+        given = [*_tensors(args), *_tensors(kwargs.values())]
         outputs = func(*args, **kwargs)
         name = torch_operations.base_name(func._schema.name)
         seen = [] if name in torch_operations.SHAPE_ALONE else [self._look(tensor) for tensor in given]
@@ -334,9 +334,9 @@ class _Watch(TorchDispatchMode):
                 self._product(name, args)
             else:
                 self._other(name, func, outputs, origins)
-        for tensor in tree_leaves(outputs):
-            if isinstance(tensor, torch.Tensor):
-                self._mark(tensor, torch_operations.combined(origins), source)
+        origin = torch_operations.combined(origins)
+        for tensor in _tensors([outputs]):
+            self._mark(tensor, origin, source)
         return outputs
 
     def _product(self, name: str, args: Sequence[Any]) -> None:
@@ -370,8 +370,7 @@ class _Watch(TorchDispatchMode):
         where, module, wrapped = self._running()
         rule = torch_operations.rule(name, origins, func.is_view, wrapped)
         if rule == "activation":
-            first = next(leaf for leaf in tree_leaves(outputs) if isinstance(leaf, torch.Tensor))
-            self._model.record_activation(f"{where}.{name}".lstrip("."), first)
+            self._model.record_activation(f"{where}.{name}".lstrip("."), next(_tensors([outputs])))
         elif rule != "free":
             raise UserError(f"{_where(where, module)}: {rule}")
 
@@ -438,7 +437,13 @@ def _check_module(name: str, module: nn.Module) -> None:
         raise UserError(f"{_where(name, module)} has proj_size = {module.proj_size}, which can't be counted; set it 0")
 
 
-_UNKNOWN = (torch.bfloat16,)  # to numpy
+def _tensors(values: Iterable[Any]) -> Iterator[torch.Tensor]:
+    """All tensors among the arguments or results of an operation, which may be in lists."""
+    for value in values:
+        if isinstance(value, torch.Tensor):
+            yield value
+        elif isinstance(value, list | tuple):
+            yield from _tensors(value)
 
 
 def _where(name: str, module: nn.Module) -> str:

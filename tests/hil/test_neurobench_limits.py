@@ -161,7 +161,5 @@ def test_a_layer_that_took_part_must_be_listed():
     """Else ConnectionSparsity, looked at before the data, leaves it out without a word."""
     seen, hidden = Linear("seen", np.ones((2, 3))), Linear("hidden", np.zeros((2, 3)))
     model = Recorded([seen], lambda x: (x, [LayerRecord(seen, x[None]), LayerRecord(hidden, x[None])]))
-    with pytest.raises(
-        UserError, match=r"recorded the layer 'hidden', which isn't among its `layers` \(seen\); list it"
-    ):
+    with pytest.raises(UserError, match=r"recorded the layer 'hidden', which isn't among its `layers` \(seen\)"):
         run(model, np.ones((2, 3)), np.ones((2, 3)), 2, [], [m.SynapticOperations])
