@@ -14,6 +14,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from .blas import one_thread
 from .converters import AdcConfig, DacConfig, calibrate, encode
 from .device import FaultConfig, RtnConfig, State, WearConfig
 from .errors import CrossbarError, check_number
@@ -371,6 +372,7 @@ class Crossbar:
 
     # Multiplying
 
+    @one_thread
     def multiply(self, x: ArrayLike, trial: int | None = None) -> FloatArray:
         """Products of inputs and the layer, as the converters return them.
 
@@ -416,6 +418,7 @@ class Crossbar:
         total *= lsb_uA * self.mapping.weight_per_uS / config.dac.v_read_V
         return total
 
+    @one_thread
     def calibrate(self, x: ArrayLike) -> float:
         """Set the range of the converters by the currents that typical inputs cause, and return it.
 

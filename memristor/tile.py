@@ -9,6 +9,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from .blas import one_thread
 from .converters import MAX_READ_V
 from .device import Cells, FaultConfig, RtnConfig, State, WearConfig
 from .errors import CrossbarError, check_array, check_number
@@ -249,7 +250,8 @@ class Tile:
         """
         remedy = "give read voltages; higher ones disturb the devices"
         v = check_array("v_V", v_V, (None, self.shape[0]), -MAX_READ_V, MAX_READ_V, "V", remedy)
-        return v @ self.g_eff_uS
+        with one_thread:
+            return v @ self.g_eff_uS
 
     def read(self, rng: np.random.Generator) -> FloatArray:
         """Conductances as found one row after another, with read and telegraph noise, (rows, columns) uS.

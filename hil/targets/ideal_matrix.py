@@ -10,6 +10,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from hil.blas import one_thread
 from hil.errors import UserError
 from hil.protocols import Levels, MatrixCapabilities, Quantity, WriteReport
 
@@ -59,6 +60,7 @@ class IdealMatrixTarget:
     def calibrate(self, layer: int, x: NDArray[Any]) -> None:
         """Nothing to set: there are no converters."""
 
+    @one_thread
     def multiply(self, layer: int, x: NDArray[Any], trial: int) -> NDArray[Any]:
         self._vectors += len(x)
         product: NDArray[np.float32] = x.astype(np.float32, copy=False) @ self._levels[layer]
