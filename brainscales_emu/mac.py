@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .arrays import integers
+from .blas import one_thread
 from .config import ChipConfig, NoiseConfig, preset
 from .constants import CYCLE_NS, MAX_WEIGHT, N_COLUMNS, N_ROWS, SYNAPSE_BITS
 from .errors import ChipError, check_number
@@ -287,6 +288,7 @@ class MacArray:
         codes = self.block_codes(matrix, inputs, *trial, num_sends=num_sends)
         return codes.sum(axis=0, dtype=np.int64).clip(MIN_CODE, MAX_CODE)
 
+    @one_thread
     def block_codes(self, matrix: Matrix, inputs: ArrayLike, *trial: int, num_sends: int = 1) -> NDArray[np.int8]:
         """Codes of inputs times each block of rows of a matrix, for a host that adds them itself, without a clamp.
 

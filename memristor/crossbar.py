@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .arrays import integers
+from .blas import one_thread
 from .converters import AdcConfig, DacConfig, calibrate, encode
 from .device import FaultConfig, RtnConfig, State, WearConfig
 from .errors import CrossbarError, check_number, exact
@@ -378,6 +379,7 @@ class Crossbar:
 
     # Multiplying
 
+    @one_thread
     def multiply(self, x: ArrayLike, trial: int | None = None) -> FloatArray:
         """Products of inputs and the layer, as the converters return them.
 
@@ -424,6 +426,7 @@ class Crossbar:
         total *= lsb_uA * self.mapping.weight_per_uS / config.dac.v_read_V
         return total
 
+    @one_thread
     def calibrate(self, x: ArrayLike) -> float:
         """Set the range of the converters by the currents that typical inputs cause, and return it.
 

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .arrays import floats
+from .blas import one_thread
 from .converters import MAX_READ_V
 from .device import Cells, FaultConfig, RtnConfig, State, WearConfig
 from .errors import CrossbarError, check_number, exact
@@ -251,7 +252,8 @@ class Tile:
         """
         remedy = "give read voltages; higher ones disturb the devices"
         v = floats("v_V", v_V, (None, self.shape[0]), -MAX_READ_V, MAX_READ_V, "V", remedy)
-        return v @ self.g_eff_uS
+        with one_thread:
+            return v @ self.g_eff_uS
 
     def read(self, rng: np.random.Generator) -> FloatArray:
         """Conductances as found one row after another, with read and telegraph noise, (rows, columns) uS.

@@ -98,7 +98,7 @@ def test_a_quick_result_never_replaces_a_whole_one(tmp_path, monkeypatch, capsys
     for quick, accuracy in ((None, 0.9), ("seeds: 1 of 5", 0.7)):
         save(Results({"ClassificationAccuracy": accuracy, "metadata": {"quick": quick}}), tmp_path / "kept", "x")
     assert json.loads((tmp_path / "kept" / "x.json").read_text())["ClassificationAccuracy"] == 0.9
-    assert json.loads((tmp_path / "runs" / "x.json").read_text())["ClassificationAccuracy"] == 0.7
+    assert json.loads((tmp_path / "runs" / "neurobench" / "x.json").read_text())["ClassificationAccuracy"] == 0.7
     assert "x.json is of the whole protocol and stays" in capsys.readouterr().out
     save(Results({"ClassificationAccuracy": 0.95, "metadata": {"quick": None}}), tmp_path / "kept", "x")
     assert json.loads((tmp_path / "kept" / "x.json").read_text())["ClassificationAccuracy"] == 0.95

@@ -21,6 +21,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from benchmarks.tasks.seeds import QUICK, RESULTS, results_folder
 from hil.errors import UserError
 
 if TYPE_CHECKING:
@@ -28,8 +29,8 @@ if TYPE_CHECKING:
     from hil.neurobench.benchmark import Results
     from hil.targets.crossbar import CrossbarTargetConfig
 
-RESULTS = Path(__file__).parents[1] / "results"
 MODELS = ("esn", "esn_crossbar")
+RESERVOIRS = 5
 TUNED_ON = "tau = 17, windows beyond the official 3751 points of the series"
 # Leaderboard of NeuroBench: sMAPE, Dense, effective MACs. It doesn't say which series it covers.
 PUBLISHED = {"LSTM (published)": (13.37, 6.03e4, 6.03e4), "ESN (published)": (14.79, 3.52e4, 4.37e3)}
@@ -217,9 +218,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--tau", type=int, default=17, help="series (default 17)")
     parser.add_argument("--all", action="store_true", help="all 14 series (slow)")
     parser.add_argument("--repeats", type=int, default=30, help="offsets (default 30, as in the protocol)")
-    parser.add_argument("--reservoirs", type=int, default=5, help="reservoirs (default 5; on the crossbar 1)")
+    parser.add_argument("--reservoirs", type=int, default=RESERVOIRS, help="reservoirs (default 5; on the crossbar 1)")
     parser.add_argument("--data", type=Path, help="folder with official files mg_<tau>.npy")
-    parser.add_argument("--out", type=Path, default=RESULTS, help=f"folder for the results (default {RESULTS.name}/)")
+    folders = f"default {QUICK}/, with --all {RESULTS.name}/ here"
+    parser.add_argument("--out", type=Path, help=f"folder for the results ({folders})")
     options = parser.parse_args(arguments)
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # small matrices: a second thread only waits
     try:
@@ -237,6 +239,8 @@ def run(options: argparse.Namespace) -> None:
     if options.reservoirs < 1:
         raise UserError(f"--reservoirs {options.reservoirs}: give at least 1")
     taus = list(mackey_glass.PARAMETERS) if options.all else [options.tau]
+    whole = options.all and options.repeats == mackey_glass.REPEATS and options.reservoirs >= RESERVOIRS
+    folder = results_folder(options.out, whole)
     rows = {}
     for model in options.models or MODELS:
         seeds = range(options.reservoirs if model == "esn" else 1)
@@ -244,7 +248,7 @@ def run(options: argparse.Namespace) -> None:
         progress = tqdm(jobs, desc=model, unit="run", disable=None)
         rows[model] = averaged([score(model, tau, options.repeats, seed, options.data) for tau, seed in progress])
         name = f"chaotic_{model}{'_all' if options.all else f'_{options.tau}'}.json"
-        rows[model].save_json(options.out / name)
+        rows[model].save_json(folder / name)
     constants = [constant_predictor(tau, options.repeats, options.data) for tau in taus]
     print(table(rows, sum(constants) / len(constants)))
 

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
+from hil.blas import one_thread
 from hil.errors import UserError
 from hil.neurobench.records import (
     ActivationRecord,
@@ -200,6 +201,7 @@ class CrossbarArrays:
         return np.rint(weights / (scale * self._weight_range) * self._top).astype(np.int64)
 
 
+@one_thread
 def reservoir(config: Config, seed: int) -> Floats:
     """Random weights (2 + units, units): rows b, w_in, and W from unit i to unit j in [2 + i, j].
 
@@ -217,6 +219,7 @@ def reservoir(config: Config, seed: int) -> Floats:
     return np.vstack([bias, config.input_scale * inputs, weights * (config.spectral_radius / radius)])
 
 
+@one_thread
 def ridge_regression(features: Floats, targets: Floats, penalty: float) -> Floats:
     """Weights w (k,) that minimise |features w - targets|^2 / n + penalty |w|^2, for features (n, k)."""
     left, values, right = np.linalg.svd(features, full_matrices=False)

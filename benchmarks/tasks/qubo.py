@@ -20,6 +20,7 @@ from pathlib import Path
 from statistics import fmean, median
 from typing import TYPE_CHECKING, NamedTuple
 
+from benchmarks.tasks.seeds import QUICK, RESULTS, results_folder
 from hil.errors import UserError
 
 if TYPE_CHECKING:
@@ -27,11 +28,11 @@ if TYPE_CHECKING:
     from hil.datasets.max_independent_set import Workload
     from hil.neurobench.benchmark import Results
 
-RESULTS = Path(__file__).parents[1] / "results"
 DEFAULT_TIMEOUTS_S = {"annealing": 1.0, "tabu": 1.0, "spiking": 0.1}
 SOLVERS = tuple(DEFAULT_TIMEOUTS_S)
 QUICK_SIZES, QUICK_SEEDS = (10, 25, 50, 100, 250), (0,)
 FULL_SIZES = (*QUICK_SIZES, 500, 1000)
+DENSITIES = [0.01, 0.05, 0.1, 0.25]
 TIMEOUTS_S = (1e-3, 1e-2, 1e-1, 1.0, 10.0, 100.0)
 GAPS = (0.1, 0.05, 0.01)
 
@@ -215,12 +216,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("solvers", nargs="*", default=[], help=f"any of {', '.join(SOLVERS)} (default: all)")
     parser.add_argument("--all", action="store_true", help="sizes up to 1000 and five seeds (slow)")
     parser.add_argument("--sizes", type=int, nargs="+", help=f"nodes (default {_listed(QUICK_SIZES)})")
-    parser.add_argument("--densities", type=float, nargs="+", default=[0.01, 0.05, 0.1, 0.25], help="shares of edges")
+    parser.add_argument("--densities", type=float, nargs="+", default=DENSITIES, help="shares of edges")
     parser.add_argument("--seeds", type=int, nargs="+", help=f"of the graphs (default {_listed(QUICK_SEEDS)})")
     timeouts = ", ".join(f"{name} {seconds:g}" for name, seconds in DEFAULT_TIMEOUTS_S.items())
     parser.add_argument("--timeout", type=float, help=f"seconds per graph on a solver's clock (default {timeouts})")
     parser.add_argument("--seed", type=int, default=0, help="of the solvers")
-    parser.add_argument("--out", type=Path, help="folder for the results (default runs/, with --all results/ here)")
+    folders = f"default {QUICK}/, with --all alone {RESULTS.name}/ here"
+    parser.add_argument("--out", type=Path, help=f"folder for the results ({folders})")
     options = parser.parse_args(arguments)
     try:
         run(options)
@@ -258,7 +260,8 @@ def run(options: argparse.Namespace) -> None:
         name: results_of(solver, runs[name], timeout_s, options.seed)
         for (name, solver), timeout_s in zip(solvers.items(), timeouts_s, strict=True)
     }
-    folder = options.out or (RESULTS if options.all else Path("runs"))
+    shortened = options.sizes or options.seeds or options.timeout or options.densities != DENSITIES
+    folder = results_folder(options.out, options.all and not shortened)
     for name, results in rows.items():
         results.save_json(folder / f"qubo_{name}.json")
     print(table(rows))

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from hil.neurobench.benchmark import Results
 
 RESULTS = Path(__file__).parents[1] / "results"
-ASIDE = Path("runs")
+QUICK = Path("runs") / "neurobench"
 
 
 def over_seeds(runs: Sequence[Results]) -> Results:
@@ -39,18 +39,26 @@ def quick_note(seeds: int, epochs: int, full_seeds: int, full_epochs: int) -> st
     return f"seeds: {seeds} of {full_seeds}, epochs: {epochs} of {full_epochs}"
 
 
-def save(results: Results, folder: Path, name: str) -> None:
-    """Write a result; a quick one never replaces one of the whole protocol, but goes to runs/ instead.
+def results_folder(chosen: Path | None, whole: bool) -> Path:
+    """Where results go: the folder that was chosen, else the tracked one if they are of the whole protocol, else one in
+    runs/."""
+    return chosen or (RESULTS if whole else QUICK)
+
+
+def save(results: Results, folder: Path | None, name: str) -> None:
+    """Write a result to `results_folder`; a quick one never replaces one of the whole protocol there, but goes to
+    runs/neurobench/ instead.
 
     Raises
     ------
     UserError
         The file can't be written.
     """
-    path = folder / f"{name}.json"
-    if results["metadata"]["quick"] and _is_whole(path):
-        print(f"{path} is of the whole protocol and stays; the quick result goes to {ASIDE}/")
-        path = ASIDE / path.name
+    quick = results["metadata"]["quick"]
+    path = results_folder(folder, not quick) / f"{name}.json"
+    if quick and _is_whole(path):
+        print(f"{path} is of the whole protocol and stays; the quick result goes to {QUICK}/")
+        path = QUICK / path.name
     results.save_json(path)
 
 
@@ -62,7 +70,7 @@ def parser(description: str | None, targets: Sequence[str], seeds: int, epochs: 
     made.add_argument("--seeds", type=int, help=f"seeds 1 ... n (quick: {seeds})")
     made.add_argument("--epochs", type=int, help=f"of each task (quick: {epochs})")
     made.add_argument("--costs", type=Path, help="TOML file with costs that replace those of hil/neurobench/costs.toml")
-    made.add_argument("--out", type=Path, default=RESULTS, help=f"folder for the results (default {RESULTS.name}/)")
+    made.add_argument("--out", type=Path, help=f"folder for the results (quick: {QUICK}/, whole: {RESULTS.name}/ here)")
     return made
 
 

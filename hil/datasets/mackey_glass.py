@@ -10,6 +10,10 @@ every result.
 
 Integration. Between two multiples of tau the delayed term is a known function of time (method of steps), so the
 equation is linear there and its solution an integral, which `_Step` takes in Chebyshev polynomials, to rounding errors.
+
+A last bit decides where a chaotic series goes. So that a regenerated series has the same bits on every machine, its
+coefficients are computed in decimals, and the rest in additions, multiplications and divisions of float64 in a fixed
+order, which IEEE 754 settles: no matrix product of BLAS, no power or exponential of a library.
 """
 
 from __future__ import annotations
@@ -17,7 +21,9 @@ from __future__ import annotations
 import functools
 import hashlib
 import math
+import os
 import os.path
+from decimal import Decimal, localcontext
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -31,7 +37,7 @@ from hil.errors import UserError
 
 Floats = NDArray[np.float64]
 
-BETA, GAMMA, EXPONENT = 0.2, 0.1, 10
+BETA, GAMMA = 0.2, 0.1
 POINTS_PER_LYAPUNOV_TIME = 75
 LYAPUNOV_TIMES = 50
 POINTS = LYAPUNOV_TIMES * POINTS_PER_LYAPUNOV_TIME + 1
@@ -41,6 +47,8 @@ REPEATS = 30
 # A delay is cut into so many pieces, each a polynomial through so many points: more than rounding errors call for.
 _PIECES = 16
 _NODES = 20
+# Of the decimals, many more than float64 can hold.
+_DIGITS = 50
 # Two Lyapunov times in, a careful integrator is right to nine digits, and a wrong parameter is off by tenths.
 _COMPARED_POINTS = 2 * POINTS_PER_LYAPUNOV_TIME + 1
 _COMPARED_TOLERANCE = 1e-4
@@ -191,8 +199,10 @@ def solve(tau: float, history: float, times: Floats, pieces: int = _PIECES, node
     for k in range(pieces, len(solution)):
         delayed = solution[k - pieces]
         with np.errstate(over="ignore"):  # far out the term is zero, as it should be
-            forcing = BETA * delayed / (1.0 + delayed**EXPONENT)
-        solution[k] = step.decay * solution[k - 1, -1] + step.response @ forcing
+            square = delayed * delayed
+            fourth = square * square
+            forcing = BETA * delayed / (1.0 + fourth * fourth * square)
+        solution[k] = step.decay * solution[k - 1, -1] + _weighted_sum(step.response, forcing[:, np.newaxis])
     return step.interpolate(solution[pieces + piece], times - piece * step.length)
 
 
@@ -241,22 +251,101 @@ class _Step:
 
     def __init__(self, length: float, nodes: int) -> None:
         self.length = length
-        self._to_coefficients = np.linalg.inv(chebyshev.chebvander(chebyshev.chebpts2(nodes), nodes - 1))
-        unit = chebyshev.chebpts2(nodes)  # -1..1
-        time = 0.5 * length * (unit + 1.0)
-        # The integrand is a polynomial times an exponential that hardly bends: Gauss points, well above the degree.
-        points, weights = np.polynomial.legendre.leggauss(nodes)
-        self.decay = np.exp(-GAMMA * time)
-        self.response = np.empty((nodes, nodes))
-        for i, t in enumerate(time):
-            s = 0.5 * t * (points + 1.0)
-            values = chebyshev.chebvander(2.0 * s / length - 1.0, nodes - 1) @ self._to_coefficients
-            self.response[i] = 0.5 * t * (weights * np.exp(-GAMMA * (t - s))) @ values
+        with localcontext(prec=_DIGITS):
+            points, to_coefficients = _chebyshev(nodes)
+            gauss = _gauss_legendre(nodes)  # the exponential hardly bends: well above the degree
+            gamma, piece = Decimal(GAMMA), Decimal(length)
+            decay, response = [], []
+            for point in points:
+                t = piece * (point + 1) / 2
+                moments = [Decimal(0)] * nodes  # integrals of the exponential times each Chebyshev polynomial
+                for place, weight in gauss:
+                    s = t * (place + 1) / 2
+                    factor = t / 2 * weight * (-gamma * (t - s)).exp()
+                    for k, value in enumerate(_polynomials(2 * s / piece - 1, nodes)):
+                        moments[k] += factor * value
+                decay.append((-gamma * t).exp())
+                columns = zip(*to_coefficients, strict=True)
+                response.append([sum(m * c for m, c in zip(moments, column, strict=True)) for column in columns])
+        self.decay = np.array(decay, dtype=np.float64)
+        self.response = np.array(response, dtype=np.float64).T.copy()
+        self._to_coefficients = np.array(to_coefficients, dtype=np.float64).T.copy()
 
     def interpolate(self, pieces: Floats, time: Floats) -> Floats:
         """Values at times (n,) since the start of the pieces (n, nodes)."""
         basis = chebyshev.chebvander(2.0 * time / self.length - 1.0, pieces.shape[1] - 1)
-        return np.einsum("ij,ij->i", basis, pieces @ self._to_coefficients.T)
+        coefficients = _weighted_sum(self._to_coefficients[:, :, np.newaxis], pieces.T[:, np.newaxis])  # (nodes, n)
+        return _weighted_sum(basis.T, coefficients)
+
+
+def _weighted_sum(terms: Floats, weights: Floats) -> Floats:
+    """Sum of terms[j] * weights[j] over j: the second half is added to the first, until one row is left."""
+    products: Floats = terms * weights
+    while len(products) > 1:
+        half = len(products) // 2
+        folded = products[:half] + products[half : 2 * half]
+        if len(products) % 2:
+            folded[0] += products[-1]
+        products = folded
+    return products[0]
+
+
+def _polynomials(x: Decimal, n: int) -> list[Decimal]:
+    """Chebyshev polynomials T_0 ... T_(n - 1) at x."""
+    values = [Decimal(1), x]
+    while len(values) < n:
+        values.append(2 * x * values[-1] - values[-2])
+    return values[:n]
+
+
+@functools.cache
+def _chebyshev(nodes: int) -> tuple[list[Decimal], list[list[Decimal]]]:
+    """Chebyshev points of the second kind, ascending, and the matrix from values there to coefficients.
+
+    With N = nodes - 1, x_j = -cos(pi j / N), and half weight at j, k = 0 and N: c_k = 2 / N sum_j T_k(x_j) f_j.
+    """
+    last = nodes - 1
+    angle = _pi() / last
+    points = [-_cosine(angle * j) for j in range(nodes)]
+    half = [Decimal(1) / 2 if j in (0, last) else Decimal(1) for j in range(nodes)]
+    values = [_polynomials(x, nodes) for x in points]
+    matrix = [[2 * half[k] * half[j] * values[j][k] / last for j in range(nodes)] for k in range(nodes)]
+    return points, matrix
+
+
+@functools.cache
+def _gauss_legendre(n: int) -> list[tuple[Decimal, Decimal]]:
+    """Points and weights on -1..1: zeros of the Legendre polynomial P_n by Newton, 2 / ((1 - x^2) P_n'(x)^2)."""
+    found = []
+    for i in range(n):
+        x = -_cosine(_pi() * (4 * i + 3) / (4 * n + 2))
+        for _ in range(8):  # right digits double; 4 would do
+            before, here = Decimal(1), x
+            for k in range(2, n + 1):
+                before, here = here, ((2 * k - 1) * x * here - (k - 1) * before) / k
+            slope = n * (x * here - before) / (x * x - 1)
+            x -= here / slope
+        found.append((x, 2 / ((1 - x * x) * slope * slope)))
+    return found
+
+
+@functools.cache
+def _pi() -> Decimal:
+    """Machin: pi / 4 = 4 arctan(1 / 5) - arctan(1 / 239)."""
+
+    def arctan_of_inverse(n: int) -> Decimal:
+        return sum(((-1) ** k / (Decimal(2 * k + 1) * Decimal(n) ** (2 * k + 1)) for k in range(60)), Decimal(0))
+
+    return 4 * (4 * arctan_of_inverse(5) - arctan_of_inverse(239))
+
+
+def _cosine(x: Decimal) -> Decimal:
+    """cos(x) for |x| <= 4, by its series."""
+    term = total = Decimal(1)
+    for k in range(1, 40):
+        term = -term * x * x / ((2 * k - 1) * (2 * k))
+        total += term
+    return total
 
 
 def _parameters(tau: int) -> Parameters:

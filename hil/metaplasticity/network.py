@@ -15,6 +15,7 @@ import msgspec
 import numpy as np
 
 from hil.arrays import floats, integers
+from hil.blas import one_thread
 from hil.errors import UserError
 from hil.metaplasticity.quantizer import Quantizer
 from hil.protocols import MatrixTarget
@@ -133,6 +134,7 @@ class Network:
             x = self._activate(outputs)
         return records
 
+    @one_thread
     def backward(
         self, records: Sequence[LayerRecord], errors: np.ndarray, weights: Sequence[np.ndarray] | None = None
     ) -> Gradients:
@@ -164,6 +166,7 @@ class Network:
                 errors = self._through_activation(by_product @ back.T, records[k - 1].outputs)
         return gradients
 
+    @one_thread
     def squared_gradients(self, records: Sequence[LayerRecord], errors: np.ndarray) -> list[np.ndarray]:
         """Sum over samples of the squared gradient of each weight, (n_in, n_out) by layer: the empirical Fisher.
 

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hil import arrays
+from hil.blas import one_thread
 from hil.errors import UserError
 from hil.metaplasticity.network import Network
 from hil.neurobench.records import (
@@ -51,7 +52,8 @@ class Perceptron:
                 np.maximum(x, 0, out=x)
                 self.records.append(ActivationRecord(f"{self.layers[k - 1].name}.relu", x))
             self.records.append(LayerRecord(layer, x[np.newaxis]))
-            x = x @ layer.weight.T
+            with one_thread:
+                x = x @ layer.weight.T
             if layer.bias is not None:
                 x += layer.bias
         return x

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hil.arrays import floats, integers
+from hil.blas import one_thread
 from hil.errors import UserError
 from hil.protocols import Levels, MatrixCapabilities, Quantity, WriteReport
 
@@ -60,6 +61,7 @@ class IdealMatrixTarget:
     def calibrate(self, layer: int, x: NDArray[Any]) -> None:
         """Nothing to set: there are no converters."""
 
+    @one_thread
     def multiply(self, layer: int, x: NDArray[Any], trial: int) -> NDArray[Any]:
         levels = self._layer(layer)
         inputs = floats("inputs", x, (None, len(levels)), remedy="scale the inputs", single=True)

@@ -24,6 +24,14 @@ COMPUTED = {
     30: (0.52921627, 0.53974696, 1.06186659),
 }
 
+# Of the regenerated series, on every machine.
+SHA256 = {
+    17: "bddfa8e2e5b74aab084604e0baa842d2189ef65fec903ac4bdad854541d1604a",
+    22: "97143b0ceadfd1cc44c1aea45808a555fcd2fc364eb994f8d84485595e3a45e0",
+    24: "92f4fcab2af109a1c33e4983e62cac8c65ceecf593711735fab516cb3a807947",
+    30: "9b27177ed8606f29ac199996be6fad0b47e75cc888d5eb6723d5f5187f976164",
+}
+
 
 @pytest.mark.parametrize("tau", COMPUTED)
 def test_series_agree_with_another_integrator(tau):
@@ -78,6 +86,12 @@ def test_another_grid_gives_the_same_series(tau, lyapunov_times):
     times = tau + np.arange(75 * lyapunov_times) * parameters.lyapunov_time / 75
     fine = mackey_glass.solve(tau, parameters.history, times, pieces=27, nodes=24)
     np.testing.assert_allclose(mackey_glass.generate(tau, len(times)), fine, rtol=0, atol=1e-8)
+
+
+@pytest.mark.parametrize(("tau", "sha256"), SHA256.items())
+def test_series_have_the_same_bits_on_every_machine(tau, sha256):
+    """A change of the last bit in one step would show: the series are 50 Lyapunov times long, e^50 = 5e21."""
+    assert mackey_glass.load(tau, "nowhere").sha256 == sha256
 
 
 def test_windows_follow_the_protocol():
