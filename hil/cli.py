@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import _thread
 import argparse
 import os
 import signal
 import sys
-from collections.abc import Sequence
-from contextlib import suppress
-from typing import NoReturn
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from typing import Any, NoReturn
 
 from hil import __version__
 from hil.errors import Stopped, UserError
@@ -30,10 +32,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code, see EXIT_CODES."""
     _open_closed_streams()
     try:
-        options = _parser().parse_args(arguments)
-        code = options.command(options) or OK
-        sys.stdout.flush()
-        return code
+        with _no_lost_interrupt():
+            options = _parser().parse_args(arguments)
+            code = options.command(options) or OK
+            sys.stdout.flush()
+            return code
     except BrokenPipeError:  # the reader of the output, such as `head`, has enough
         _give_up_output()
         return OK
@@ -47,6 +50,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _failed(f"there is not enough memory{reason}; lower sizes, or free memory", FAILED)
     except RecursionError:
         return _failed("something is nested too deeply; make it flatter", FAILED)
+    except SystemError as error:
+        if isinstance(error.__cause__, KeyboardInterrupt):  # it came while compiled code returned
+            return _failed("interrupted", 128 + signal.SIGINT)
+        raise
     except KeyboardInterrupt as interrupt:
         number = interrupt.signal if isinstance(interrupt, Stopped) else signal.SIGINT
         print(file=sys.stderr)  # after the terminal's ^C
@@ -57,6 +64,24 @@ def _failed(sentence: str, code: int) -> int:
     with suppress(OSError):  # the terminal may be gone
         say(f"neurohil: {sentence}", file=sys.stderr)
     return code
+
+
+@contextmanager
+def _no_lost_interrupt() -> Iterator[None]:
+    """Python drops an interrupt that hits a callback of the compiler, and prints a traceback; here it comes again a
+    moment later."""
+
+    def hook(lost: Any) -> None:
+        if issubclass(lost.exc_type, KeyboardInterrupt):
+            threading.Timer(0.05, _thread.interrupt_main).start()
+        else:
+            before(lost)
+
+    before, sys.unraisablehook = sys.unraisablehook, hook
+    try:
+        yield
+    finally:
+        sys.unraisablehook = before
 
 
 def _open_closed_streams() -> None:

@@ -29,6 +29,7 @@ def same(answers, others):
         assert answer.tobytes() == other.tobytes()
 
 
+@pytest.mark.compiled
 @pytest.mark.parametrize("name", MAKERS)
 def test_a_copy_runs_on_to_the_same_bits(name):
     made, use = MAKERS[name]()

@@ -54,6 +54,8 @@ def test_metadata_arrived(metadata):
     plain = {"numpy", "numba", "simpy", "h5py", "scipy", "msgspec", "tomli-w", "tqdm", "matplotlib", "pooch"}
     assert required == plain | {"bokeh", "jinja2"}
     assert "dev" in metadata.get_all("Provides-Extra")
+    systems = {line for line in metadata.get_all("Classifier") if line.startswith("Operating System")}
+    assert systems == {"Operating System :: POSIX :: Linux", "Operating System :: MacOS"}
 
 
 def test_only_the_packages_are_inside(wheel):

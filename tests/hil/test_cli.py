@@ -111,7 +111,7 @@ def start_and_stop(out: Path, how: signal.Signals, epochs: int) -> subprocess.Co
 
 
 @pytest.mark.compiled
-@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM], ids=lambda s: s.name)
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=lambda s: s.name)
 def test_a_stopped_run_resumes_to_the_same_bits(how, tmp_path):
     stopped, straight = tmp_path / "stopped.h5", tmp_path / "straight.h5"
     result = start_and_stop(stopped, how, epochs=60)

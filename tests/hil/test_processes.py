@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -133,6 +134,33 @@ def test_what_goes_wrong_is_one_sentence_and_a_code(error, code, sentence, monke
     assert line.startswith(sentence)
 
 
+def test_an_interrupt_while_compiled_code_returns(monkeypatch, capsys):
+    def start(*_, **__):
+        raise SystemError("returned a result with an exception set") from KeyboardInterrupt()
+
+    monkeypatch.setattr(delgrad, "start", start)
+    assert main(TINY) == 130
+    assert capsys.readouterr().err == "neurohil: interrupted\n"
+
+
+def test_an_interrupt_in_a_callback_is_not_lost(monkeypatch, capsys):
+    """The compiler calls back from C code, where Python can't raise."""
+
+    class Callback:
+        def __del__(self):
+            raise KeyboardInterrupt
+
+    def start(*_, **__):
+        Callback()
+        time.sleep(5.0)
+
+    monkeypatch.setattr(delgrad, "start", start)
+    hook = sys.unraisablehook
+    assert main(TINY) == 130
+    assert capsys.readouterr().err.strip() == "neurohil: interrupted"
+    assert sys.unraisablehook is hook
+
+
 def test_wrong_usage_is_2():
     assert shell('"$@"', "delgrad", "--no-such-option").returncode == 2
     assert shell('"$@"').returncode == 2
@@ -215,3 +243,39 @@ def test_a_notebooks_drawing_backend_does_not_matter(tmp_path):
     result = subprocess.run(command, capture_output=True, text=True, env=environment)
     assert result.returncode == 0 and json.loads(result.stdout)["epochs"] == 1, result.stderr
     assert out.exists() and out.with_suffix(".png").exists()
+
+
+# Other systems
+
+
+WINDOWS = """
+import os, signal, sys
+sys.modules.update(dict.fromkeys(["fcntl", "resource", "pwd", "grp", "termios"]))
+for name in ("fork", "getuid", "geteuid", "fchmod", "pread", "pwrite", "statvfs", "sched_getaffinity", "O_NOFOLLOW"):
+    delattr(os, name)
+for name in ("SIGHUP", "SIGKILL", "SIGALRM"):
+    delattr(signal, name)
+"""
+
+
+def test_a_system_like_windows_reads_traces_and_refuses_runs(trace, tmp_path):
+    """What Windows lacks is taken away; a real one wasn't at hand."""
+    calls = [
+        ["trace", "ls", str(trace)],
+        ["trace", "show", str(trace), "run/accuracy"],
+        ["trace", "validate", str(trace)],
+        ["trace", "plot", str(trace), "--out", str(tmp_path / "plot.png")],
+        ["trace", "diff", str(trace), str(trace)],
+        ["trace", "report", str(trace), "--out", str(tmp_path / "page.html")],
+        ["trace", "export", str(trace), "--to", "csv", "--out", str(tmp_path / "csv")],
+        ["delgrad", "--list"],
+        ["doctor", "--json"],
+        [*TINY, "--out", str(tmp_path / "run.h5")],
+    ]
+    script = f"{WINDOWS}\nfrom hil.cli import main\nprint([main(call) for call in {calls}])"
+    result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=tmp_path)
+    assert "Traceback" not in result.stderr
+    codes = json.loads(result.stdout.splitlines()[-1])
+    assert codes == [0] * 8 + [1, 2], result.stderr
+    assert "runs need Linux or macOS" in result.stderr.splitlines()[-1]
+    assert not (tmp_path / "run.h5").exists()
