@@ -33,7 +33,7 @@ from hil.arrays import Shape, floats
 from hil.errors import UserError
 from hil.protocols import Capabilities, Floats, Layer, LayerTimes, Quantity, SampleRecord
 from hil.targets.errors import known_keys, user_errors
-from hil.targets.ideal import MEMBRANE_SAMPLES, sample_record
+from hil.targets.ideal import MEMBRANE_SAMPLES, checked_layer, sample_record
 
 
 class BrainscalesConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="brainscales", tag_field="kind"):
@@ -108,8 +108,8 @@ class BrainscalesTarget:
         )
 
     def write(self, layers: Sequence[Layer]) -> None:
-        weights = []
-        for index, layer in enumerate(layers):
+        layers = [checked_layer(index, layer, 1e6) for index, layer in enumerate(layers)]
+        for layer in layers:
             if layer.later_delays is not None and not self._beyond:
                 raise UserError(
                     "network.delays: the chip's delay elements are axonal; use none or axonal, the ideal target, or "
@@ -120,10 +120,7 @@ class BrainscalesTarget:
                     "network.delays = 'axonal' takes the chip's delay elements, but target.delays = 'beyond' has "
                     "delays in the synapses instead; use dendritic or synaptic, or target.delays = 'hardware'"
                 )
-            remedy = "lower the learning rate or look for a bad sample"
-            # beyond a million no weight fits, and all of them are integers
-            sent = floats(f"weights[{index}]", layer.weights, (None, None), -1e6, 1e6, remedy=remedy)
-            weights.append(np.rint(sent * self._scale).astype(np.int64))
+        weights = [np.rint(layer.weights * self._scale).astype(np.int64) for layer in layers]
         with user_errors(ChipError):
             registers = [None if d is None else us_to_register(d * self.tau_us) for d in (x.axonal for x in layers)]
             placement = place_feedforward(layers[0].weights.shape[0], weights, registers)
@@ -135,6 +132,8 @@ class BrainscalesTarget:
 
     def run(self, inputs: Floats, trial: int) -> list[LayerTimes]:
         inputs = _input_times(inputs, (None, self._lines.size))
+        if not len(inputs):
+            raise UserError("inputs hold no sample; give at least one")
         sent_us = inputs[np.isfinite(inputs)] * self.tau_us
         if sent_us.size and not (sent_us.min() >= 0.0 and sent_us.max() < self._slot_us):
             raise UserError(

@@ -225,7 +225,9 @@ def test_bad_levels_and_inputs_are_refused():
             chip.write(bad)
     np.testing.assert_allclose(chip.read(0, 1), good[0] / 7, rtol=1e-6)
     for bad in (inputs() - 0.5, 1.5 * inputs(), np.full((1, 200), np.nan)):
-        with pytest.raises(UserError, match=r"inputs\[.*\] = .*; inputs of the chip are lengths of pulses: take relu as"):
+        with pytest.raises(
+            UserError, match=r"inputs\[.*\] = .*; inputs of the chip are lengths of pulses: take relu as"
+        ):
             chip.multiply(0, bad, 1)
 
 

@@ -256,7 +256,11 @@ def test_weights_are_independent():
         ("hidden", np.float32([0, np.nan, 1]), r"hidden\[1\] = nan is not a number; lower the learning rate"),
         ("gradient", np.float32([0, 1, np.inf]), r"gradient\[2\] = inf is not finite; lower the learning rate"),
         ("gradient", [0.0, 0.0, 0.0], "gradient is a list; expected an array, which is changed in place"),
-        ("events", np.zeros(6, np.int32)[::2], r"events is int32 \(3,\), not C-contiguous or read-only; expected C-contiguous"),
+        (
+            "events",
+            np.zeros(6, np.int32)[::2],
+            r"events is int32 \(3,\), not C-contiguous or read-only; expected C-contiguous",
+        ),
     ],
 )
 def test_wrong_arrays_are_refused(name, array, message):
