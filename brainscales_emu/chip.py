@@ -432,7 +432,7 @@ class Session:
             `until_us` isn't a time, or time would run backwards.
         """
         check_number("session.until_us", until_us, self._until_us, np.inf, "us", "time doesn't run backwards")
-        until = self._until_us = min(float(until_us), self._end_us)
+        until = self._until_us = float(min(until_us, self._end_us))
         self._play(until)
         network, inputs = self._network, self._inputs
         engine = self._chip.engine

@@ -64,9 +64,10 @@ def floats(
         checked: NDArray[np.float64] = np.asarray(array, dtype=dtype, order="C")
         if checked.size:
             smallest, largest = (max(low, -_LARGEST), min(high, _LARGEST)) if finite else (low, high)
-            # minimum and maximum are NaN if any value is
-            if not (smallest <= checked.min() and checked.max() <= largest):
-                _refuse(name, checked, ~((checked >= smallest) & (checked <= largest)), low, high, unit, remedy)
+            # Minimum and maximum are NaN if any value is. Compared in double precision: the limits may be no float32.
+            if not (smallest <= float(checked.min()) and float(checked.max()) <= largest):
+                wide = checked.astype(np.float64)
+                _refuse(name, wide, ~((wide >= smallest) & (wide <= largest)), low, high, unit, remedy)
             if array.dtype.itemsize > checked.dtype.itemsize and not np.array_equal(np.isinf(array), np.isinf(checked)):
                 raise CrossbarError(f"{name} holds a value beyond {_LARGEST:g}, the largest float64; {remedy}")
     return checked

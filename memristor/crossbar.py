@@ -15,7 +15,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .arrays import integers
+from .arrays import floats, integers
 from .blas import one_thread
 from .converters import AdcConfig, DacConfig, calibrate, encode
 from .device import FaultConfig, RtnConfig, State, WearConfig
@@ -355,10 +355,13 @@ class Crossbar:
         CrossbarError
             Bad cells, targets or time; the array is as it was.
         """
+        if not isinstance(job.tile, tuple) or len(job.tile) != 2:
+            raise CrossbarError(f"job.tile = {job.tile!r} is not a pair; take a job from plan")
         for which, n in zip(job.tile, (len(self.tiles), len(self.tiles[0])), strict=True):
             check_number("job.tile", which, 0, n - 1, "", "take a job from plan", whole=True)
         weights = integers("job.weights", job.weights, (None,), 0, self.levels.size - 1, remedy="take a job from plan")
-        levels = self.mapping.check_levels(np.atleast_2d(job.levels), (1, weights.size))[0]
+        top = self.mapping.max_level
+        levels = integers("job.levels", job.levels, weights.shape, -top, top, remedy="take a job from plan")
         tile = self.tiles[job.tile[0]][job.tile[1]]
         report = tile.program(job.rows, job.columns, job.targets_uS, self.now_s, self.config.recipe)
         self.levels.ravel()[weights] = levels
@@ -500,10 +503,22 @@ class Crossbar:
         CrossbarError
             The state is that of another layer.
         """
+        remedy, checked = "it is the state of another layer", {}
         for name, own in self.state().items():
-            if name not in state or np.shape(state[name]) != own.shape:
-                found = np.shape(state[name]) if name in state else "missing"
-                raise CrossbarError(f"state[{name!r}] is {found}, not {own.shape}: it is the state of another layer")
+            if name not in state:
+                raise CrossbarError(f"state[{name!r}] is missing; {remedy}")
+            if name == "range_uA" and np.array_equal(state[name], [np.nan], equal_nan=True):
+                checked[name] = np.array([np.nan])  # no range yet
+            elif own.dtype.kind == "f":
+                # a tile that wasn't written yet was written at -inf
+                checked[name] = floats(
+                    f"state[{name!r}]", state[name], own.shape, remedy=remedy, finite=name != "tile_times_s"
+                )
+            else:
+                checked[name] = integers(f"state[{name!r}]", state[name], own.shape, remedy=remedy)
+        state, top = checked, self.mapping.max_level
+        if np.any((np.abs(state["levels"]) > top) & (state["levels"] != _UNWRITTEN)):
+            raise CrossbarError(f"state['levels'] holds levels beyond -{top}..{top}; {remedy}")
         start: dict[str, int] = {}
         for row in self.tiles:
             for tile in row:

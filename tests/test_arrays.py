@@ -78,6 +78,8 @@ def test_largest_values_pass():
         (np.ma.array([1.0, 2.0], mask=[0, 1]), {}, "x holds masked values, which are no numbers; fill or drop them"),
         ([[1.0, np.nan]], {}, r"x\[0, 1\] = nan is not a number"),
         ([1.0, -np.inf], {}, r"x\[1\] = -inf is not finite"),
+        (np.array([1.0, np.inf], np.float32), {"single": True}, r"x\[1\] = inf is not finite"),
+        (np.float32([0.1]), {"single": True, "high": 0.1}, r"x\[0\] = 0.10000000149011612 is outside -inf\.\.0.1"),
         ([1.0, -np.inf], {"low": 0, "finite": False}, r"x\[1\] = -inf is outside 0\.\.inf"),
         ([1.0, 3.5], {"low": -1, "high": 2, "unit": "us", "remedy": "wait"}, r"x\[1\] = 3.5 us is outside -1..2 us; w"),
         (1.0000000000000002, {"high": 1, "low": 0}, r"x = 1.0000000000000002 is outside 0..1;"),

@@ -116,10 +116,11 @@ def gradients(
         floats("delgrad: spikes", spikes, None, -_LARGEST, unit="tau_s", remedy=remedy, finite=False)
     if not math.isfinite(errors.sum()):  # where a neuron is silent anything may stand
         floats("delgrad: errors", np.where(np.isfinite(spikes), errors, 0.0), remedy="lower the learning rate")
-    if not (isinstance(max_dw, Real) and max_dw > 0.0):
+    max_dw = _number(max_dw)
+    if not max_dw > 0.0:
         raise UserError(f"delgrad: max_dw = {max_dw} must be above 0; inf switches the cut off")
     grad_weights, grad_arrivals, grad_delays, bad = backward(
-        arrivals, weights, kernel_delays, spikes, errors, threshold, int(tau_ratio), float(max_dw)
+        arrivals, weights, kernel_delays, spikes, errors, threshold, int(tau_ratio), max_dw
     )
     _raise_if_bad(bad, arrivals)
     if delays is None:
@@ -148,13 +149,22 @@ def _checked(
         )
     if weights.size == 0:
         raise UserError(f"delgrad: weights have shape {weights.shape}; a layer needs an input and a neuron")
-    if not (isinstance(threshold, Real) and 0.0 < threshold <= _LARGEST):
+    threshold = _number(threshold)
+    if not 0.0 < threshold <= _LARGEST:
         raise UserError(f"delgrad: threshold = {threshold} must be above 0 and finite")
     if not isinstance(tau_ratio, Integral) or tau_ratio not in (1, 2):
         raise UserError(f"delgrad: tau_ratio = {tau_ratio} must be 1 or 2: only then there is a closed form")
     if not math.isfinite(np.abs(weights).sum()):
         raise UserError("delgrad: a weight is not finite; lower the learning rate or check the initial weights")
-    return arrivals, weights, float(threshold)
+    return arrivals, weights, threshold
+
+
+def _number(value: float) -> float:
+    """A float of Python; what isn't a number is NaN."""
+    try:
+        return float(value) if isinstance(value, Real) else math.nan
+    except OverflowError:
+        return math.inf
 
 
 def _apply_delays(

@@ -11,6 +11,7 @@ hardware", 2025. `hil.delgrad.kernels` computes the same for batches and layers.
 from __future__ import annotations
 
 import math
+from numbers import Integral
 
 import numpy as np
 from scipy.special import lambertw
@@ -76,6 +77,7 @@ def first_spike(times: np.ndarray, weights: np.ndarray, threshold: float, tau_ra
     """
     _check_tau_ratio(tau_ratio)
     times, weights = _inputs(times, weights)
+    threshold = float(floats("threshold", threshold, (), math.ulp(0.0), remedy="give a number above 0"))
     order = np.argsort(times, kind="mergesort")[: np.isfinite(times).sum()]
     if order.size == 0:
         return np.inf
@@ -121,6 +123,7 @@ def measured_gradients(
     times, weights = _inputs(times, weights)
     d_weights, d_times = np.zeros_like(times), np.zeros_like(times)
     spike = float(floats("spike", spike, (), _EARLIEST, unit="tau_s", remedy="inf is no spike", finite=False))
+    threshold = float(floats("threshold", threshold, (), math.ulp(0.0), remedy="give a number above 0"))
     causal = np.isfinite(times) & (times <= spike)
     if not np.isfinite(spike) or not causal.any():
         return d_weights, d_times
@@ -170,7 +173,7 @@ def implicit_gradients(
     -------
     dT/dw, dT/dt : ndarray, shape (P,), float64
     dT/dthreshold : float
-        All zero if there is no spike.
+        All zero if there is no spike; not finite where the membrane only touches the threshold, V'(T) = 0.
     """
     _check_tau_ratio(tau_ratio)
     times, weights = _inputs(times, weights)
@@ -185,9 +188,10 @@ def implicit_gradients(
     else:
         kernel_slope = 2.0 * np.exp(-since) - np.exp(-since / 2.0)
     slope = weights[causal] @ kernel_slope
-    d_weights[causal] = -kernel(since, tau_ratio) / slope
-    d_times[causal] = weights[causal] * kernel_slope / slope
-    return d_weights, d_times, float(1.0 / slope)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        d_weights[causal] = -kernel(since, tau_ratio) / slope
+        d_times[causal] = weights[causal] * kernel_slope / slope
+        return d_weights, d_times, float(1.0 / slope)
 
 
 def _crosses(
@@ -227,5 +231,5 @@ def _inputs(times: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndar
 
 
 def _check_tau_ratio(tau_ratio: int) -> None:
-    if tau_ratio not in (1, 2):
+    if not isinstance(tau_ratio, Integral) or tau_ratio not in (1, 2):
         raise ValueError(f"tau_ratio = {tau_ratio} must be 1 or 2: only then the spike time has a closed form")

@@ -96,7 +96,7 @@ def write_statistics(writes: NDArray[np.integer], bins: int = 50) -> WriteStatis
     UserError
         There is no device, or a count is negative.
     """
-    counts = integers("accounts: writes", writes, low=0, remedy="count the writes of each device").ravel()
+    counts = integers("accounts: writes", writes, None, 0, 2**52, remedy="count the writes of each device").ravel()
     if not counts.size:
         raise UserError("accounts: writes holds no device; give at least one")
     largest = int(counts.max())

@@ -65,7 +65,8 @@ def adam_rate(learning_rate: float, steps: int) -> float:
 def distance(rule: Rule, hidden: np.ndarray, quantizer: Quantizer) -> np.ndarray:
     """Signed distance of hidden weights from the threshold that the rule guards, same shape; float32 stays so."""
     hidden = floats("hidden weights", hidden, single=True)
-    x = hidden * hidden.dtype.type(1.0 / quantizer.step)
+    with np.errstate(over="ignore"):
+        x = hidden * hidden.dtype.type(1.0 / quantizer.step)
     first, last = quantizer.first_threshold, quantizer.last_threshold
     if rule == "inner_threshold":
         threshold = np.clip(np.floor(np.abs(x) + first) - first, 0.0, last)

@@ -12,6 +12,7 @@ beside those of the matrix products, was seen to cost several times what it save
 from __future__ import annotations
 
 import math
+from numbers import Real
 from typing import NamedTuple
 
 import numpy as np
@@ -122,9 +123,9 @@ def update(
         raise UserError(f"rule = {rule!r} is unknown; choose {', '.join(_RULES)}")
     numbers = {"strength": strength, "rate": rate, "decay": decay, "device.wear": device.wear}
     for name, number in numbers.items():
-        if not abs(number) <= _LARGEST_NUMBER:
+        if not (isinstance(number, Real) and abs(number) <= _LARGEST_NUMBER):
             raise UserError(f"{name} = {number} is outside -{_LARGEST_NUMBER:g}..{_LARGEST_NUMBER:g}; give a number")
-    if not margin >= 0.0:
+    if not (isinstance(margin, Real) and (0.0 <= margin <= _LARGEST_NUMBER or margin == math.inf)):
         raise UserError(f"margin = {margin} is outside 0..inf steps; 0.5 is the nearest level, inf keeps all levels")
     f = np.float32
     grid = _Grid(

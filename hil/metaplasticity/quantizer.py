@@ -66,7 +66,8 @@ class Quantizer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             A weight is no finite number.
         """
         hidden = floats("hidden weights", hidden, single=True)
-        in_steps = hidden * hidden.dtype.type(1.0 / self.step)
+        with np.errstate(over="ignore"):  # infinitely far beyond the outermost level
+            in_steps = hidden * hidden.dtype.type(1.0 / self.step)
         nearest = self.stride * np.floor(in_steps + self.first_threshold) + (self.stride - 1)
         return np.clip(nearest, -self.max_level, self.max_level).astype(np.int8)
 

@@ -34,7 +34,7 @@ from hil.errors import UserError
 from hil.protocols import Capabilities, Floats, Layer, LayerTimes, Quantity, SampleRecord
 from hil.ranges import Seed
 from hil.targets.errors import known_keys, user_errors
-from hil.targets.ideal import MEMBRANE_SAMPLES, sample_record
+from hil.targets.ideal import MEMBRANE_SAMPLES, checked_layer, sample_record
 from hil.text import exact
 
 # What the emulator calls its parameters, and where they stand in an experiment.
@@ -113,8 +113,8 @@ class BrainscalesTarget:
         )
 
     def write(self, layers: Sequence[Layer]) -> None:
-        weights = []
-        for index, layer in enumerate(layers):
+        layers = [checked_layer(index, layer, 1e6) for index, layer in enumerate(layers)]
+        for layer in layers:
             if layer.later_delays is not None and not self._beyond:
                 raise UserError(
                     "network.delays: the chip's delay elements are axonal; use none or axonal, the ideal target, or "
@@ -125,10 +125,7 @@ class BrainscalesTarget:
                     "network.delays = 'axonal' takes the chip's delay elements, but target.delays = 'beyond' has "
                     "delays in the synapses instead; use dendritic or synaptic, or target.delays = 'hardware'"
                 )
-            remedy = "lower the learning rate or look for a bad sample"
-            # beyond a million no weight fits, and all of them are integers
-            sent = floats(f"weights[{index}]", layer.weights, (None, None), -1e6, 1e6, remedy=remedy)
-            weights.append(np.rint(sent * self._scale).astype(np.int64))
+        weights = [np.rint(layer.weights * self._scale).astype(np.int64) for layer in layers]
         with user_errors(ChipError, _KEYS):
             registers = [None if d is None else us_to_register(d * self.tau_us) for d in (x.axonal for x in layers)]
             placement = place_feedforward(layers[0].weights.shape[0], weights, registers)
@@ -140,6 +137,8 @@ class BrainscalesTarget:
 
     def run(self, inputs: Floats, trial: int) -> list[LayerTimes]:
         inputs = _input_times(inputs, (None, self._lines.size))
+        if not len(inputs):
+            raise UserError("inputs hold no sample; give at least one")
         sent_us = inputs[np.isfinite(inputs)] * self.tau_us
         if sent_us.size and not (sent_us.min() >= 0.0 and sent_us.max() < self._slot_us):
             raise UserError(

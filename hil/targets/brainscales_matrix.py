@@ -132,7 +132,7 @@ class BrainscalesMatrixTarget:
 
         A search by halves over 1..max_sends that looks at codes alone, as with a real chip. It takes the chip's time.
         """
-        inputs = _codes(x)
+        layer, inputs = self._index(layer), _codes(x)
         few, many = 1, self._max_sends
         while few < many:
             sends = (few + many + 1) // 2
@@ -144,6 +144,7 @@ class BrainscalesMatrixTarget:
         self._num_sends[layer] = few
 
     def multiply(self, layer: int, x: NDArray[Any], trial: int) -> NDArray[Any]:
+        layer = self._index(layer)
         if self._num_sends[layer] == 0:
             self.calibrate(layer, x)
         sends = int(self._num_sends[layer])
@@ -154,7 +155,12 @@ class BrainscalesMatrixTarget:
         return products
 
     def read(self, layer: int, trial: int) -> NDArray[Any]:
-        return self._levels[layer] * np.float32(self.capabilities.weight_range / self.capabilities.max_level)
+        return self._levels[self._index(layer)] * np.float32(
+            self.capabilities.weight_range / self.capabilities.max_level
+        )
+
+    def _index(self, layer: int) -> int:
+        return int(integers("layer", layer, (), 0, len(self._levels) - 1, remedy="name a layer"))
 
     def wait(self, seconds: float) -> None:
         """Nothing happens: digital weights don't drift."""

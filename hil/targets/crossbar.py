@@ -10,6 +10,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from hil.arrays import integers
 from hil.errors import UserError
 from hil.memory import demand_bytes
 from hil.protocols import Floats, Levels, MatrixCapabilities, Quantity, WriteReport
@@ -163,9 +164,7 @@ class CrossbarTarget:
 
     def _crossbar(self, layer: int) -> Crossbar:
         crossbars = self.controller.crossbars
-        if layer not in range(len(crossbars)):
-            raise UserError(f"layer = {layer!r} is outside 0..{len(crossbars) - 1}; name a layer")
-        return crossbars[layer]
+        return crossbars[int(integers("layer", layer, (), 0, len(crossbars) - 1, remedy="name a layer"))]
 
 
 def _maps(layer: int, crossbar: Crossbar) -> list[Quantity]:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import msgspec
 import numpy as np
 
-from hil.arrays import floats
+from hil.arrays import Shape, floats
 from hil.delgrad.kernels import spike_times
 from hil.delgrad.spike_time import membrane
 from hil.protocols import Capabilities, Floats, Layer, LayerTimes, Quantity, SampleRecord
@@ -50,7 +50,7 @@ class IdealTarget:
         self._samples = 0
 
     def write(self, layers: Sequence[Layer]) -> None:
-        self._layers = layers
+        self._layers = [checked_layer(index, layer) for index, layer in enumerate(layers)]
 
     def run(self, inputs: Floats, trial: int) -> list[LayerTimes]:
         remedy = "give the time of each input, inf for no spike"
@@ -80,6 +80,29 @@ class IdealTarget:
 
     def fixed_pattern(self) -> list[Quantity]:
         return []
+
+
+def checked_layer(index: int, layer: Layer, largest: float = math.inf) -> Layer:
+    """A layer of finite numbers, -largest..largest, and of shapes that fit together; whether it fits, the target says.
+
+    Raises
+    ------
+    UserError
+        A number or a shape is wrong.
+    """
+    remedy = "lower the learning rate or look for a bad sample"
+
+    def checked(name: str, values: Floats | None, shape: Shape) -> Floats | None:
+        return None if values is None else floats(f"{name}[{index}]", values, shape, -largest, largest, remedy=remedy)
+
+    weights = floats(f"weights[{index}]", layer.weights, (None, None), -largest, largest, remedy=remedy)
+    n_pre, n_post = weights.shape
+    return Layer(
+        weights,
+        axonal=checked("axonal delays", layer.axonal, (n_pre,)),
+        dendritic=checked("dendritic delays", layer.dendritic, (n_post,)),
+        synaptic=checked("synaptic delays", layer.synaptic, (n_pre, n_post)),
+    )
 
 
 def sample_record(

@@ -75,9 +75,8 @@ class IdealMatrixTarget:
 
     def _layer(self, layer: int) -> NDArray[np.float32]:
         """Levels of a layer."""
-        if layer not in range(len(self._levels)):
-            raise UserError(f"layer = {layer!r} is none of {len(self._levels)} layers that were written")
-        return self._levels[layer]
+        remedy = "name a layer that was written"
+        return self._levels[int(integers("layer", layer, (), 0, len(self._levels) - 1, remedy=remedy))]
 
     def wait(self, seconds: float) -> None:
         """Ideal weights don't age."""

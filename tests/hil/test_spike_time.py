@@ -10,6 +10,7 @@ from scipy.optimize import brentq
 
 from hil.delgrad import spike_time
 from hil.delgrad.spike_time import first_spike, implicit_gradients, kernel, measured_gradients, membrane
+from hil.errors import UserError
 
 INF = math.inf
 RATIOS = pytest.mark.parametrize("tau_ratio", [1, 2])
@@ -227,3 +228,16 @@ def test_later_inputs_have_no_influence(seed, tau_ratio):
     assert early_only == pytest.approx(spike, abs=1e-12)
     by_weight, by_time = measured_gradients(times, weights, spike, threshold, tau_ratio)
     assert not by_weight[late].any() and not by_time[late].any()
+
+
+@pytest.mark.parametrize("function", [measured_gradients, implicit_gradients])
+@pytest.mark.parametrize("bad", [np.nan, -np.inf, 1j])
+def test_what_is_no_spike_time_has_no_gradient(function, bad):
+    """Only inf is "no spike", whose gradient is 0."""
+    times, weights = np.array([0.0, 0.5]), np.array([2.0, 2.0])
+    parameters = (1.0, 2) if function is measured_gradients else (2,)
+    assert not np.any(function(times, weights, np.inf, *parameters)[0])
+    with pytest.raises(UserError, match=r"^spike"):
+        function(times, weights, bad, *parameters)
+    with pytest.raises(UserError, match=r"^times"):
+        function(np.array([0.0, bad]), weights, 1.0, *parameters)

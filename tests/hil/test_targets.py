@@ -252,3 +252,14 @@ def test_a_calibration_decides_what_the_circuits_are(tmp_path):
         chip("w66f3", calibration=str(tmp_path / "chip5.h5"))
     with pytest.raises(UserError, match=r"nowhere.h5 doesn't exist"):
         chip("uncalibrated", calibration=str(tmp_path / "nowhere.h5"))
+
+
+@pytest.mark.parametrize("bad", [np.nan, -np.inf])
+@pytest.mark.parametrize("make", [lambda: chip(), lambda: IdealTarget(1.0, 2)])
+def test_only_infinity_is_no_spike(network, inputs, make, bad):
+    target = make()
+    target.write(network)
+    inputs = inputs.copy()
+    inputs[3, 2] = bad
+    with pytest.raises(UserError, match=r"inputs\[3, 2\] = "):
+        target.run(inputs, 1)

@@ -55,7 +55,7 @@ def test_years():
         (lambda: years_to_wear_out(0, 1, 1), "endurance_cycles = 0 must be finite and > 0"),
         (lambda: years_to_wear_out(1e6, math.nan, 1), "writes_per_run = nan must be finite and >= 0"),
         (lambda: years_to_wear_out(1e6, 1, -1), "runs_per_day = -1 must be finite and >= 0"),
-        (lambda: write_statistics(np.array([1, -2])), "accounts: writes[1] = -2 is outside 0.."),
+        (lambda: write_statistics(np.array([1, -2])), r"accounts: writes\[1\] = -2 is outside 0\.\."),
         (lambda: write_statistics(np.array([], dtype=int)), "accounts: writes holds no device"),
     ],
 )

@@ -173,3 +173,17 @@ def test_init_within_the_middle_level_is_refused(init):
     with pytest.raises(UserError, match=r"is not above half a step, 0\.0714286: all weights would start at level 0"):
         make(init=init)
     make(levels=2, init=init)  # two levels have none at zero
+
+
+@pytest.mark.parametrize(
+    ("scores", "labels", "message"),
+    [
+        ([[0.0, np.nan]], [0], r"scores\[0, 1\] = nan is not a number; lower the learning rate"),
+        ([[0.0, 1j]], [0], "scores is of type complex128, not numbers"),
+        ([[0.0, 1.0]], [-1], r"labels\[0\] = -1 is outside 0\.\.1; give the class of each sample"),
+        ([[0.0, 1.0]], [0.5], "labels is of type float64, not integers"),
+    ],
+)
+def test_what_is_no_score_or_class_is_refused(scores, labels, message):
+    with pytest.raises(UserError, match=message):
+        cross_entropy(np.array(scores), np.array(labels))

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from hil.errors import UserError
 from hil.metaplasticity.quantizer import Quantizer
 
 
@@ -67,3 +68,24 @@ def test_error_is_at_most_half_a_step(levels, weight):
 def test_configs_out_of_range_are_refused(bad, message):
     with pytest.raises(msgspec.ValidationError, match=message):
         msgspec.convert(bad, Quantizer)
+
+
+@pytest.mark.parametrize("dtype", ["i1", "i8", "f2", "f4", "f8", ">i4", ">f8"])
+def test_the_type_of_hidden_weights_decides_nothing(dtype):
+    """By hand: nine levels over -5..5 have steps of 1.25, so 5 is level 4, 3 is 2.4 steps, 1 is 0.8; beyond 5 is 4."""
+    hidden = np.array([9, 5, 3, 1, 0, -1, -3, -5]).astype(dtype)
+    assert Quantizer(9, 5.0).to_levels(hidden).tolist() == [4, 4, 2, 1, 0, -1, -2, -4]
+    if np.dtype(dtype).kind == "i":
+        assert Quantizer(9, 5.0).to_weights(np.array([4, 2, -1]).astype(dtype)).tolist() == [5.0, 2.5, -1.25]
+
+
+def test_levels_of_unsigned_integers_do_not_wrap():
+    assert Quantizer(9, 5.0).to_levels(np.array([5, 0], np.uint8)).tolist() == [4, 0]
+    with pytest.raises(UserError, match=r"levels\[1\] = 252 is outside -4\.\.4; quantise the weights first"):
+        Quantizer(9, 5.0).to_weights(np.array([4, 252], np.uint8))  # -4, wrapped
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, 1j, True, "1"])
+def test_what_is_no_number_has_no_level(bad):
+    with pytest.raises(UserError, match="hidden weights"):
+        Quantizer(9).to_levels(np.array([bad]))
