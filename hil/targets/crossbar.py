@@ -34,7 +34,7 @@ KEYS = {
     **{f"crossbar.{key}": f"target.array.{key}" for key in ("layout", "conversion", "tile_rows", "tile_columns")},
     **{table: f"target.{table}" for table in ("mapping", "dac", "adc", "wires", "recipe", "costs")},
     "relax_tolerance_uS": "target.array.relax_tolerance_uS",
-    "banks": "target.banks",
+    "controller.banks": "target.banks",
 }
 BYTES_PER_DEVICE = 180  # measured: state of a device, and what programming it takes
 Changes = dict[str, bool | int | float | str]
