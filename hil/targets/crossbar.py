@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import csv
 import dataclasses
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, TypeVar
 
 import msgspec
@@ -214,9 +216,11 @@ def _device(config: CrossbarTargetConfig) -> DeviceModel:
     if config.table is None:
         return preset(config.preset, **changes)
     try:
+        if Path(config.table).exists() and not Path(config.table).is_file():  # a pipe would wait for a writer
+            raise OSError(None, "it is no regular file")
         return table_model(config.table, **changes)
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is no text in UTF-8"
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is no text in UTF-8 with short lines"
         raise UserError(
             f"target.table = {shown(config.table)} cannot be read: {reason}; give the path of a CSV file"
         ) from error
