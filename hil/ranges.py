@@ -17,6 +17,7 @@ Factor = Annotated[float, Meta(gt=0, le=1)]
 Weight = Annotated[float, Meta(ge=-1e6, le=1e6)]
 # Closed forms of spike times hold for 200 tau_s between the first and the last arrival.
 Time = Annotated[float, Meta(ge=0, le=200, extra={"unit": "tau_s"})]
+Duration = Annotated[float, Meta(gt=0, le=200, extra={"unit": "tau_s"})]
 Count = Annotated[int, Meta(ge=1, le=10**9)]
 Size = Annotated[int, Meta(ge=1, le=65_536)]
 Seed = Annotated[int, Meta(ge=0, le=2**63 - 1)]

@@ -213,7 +213,13 @@ def characterise(config: CrossbarExperiment, progress: tqdm) -> Measured:
     weights = bench.random_weights()
     level = bench.device_levels(weights)
     count = len(bench.level_uS)
-    present = np.unique(level)
+    levels, devices = np.unique(level, return_counts=True)
+    present = levels[devices > 1]  # one device has no spread
+    if not present.size:
+        raise UserError(
+            f"{rows} x {columns} devices are too few for a spread: no level has two; raise target.array.tile_rows or "
+            "target.array.tile_columns"
+        )
     targets = bench.level_uS[present]
     bench.write(weights)
     errors, spread, shift = [], [], []

@@ -24,7 +24,7 @@ from hil.commands.running import (
 )
 from hil.commands.summary import with_true_summary
 from hil.config import experiment_name, experiment_text, parse, to_toml
-from hil.datasets.idx import CLASSES, Images
+from hil.datasets.idx import CLASSES, DATA_SETS, Images
 from hil.errors import UserError
 from hil.memory import demand_bytes
 from hil.metaplasticity import tasks
@@ -152,6 +152,10 @@ def load(experiment: str, overrides: Sequence[str] = ()) -> MetaplasticityConfig
 def build_tasks(config: MetaplasticityConfig) -> list[Task]:
     """The tasks that the config names, in their order."""
     chosen = config.tasks
+    key = "data_sets" if isinstance(chosen, WholeConfig) else "data_set"
+    for name in chosen.data_sets if isinstance(chosen, WholeConfig) else [chosen.data_set]:
+        if name not in DATA_SETS:
+            raise UserError(f"tasks.{key}: there is no data set {shown(name)}; choose of {', '.join(DATA_SETS)}")
     if isinstance(chosen, WholeConfig):
         chain = [tasks.whole(name, chosen.validation) for name in chosen.data_sets]
     else:

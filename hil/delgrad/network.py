@@ -16,7 +16,7 @@ import numpy as np
 from hil.arrays import floats
 from hil.delgrad.kernels import gradients
 from hil.protocols import Floats, Layer, LayerTimes
-from hil.ranges import Count, NotNegative, Scale, Time, Weight
+from hil.ranges import Count, Duration, NotNegative, Scale, Time, Weight
 
 DelayKind = Literal["none", "axonal", "dendritic", "synaptic"]
 
@@ -34,7 +34,7 @@ class NetworkConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     weight_mean: tuple[Weight, Weight]
     weight_std: tuple[NotNegative, NotNegative]
     delay_shift: Time = 0.0
-    delay_scale: Time = 1.0
+    delay_scale: Duration = 1.0
     delay_mean: Weight = 0.0
     delay_std: NotNegative = 0.25
 

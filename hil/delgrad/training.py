@@ -19,7 +19,7 @@ from hil.delgrad.spike_time import KERNEL_PEAK
 from hil.errors import UserError
 from hil.optimizers import Adam, step_decay
 from hil.protocols import Floats, SampleRecord, SpikingTarget
-from hil.ranges import Count, Factor, NotNegative, Positive, Scale, Share, Time
+from hil.ranges import Count, Duration, Factor, NotNegative, Positive, Scale, Share, Time
 from hil.seeds import stream
 from hil.text import exact
 
@@ -32,7 +32,7 @@ class ShiftInvariantMse(
 ):
     """Wrong outputs shall spike `margin` tau_s after the right one."""
 
-    margin: Time
+    margin: Duration
 
     def __call__(self, times: Floats, labels: NDArray[np.int64]) -> losses.Loss:
         return losses.shift_invariant_mse(times, labels, self.margin)

@@ -32,7 +32,7 @@ class NetworkConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     when it is tested ("per_task", so the test knows which task it is), or all tasks share one set ("shared").
     """
 
-    hidden: Annotated[tuple[Size, ...], msgspec.Meta(max_length=64)] = (1024,)
+    hidden: Annotated[tuple[Size, ...], msgspec.Meta(min_length=1, max_length=64)] = (1024,)
     activation: Literal["relu", "sign"] = "relu"
     quantizer: Quantizer = Quantizer()
     init: Scale = 0.3

@@ -37,6 +37,7 @@ from hil.targets.errors import known_keys, user_errors
 from hil.targets.ideal import MEMBRANE_SAMPLES, checked_layer, sample_record
 from hil.text import exact
 
+MAX_LSB_PER_WEIGHT = 1e6  # beyond, all weights of any use are the largest
 # What the emulator calls its parameters, and where they stand in an experiment.
 _KEYS = {"chip": "target.chip", "chip.noise": "target.noise", "chip.serial": "target.serial"}
 
@@ -96,6 +97,12 @@ class BrainscalesTarget:
                 "otherwise no weight can make a neuron spike"
             )
         self._scale = swing / (threshold * chip_config.synaptic_gain * self.tau_us)
+        if not self._scale <= MAX_LSB_PER_WEIGHT:
+            raise UserError(
+                f"a weight of 1 would be {self._scale:.3g} LSB, of which a synapse has {MAX_WEIGHT}; raise "
+                f"target.chip.synaptic_gain = {exact(chip_config.synaptic_gain)} or network.threshold = "
+                f"{exact(threshold)}"
+            )
         self._chip = Chip(chip_config, serial=config.serial, seed=seed, codes=_codes(config))
         self._calibrated = config.calibration is not None
         self._beyond = config.delays == "beyond"

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import csv
 import dataclasses
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, TypeVar
 
 import msgspec
@@ -35,7 +37,7 @@ KEYS = {
     **{f"crossbar.{key}": f"target.array.{key}" for key in ("layout", "conversion", "tile_rows", "tile_columns")},
     **{table: f"target.{table}" for table in ("mapping", "dac", "adc", "wires", "recipe", "costs")},
     "relax_tolerance_uS": "target.array.relax_tolerance_uS",
-    "banks": "target.banks",
+    "controller.banks": "target.banks",
 }
 BYTES_PER_DEVICE = 180  # measured: state of a device, and what programming it takes
 Changes = dict[str, bool | int | float | str]
@@ -213,9 +215,11 @@ def _device(config: CrossbarTargetConfig) -> DeviceModel:
     if config.table is None:
         return preset(config.preset, **changes)
     try:
+        if Path(config.table).exists() and not Path(config.table).is_file():  # a pipe would wait for a writer
+            raise OSError(None, "it is no regular file")
         return table_model(config.table, **changes)
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is no text in UTF-8"
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is no text in UTF-8 with short lines"
         raise UserError(
             f"target.table = {shown(config.table)} cannot be read: {reason}; give the path of a CSV file"
         ) from error

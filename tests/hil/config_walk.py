@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import re
 import tempfile
 import tomllib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -25,6 +26,7 @@ from hil.datasets import yin_yang
 from hil.datasets.yin_yang import YinYang
 from hil.errors import UserError
 from hil.refusals import alternatives, struct_of
+from hil.targets.crossbar import CrossbarTarget
 from hil.trace.writer import TraceWriter
 from memristor.converters import AdcConfig, DacConfig
 from memristor.costs import CostTable
@@ -41,6 +43,8 @@ VALUES = (
     '"inf"', "true", "[]", "{}", "[1]", "[1.5, 1.5]", "[nan]", "[[[[]]]]", "1979-05-27", f'"{"long " * 20_000}"',
     r'"\u001b[31mred\u202e\n"', "[" * 3000 + "]" * 3000,
 )  # fmt: skip
+
+QUICK = ("0", "-1", "1e300", "nan", "inf", "2147483648", "1" + "0" * 400, '"x"', "true", "[]", "{}")
 
 _DELGRAD = """
 summary = "walk"
@@ -226,15 +230,21 @@ class Case(NamedTuple):
     door: str
 
 
-def cases(is_run: bool) -> Iterator[Case]:
-    """Every value of every key of each kind of run; for validation alone a key that kinds share comes once."""
-    seen = set()
+def cases(kind: str, values: Sequence[str] = VALUES) -> Iterator[Case]:
+    """Every value of every key of a kind of run, through one door and the other in turn."""
     doors = itertools.cycle(("--set", "TOML", "TOML", "--set"))
+    for key in keys(KINDS[kind].config, tomllib.loads(KINDS[kind].text)):
+        yield from (Case(kind, key, value, next(doors)) for value in values)
+
+
+def is_new(case: Case) -> bool:
+    """Whether no kind before it in the table has the same key in a config of the same type."""
     for name, kind in KINDS.items():
-        for key in keys(kind.config, tomllib.loads(kind.text)):
-            if is_run or (kind.config, key) not in seen:
-                seen.add((kind.config, key))
-                yield from (Case(name, key, value, next(doors)) for value in VALUES)
+        if name == case.kind:
+            return True
+        if kind.config is KINDS[case.kind].config and case.key in keys(kind.config, tomllib.loads(kind.text)):
+            return False
+    raise AssertionError(case)
 
 
 def read(case: Case) -> Any:
@@ -251,8 +261,24 @@ def read(case: Case) -> Any:
     return parse(tomli_w.dumps(raw).replace('"HERE"', case.value), kind.config)
 
 
-def attempt(case: Case, is_run: bool) -> str:
+def target(config: Any) -> None:
+    """Build the target alone, with layers of a few weights."""
+    if isinstance(config, CrossbarExperiment):
+        CrossbarTarget(config.target, [(3, 4)])
+    elif isinstance(config, MetaplasticityConfig):
+        metaplasticity.build_target(config, [(3, 4)])
+    else:
+        delgrad.build_target(config)
+
+
+def attempt(case: Case, use: Callable[[Any], None] | None = None) -> str:
     """How it ends: "valid", or the error's text.
+
+    Parameters
+    ----------
+    case : Case
+    use : callable, optional
+        What is done with a valid config.
 
     Raises
     ------
@@ -261,8 +287,25 @@ def attempt(case: Case, is_run: bool) -> str:
     """
     try:
         config = read(case)
-        if is_run:
-            KINDS[case.kind].run(config)
+        if use:
+            use(config)
     except UserError as error:
         return str(error)
     return "valid"
+
+
+def vague(case: Case, told: str) -> str:
+    """What an error's text lacks; empty if nothing."""
+    if told == "valid":
+        return ""
+    steps = case.key.split(".")
+    paths = [".".join(steps[:k]) for k in range(len(steps), 0, -1)]
+    # A value that stands in a relation to others may be named by them.
+    named = any(path in told for path in paths) or re.search(r"\b(network|training|tasks|data|target)\.\w", told)
+    if not named and "thousands of digits" not in told and "nested too deeply" not in told:
+        return "the key is not named"
+    if not told.isprintable() or len(told) > 600:
+        return "it is no short line"
+    if ";" not in told and "did you mean" not in told:
+        return "there is no remedy"
+    return ""

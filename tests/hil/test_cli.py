@@ -60,7 +60,7 @@ def test_json_is_alone_on_stdout_and_trace_and_picture_are_there(tmp_path):
     ("arguments", "message"),
     [
         (["yin_yang"], "unknown experiment 'yin_yang', did you mean"),
-        (["yin_yang_weights", "--set", "training.bach=1"], "unknown key training.bach, did you mean 'batch'?"),
+        (["yin_yang_weights", "--set", "training.bach=1"], "unknown key training.bach, did you mean 'training.batch'?"),
         (["yin_yang_weights", "--serial", "3"], "unknown key target.serial"),
         (["chip_yin_yang_axonal", "--set", "network.hidden=300"], "network needs 320 delay elements, the chip has 128"),
         (["chip_yin_yang_weights", "--set", "network.delays=synaptic"], "the chip's delay elements are axonal"),
