@@ -313,7 +313,7 @@ def everything_drawn(number):
     chip, membranes = Chip(ChipConfig(noise=noise), number, number), np.full((2, 5), 90.0)
     network = Network(chip)
     for size in (3, 4):
-        sources = network.Population(size, SpikeSourcePoisson(1e6))
+        sources = network.Population(size, SpikeSourcePoisson(1000.0))
         network.Projection(sources, network.Population(2), AllToAll(), weight=1)
     cells, product = CapMem(ChipConfig(), number), np.ones((4, 3), dtype=int)
     array = MacArray(MacConfig(), number, number)
