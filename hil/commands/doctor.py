@@ -181,7 +181,7 @@ def home() -> Finding:
 
 def data() -> Finding:
     """Which data sets are where; Yin-Yang is computed."""
-    from hil.datasets.files import places
+    from hil.datasets.files import Source, places
 
     given = os.environ.get("NEUROHIL_DATA")
     if given and not Path(given).is_dir():
@@ -189,12 +189,16 @@ def data() -> Finding:
     there: list[str] = []
     missing: list[str] = []
     for name in DATA_SETS:
-        found = next((p for p in places(name, None) if p.name == name and p.is_dir() and any(p.iterdir())), None)
+        found = next((p for p in places(Source(name, name, ""), None) if p.name == name and _is_filled(p)), None)
         (there if found else missing).append(f"{name} in {found}" if found else name)
     if missing:
         remedy = f"no folder {', '.join(missing)} (what needs one says where it comes from)"
         return Finding("data", NOTE, ", ".join(there), remedy)
     return Finding("data", FINE, ", ".join(there))
+
+
+def _is_filled(folder: Path) -> bool:
+    return os.path.isdir(folder) and any(os.scandir(folder))
 
 
 def traces() -> Finding:

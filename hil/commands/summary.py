@@ -11,7 +11,7 @@ import msgspec
 
 from hil.errors import UserError
 
-C = TypeVar("C", bound=msgspec.Struct)
+C = TypeVar("C", bound=msgspec.Struct, covariant=True)
 
 _MOST = 3  # differences that are told
 _SAME_EXPERIMENT = ("seed", "serial")  # another individual, or other noise, of what the summary tells

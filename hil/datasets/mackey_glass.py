@@ -275,7 +275,7 @@ class _Step:
         """Values at times (n,) since the start of the pieces (n, nodes)."""
         basis = chebyshev.chebvander(2.0 * time / self.length - 1.0, pieces.shape[1] - 1)
         coefficients = _weighted_sum(self._to_coefficients[:, :, np.newaxis], pieces.T[:, np.newaxis])  # (nodes, n)
-        return _weighted_sum(basis.T, coefficients)
+        return _weighted_sum(basis.T.astype(np.float64, copy=False), coefficients)
 
 
 def _weighted_sum(terms: Floats, weights: Floats) -> Floats:

@@ -250,7 +250,8 @@ class Trainer:
 
 def _heard(inputs: Floats) -> NDArray[np.bool_]:
     """Samples with an input spike (n,): no weight can bring an answer to the others."""
-    return np.isfinite(inputs).any(axis=1)
+    heard: NDArray[np.bool_] = np.isfinite(inputs).any(axis=1)
+    return heard
 
 
 class _Step(NamedTuple):

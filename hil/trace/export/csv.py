@@ -57,9 +57,13 @@ def unit(what: Variable) -> str:
 
 def _write_about(trace: Trace, file: Path) -> Path:
     """What was run, and whether it was emulated or computed."""
-    with replacing(file) as temporary, temporary.open("w", newline="", encoding="utf-8") as text:
+    header = ["name", "value"]
+    with (
+        replacing(file, lambda there: first_line(there) == ",".join(header)) as temporary,
+        temporary.open("w", newline="", encoding="utf-8") as text,
+    ):
         table = csv.writer(text, lineterminator="\n")
-        table.writerow(["name", "value"])
+        table.writerow(header)
         table.writerow(["title", trace.title])
         table.writerows(trace.provenance._asdict().items())
         table.writerow(["config", trace.config])
