@@ -354,7 +354,8 @@ def _solve_passive(
         row_V[k] = largest * row.T[::-1]
         column_V[k] = largest * column[::-1]
         most_sweeps, residual = max(most_sweeps, sweeps), max(residual, largest * violation)
-    currents = np.einsum("mn,kmn->kn", g, row_V - column_V)
+    # One after another, so that a vector's sums don't depend on the size of its batch.
+    currents = np.array([np.einsum("mn,mn->n", g, drop_V) for drop_V in row_V - column_V]).reshape(len(batch), n)
     return Solution(currents, row_V, column_V, float(residual), most_sweeps)
 
 
