@@ -73,11 +73,12 @@ def interrupted(part: str, command: str, kind: type[T]) -> Iterator[tuple[Trace,
     Raises
     ------
     UserError
-        It is complete, no trace, or was begun by another subcommand.
+        It is complete, no trace, damaged, or was begun by another subcommand.
     """
     with Trace(part) as trace:
         if trace.complete and not part.endswith(".part"):
             raise UserError(f"{part} is complete; start a new run instead")
+        trace.require_whole()
         try:
             config = parse(trace.config, kind)
         except UserError as error:
