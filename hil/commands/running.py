@@ -141,7 +141,7 @@ def interrupted(part: str, command: str, kind: type[T], overwrite: bool) -> Iter
     Raises
     ------
     UserError
-        It is complete, no trace, in use, or was begun by another subcommand.
+        It is complete, no trace, damaged, in use, or was begun by another subcommand.
     """
     if not part.endswith(".part"):
         with Trace(part) as trace:
@@ -150,6 +150,7 @@ def interrupted(part: str, command: str, kind: type[T], overwrite: bool) -> Iter
     with Place.of_interrupted(part, overwrite) as place:
         _warn_without_locks(place)
         with Trace(place.part) as trace:
+            trace.require_whole()
             try:
                 config = parse(trace.config, kind)
             except UserError as error:

@@ -219,6 +219,8 @@ class Place:
 
     def _opened(self, file: Path) -> Trace:
         try:
+            with Trace(file) as trace:
+                trace.require_whole()
             return Trace(file)
         except TraceError as error:
             raise TraceError(f"{file} is in the way, and nothing is written over it: {error}") from error

@@ -29,7 +29,7 @@ def table(file):
 def test_one_file_for_each_plot(exported):
     trace, files = exported
     plots = {g.removeprefix("run/").replace("/", "_") for g in trace.groups if is_plot(trace, g)}
-    assert set(files) == {*plots, "results"}
+    assert set(files) == {*plots, "results", "about"}
 
 
 def test_curve(exported):
