@@ -125,6 +125,14 @@ class CrossbarConfig:
         return mapping
 
 
+_LARGEST = 1e12  # number in a state: more is damage
+
+
+def _has_range(range_uA: object) -> bool:
+    """Whether the converters of a state have a range, which is NaN if not."""
+    return not (isinstance(range_uA, np.ndarray) and range_uA.dtype.kind == "f" and np.isnan(range_uA).all())
+
+
 class TileJob(NamedTuple):
     """Cells of one array that are to be programmed.
 
@@ -503,19 +511,20 @@ class Crossbar:
         CrossbarError
             The state is that of another layer.
         """
-        remedy, checked = "it is the state of another layer", {}
+        remedy = "it is the state of another layer"
+        checked: dict[str, NDArray[Any]] = {}
         for name, own in self.state().items():
             if name not in state:
                 raise CrossbarError(f"state[{name!r}] is missing; {remedy}")
-            if name == "range_uA" and np.array_equal(state[name], [np.nan], equal_nan=True):
-                checked[name] = np.array([np.nan])  # no range yet
-            elif own.dtype.kind == "f":
-                # a tile that wasn't written yet was written at -inf
-                checked[name] = floats(
-                    f"state[{name!r}]", state[name], own.shape, remedy=remedy, finite=name != "tile_times_s"
-                )
+            label, value = f"state[{name!r}]", state[name]
+            if own.dtype.kind != "f":
+                checked[name] = integers(label, value, own.shape, remedy=remedy)
+            elif name == "tile_times_s":  # a tile was written at -inf if it never was
+                checked[name] = floats(label, value, own.shape, remedy=remedy, finite=False)
+            elif name != "range_uA" or _has_range(value):
+                checked[name] = floats(label, value, own.shape, -_LARGEST, _LARGEST, remedy=remedy)
             else:
-                checked[name] = integers(f"state[{name!r}]", state[name], own.shape, remedy=remedy)
+                checked[name] = np.array([np.nan])
         state, top = checked, self.mapping.max_level
         if np.any((np.abs(state["levels"]) > top) & (state["levels"] != _UNWRITTEN)):
             raise CrossbarError(f"state['levels'] holds levels beyond -{top}..{top}; {remedy}")

@@ -34,6 +34,9 @@ _CHANGING = (
 )  # fmt: skip
 
 
+_LARGEST = 10**12  # number in a state: more is damage
+
+
 def _check_choice(name: str, value: object, choices: tuple[str, ...]) -> None:
     if value not in choices:
         near = difflib.get_close_matches(str(value), choices, n=1, cutoff=0.0)[0]
@@ -408,7 +411,7 @@ class Cells:
         for name in _CHANGING:
             own = getattr(self, name)
             door = floats if own.dtype.kind == "f" else integers
-            arrays[name] = door(f"state[{name!r}]", state[name], own.shape, remedy=remedy)
+            arrays[name] = door(f"state[{name!r}]", state[name], own.shape, -_LARGEST, _LARGEST, remedy=remedy)
         now_s = floats("state['cells_now_s']", state["cells_now_s"], (1,), 0.0, MAX_TIME_S, "s", remedy)
         calls = integers("state['cells_calls']", state["cells_calls"], (1,), 0, remedy=remedy)
         for name, array in arrays.items():

@@ -546,12 +546,8 @@ def ideal_run() -> Call:
         target.run(inputs, 1)
         target.record(sample, 1, 5.0)
 
-    arguments = {
-        "inputs": np.array([[0.0, 1.0, np.inf]]),
-        "sample": np.array([0.0, 1.0, np.inf]),
-        "weights": np.ones((3, 2)),
-        "delays": np.full(2, 0.1),
-    }
+    arguments = {"inputs": np.array([[0.0, 1.0, np.inf]]), "sample": np.array([0.0, 1.0, np.inf])}
+    arguments |= {"weights": np.ones((3, 2)), "delays": np.full(2, 0.1)}
     return Call(call, arguments, ("arrivals", "a delay", "a weight"))
 
 

@@ -64,7 +64,7 @@ class IdealMatrixTarget:
     @one_thread
     def multiply(self, layer: int, x: NDArray[Any], trial: int) -> NDArray[Any]:
         levels = self._layer(layer)
-        inputs = floats("inputs", x, (None, len(levels)), remedy="scale the inputs", single=True)
+        inputs = floats("inputs", x, (None, len(levels)), -1e30, 1e30, remedy="scale the inputs", single=True)
         self._vectors += len(inputs)
         product: NDArray[np.float32] = inputs.astype(np.float32, copy=False) @ levels
         product *= self._scale
