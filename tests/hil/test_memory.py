@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 import pytest
+from tqdm import tqdm
 
 import hil.commands.delgrad
 from hil import memory
@@ -92,7 +93,7 @@ def test_arrays_too_large_for_the_memory_are_refused_at_once(monkeypatch):
     big = ["target.array.tile_rows=65536", "target.array.tile_columns=65536"]
     for measure, _ in crossbar.MEASUREMENTS.values():
         with pytest.raises(UserError, match=r"773 GB of memory, 2 GB are available; lower .*target.array.tile_rows"):
-            measure(crossbar.load("crossbar_9_levels", big), None)
+            measure(crossbar.load("crossbar_9_levels", big), tqdm(disable=True))
     with pytest.raises(UserError, match=r"^12845056 devices for layers of 784 x 8192 weights need about 2.31 GB"):
         CrossbarTarget(CrossbarTargetConfig(), [(784, 8192)])
 

@@ -4,12 +4,14 @@ import msgspec
 import numpy as np
 import pytest
 
+from hil.cli import main
 from hil.commands.delgrad import Run, load
 from hil.delgrad.network import Network, NetworkConfig
 from hil.delgrad.training import ShiftInvariantMse, Trainer, TrainingConfig
 from hil.errors import UserError
 from hil.protocols import Layer
 from hil.targets.ideal import IdealTarget
+from hil.trace import Trace
 
 KEPT = ["last", "best_validation"]
 KINDS = ["none", "axonal", "dendritic", "synaptic"]
@@ -150,6 +152,7 @@ def test_bumps_end_where_larger_weights_cannot_help(weight_max, silent, layer, m
     loop, network, target = trainer()
     target.silent = silent
     target.capabilities = target.capabilities._replace(weight_max=weight_max)
+    network.weights[silent][:, 0] = 0.5
     inputs, labels = sample_inputs(8)
     with pytest.raises(UserError) as error:
         for _ in range(100):
@@ -180,7 +183,7 @@ class NoNumber(ShiftInvariantMse, frozen=True, tag="no_number"):
 
 
 def test_what_is_no_number_ends_the_training_and_says_when():
-    loop, network, target = trainer()
+    loop, _, target = trainer()
     target.silent = None
     inputs, labels = sample_inputs(8)
     loop.train_epoch(inputs, labels)
@@ -195,6 +198,25 @@ def test_what_is_no_number_ends_the_training_and_says_when():
     remedy = "lower training.learning_rate_weights = 0.01"
     with pytest.raises(UserError, match=f"^epoch 1: the loss is nan, so training has failed; {remedy}$"):
         loop.train_epoch(inputs, labels)
+
+
+@pytest.mark.compiled
+def test_the_epochs_before_a_training_failed_are_kept(tmp_path, monkeypatch, capsys):
+    original = Trainer.train_epoch
+
+    def fail_in_the_third(self, inputs, labels):
+        if self.epoch == 2:
+            raise UserError("epoch 3: the loss is nan")
+        return original(self, inputs, labels)
+
+    monkeypatch.setattr(Trainer, "train_epoch", fail_in_the_third)
+    options = ["--set", "network.hidden=4", "--set", "epochs=5", "--out", str(tmp_path / "run.h5")]
+    assert main(["delgrad", "yin_yang_weights", *options]) == 2
+    assert f"epoch 3: the loss is nan; what was finished before is kept: neurohil trace ls {tmp_path}" in (
+        capsys.readouterr().err
+    )
+    with Trace(tmp_path / "run.h5.part") as trace:
+        assert trace.epochs == 2
 
 
 def test_weights_stay_within_the_targets_range():
