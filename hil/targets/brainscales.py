@@ -137,7 +137,16 @@ class BrainscalesTarget:
                     f"weights[{index}][{pre}, {post}] = {layer.weights[pre, post]} is not a number; "
                     "lower the learning rate or look for a bad sample"
                 )
-            weights.append(np.rint(layer.weights * self._scale).astype(np.int64))
+            rounded = np.rint(layer.weights * self._scale)
+            if np.abs(rounded).max() > MAX_WEIGHT:
+                pre, post = np.argwhere(np.abs(rounded) > MAX_WEIGHT)[0]
+                limit = self.capabilities.weight_max
+                raise UserError(
+                    f"weights[{index}][{pre}, {post}] = {exact(layer.weights[pre, post])} is outside "
+                    f"-{exact(limit)}..{exact(limit)}, what the chip's {MAX_WEIGHT} LSB are worth; lower "
+                    "network.weight_mean or network.weight_std, or raise network.threshold or data.copies"
+                )
+            weights.append(rounded.astype(np.int64))
         with user_errors(ChipError, _KEYS):
             registers = [None if d is None else us_to_register(d * self.tau_us) for d in (x.axonal for x in layers)]
             placement = place_feedforward(layers[0].weights.shape[0], weights, registers)
