@@ -250,7 +250,7 @@ class Trainer:
 
 def _heard(inputs: Floats) -> NDArray[np.bool_]:
     """Samples with an input spike (n,): no weight can bring an answer to the others."""
-    return np.isfinite(inputs).any(axis=1)
+    return np.asarray(np.isfinite(inputs).any(axis=1))
 
 
 class _Step(NamedTuple):

@@ -38,7 +38,13 @@ from hil.text import exact
 
 MAX_LSB_PER_WEIGHT = 1e6  # beyond, all weights of any use are the largest
 # What the emulator calls its parameters, and where they stand in an experiment.
-_KEYS = {"chip": "target.chip", "chip.noise": "target.noise", "chip.serial": "target.serial"}
+_KEYS = {
+    "chip": "target.chip",
+    "chip.noise": "target.noise",
+    "chip.serial": "target.serial",
+    **dict.fromkeys(("chip.delay", "chip.synapse_delay_us"), "network.delay_shift, network.delay_scale: delay"),
+    "calibration file": "target.calibration: file",
+}
 
 
 class BrainscalesConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="brainscales", tag_field="kind"):
