@@ -8,7 +8,7 @@ from pathlib import Path
 
 from hil.errors import UserError
 
-_CGROUPS = Path("/sys/fs/cgroup")
+_MEMINFO, _OWN_CGROUP, _CGROUPS = Path("/proc/meminfo"), Path("/proc/self/cgroup"), Path("/sys/fs/cgroup")
 _UNLIMITED = 2**60  # how old kernels write "no limit"
 
 
@@ -30,7 +30,7 @@ def demand_bytes(needed: int, what: str, remedy: str) -> None:
     """
     available = available_bytes()
     if available is not None and needed > available:
-        raise UserError(f"{what} needs about {_size(needed)} of memory, {_size(available)} are available; {remedy}")
+        raise UserError(f"{what} need about {_size(needed)} of memory, {_size(available)} are available; {remedy}")
 
 
 def available_bytes() -> int | None:
@@ -40,7 +40,7 @@ def available_bytes() -> int | None:
 
 
 def _known() -> Iterator[int]:
-    memory = _table(Path("/proc/meminfo"))
+    memory = _table(_MEMINFO)
     if "MemAvailable" in memory:
         yield (memory["MemAvailable"] + memory.get("SwapFree", 0)) * 1024
     for folder in _cgroup_folders():
@@ -58,7 +58,7 @@ def _known() -> Iterator[int]:
 def _cgroup_folders() -> Iterator[Path]:
     """The group of this process and all above it, each of which can have a limit."""
     try:
-        lines = Path("/proc/self/cgroup").read_text("utf-8").splitlines()
+        lines = _OWN_CGROUP.read_text("utf-8").splitlines()
     except OSError:
         return
     for line in lines:

@@ -104,7 +104,7 @@ def _in_table(table: dict[str, Any], kinds: Sequence[Any], path: str, whole: Any
     known = [config.tag_field, *fields] if config.tag else list(fields)
     for key in table:
         if key not in known:
-            near = nearest(key, path, known) or _elsewhere(key, whole)
+            near = _elsewhere(key, whole) or nearest(key, path, known)
             return f"unknown key {joined(path, key)}{near}; known here: {', '.join(known)}"
     if config.tag and table.get(config.tag_field, config.tag) != config.tag:
         return _not_allowed(joined(path, config.tag_field), table[config.tag_field], f"one of {config.tag}")

@@ -288,8 +288,8 @@ def age(config: CrossbarExperiment, progress: tqdm) -> Measured:
     if first >= last:
         raise UserError(f"age.first_cycles = {exact(first)} is not below age.last_cycles = {exact(last)}; lower it")
     step = _steps(progress, CURVE_POINTS + 1)
-    tolerance_uS = _tolerance_uS(config.target)
     bench = CrossbarBench(config.target)
+    tolerance_uS = _tolerance_uS(config.target)
     weights = bench.random_weights()
     bench.write(weights)
     ages_s = np.geomspace(1.0, max(config.age.last_age_s, 10.0), CURVE_POINTS)

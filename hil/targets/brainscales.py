@@ -39,7 +39,13 @@ from hil.text import exact
 
 MAX_LSB_PER_WEIGHT = 1e6  # beyond, all weights of any use are the largest
 # What the emulator calls its parameters, and where they stand in an experiment.
-_KEYS = {"chip": "target.chip", "chip.noise": "target.noise", "chip.serial": "target.serial"}
+_KEYS = {
+    "chip": "target.chip",
+    "chip.noise": "target.noise",
+    "chip.serial": "target.serial",
+    **dict.fromkeys(("chip.delay", "chip.synapse_delay_us"), "network.delay_shift, network.delay_scale: delay"),
+    "calibration file": "target.calibration: file",
+}
 
 
 class BrainscalesConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="brainscales", tag_field="kind"):
@@ -120,8 +126,8 @@ class BrainscalesTarget:
         )
 
     def write(self, layers: Sequence[Layer]) -> None:
-        layers = [checked_layer(index, layer, 1e6) for index, layer in enumerate(layers)]
-        for layer in layers:
+        layers, weights = [checked_layer(index, layer, 1e6) for index, layer in enumerate(layers)], []
+        for index, layer in enumerate(layers):
             if layer.later_delays is not None and not self._beyond:
                 raise UserError(
                     "network.delays: the chip's delay elements are axonal; use none or axonal, the ideal target, or "
@@ -132,7 +138,16 @@ class BrainscalesTarget:
                     "network.delays = 'axonal' takes the chip's delay elements, but target.delays = 'beyond' has "
                     "delays in the synapses instead; use dendritic or synaptic, or target.delays = 'hardware'"
                 )
-        weights = [np.rint(layer.weights * self._scale).astype(np.int64) for layer in layers]
+            rounded = np.rint(layer.weights * self._scale)
+            if np.abs(rounded).max(initial=0) > MAX_WEIGHT:
+                pre, post = np.argwhere(np.abs(rounded) > MAX_WEIGHT)[0]
+                limit = self.capabilities.weight_max
+                raise UserError(
+                    f"weights[{index}][{pre}, {post}] = {exact(layer.weights[pre, post])} is outside "
+                    f"-{exact(limit)}..{exact(limit)}, what the chip's {MAX_WEIGHT} LSB are worth; lower "
+                    "network.weight_mean or network.weight_std, or raise network.threshold or data.copies"
+                )
+            weights.append(rounded.astype(np.int64))
         with user_errors(ChipError, _KEYS):
             registers = [None if d is None else us_to_register(d * self.tau_us) for d in (x.axonal for x in layers)]
             placement = place_feedforward(layers[0].weights.shape[0], weights, registers)

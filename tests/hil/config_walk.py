@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import itertools
 import re
 import tempfile
 import tomllib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -230,21 +231,24 @@ class Case(NamedTuple):
     door: str
 
 
-def cases(kind: str, values: Sequence[str] = VALUES) -> Iterator[Case]:
-    """Every value of every key of a kind of run, through one door and the other in turn."""
+@functools.cache
+def all_keys(kind: str) -> tuple[str, ...]:
+    """All keys of a kind of run."""
+    return tuple(keys(KINDS[kind].config, tomllib.loads(KINDS[kind].text)))
+
+
+@functools.cache
+def new_keys(kind: str) -> tuple[str, ...]:
+    """Keys that no kind before it in the table has in a config of the same type."""
+    before = [name for name in list(KINDS)[: list(KINDS).index(kind)] if KINDS[name].config is KINDS[kind].config]
+    return tuple(key for key in all_keys(kind) if not any(key in all_keys(name) for name in before))
+
+
+def cases(kind: str, some: Iterable[str] | None = None, values: Sequence[str] = VALUES) -> Iterator[Case]:
+    """Every value of some or all keys of a kind of run, through one door and the other in turn."""
     doors = itertools.cycle(("--set", "TOML", "TOML", "--set"))
-    for key in keys(KINDS[kind].config, tomllib.loads(KINDS[kind].text)):
+    for key in all_keys(kind) if some is None else some:
         yield from (Case(kind, key, value, next(doors)) for value in values)
-
-
-def is_new(case: Case) -> bool:
-    """Whether no kind before it in the table has the same key in a config of the same type."""
-    for name, kind in KINDS.items():
-        if name == case.kind:
-            return True
-        if kind.config is KINDS[case.kind].config and case.key in keys(kind.config, tomllib.loads(kind.text)):
-            return False
-    raise AssertionError(case)
 
 
 def read(case: Case) -> Any:

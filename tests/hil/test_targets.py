@@ -184,7 +184,7 @@ def test_a_network_that_does_not_fit_is_refused_with_the_rule():
         (Layer(np.zeros((20, 30)), dendritic=np.zeros(30)), "or target.delays = 'beyond', which no real chip can"),
         (Layer(np.zeros((20, 30)), axonal=np.full(20, 1.0)), "6 us is outside 8.25..33.25 us"),
         (Layer(np.zeros((20, 30)), axonal=np.full(20, 6.0)), "36 us is outside 8.25..33.25 us"),
-        (Layer(np.full((20, 30), 2.2)), "= 66 LSB is outside -63..63 LSB"),
+        (Layer(np.full((20, 30), 2.2)), "weights[0][0, 0] = 2.2 is outside -2."),
     ],
 )
 def test_what_the_chip_cannot_do_is_one_clear_error(layer, message):
