@@ -332,9 +332,12 @@ def test_bad_files(small, tmp_path):
             "targets.leak_lsb = 20.0 LSB is outside 30..210 LSB; choose a target within the range in which the "
             "converter is trustworthy",
         ),
-        (
-            lambda: Instrument(RAW, 1, 1, circuits=[5, 3]),
-            "instrument.circuits must ascend within 0..511; sort them and drop the others",
+        *(
+            (
+                lambda circuits=circuits: Instrument(RAW, 1, 1, circuits=circuits),
+                "instrument.circuits must ascend within 0..511; sort them and drop the others",
+            )
+            for circuits in ([5, 3], [3, 3], [-1, 3], [0, 512], [], [[1]])
         ),
     ],
 )
