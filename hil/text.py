@@ -62,7 +62,7 @@ def shown(value: Any) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, float | Integral):
-        return exact(value)
+        return exact(value)  # type: ignore[arg-type]
     if value is None:
         return "none"
     if isinstance(value, dict):

@@ -113,7 +113,9 @@ def test_no_test_is_of_a_kind_that_cannot_fail(kind):
     assert list(kind()) == []
 
 
-@pytest.mark.parametrize(("kind", "source"), list(zip(KINDS, EXAMPLES, strict=True)))
+@pytest.mark.parametrize(
+    ("kind", "source"), list(zip(KINDS, EXAMPLES, strict=True)), ids=[kind.__name__ for kind in KINDS]
+)
 def test_each_kind_is_seen(kind, source, monkeypatch):
     tree = ast.parse(source)
     monkeypatch.setattr(sys.modules[__name__], "FUNCTIONS", [("a.py", tree.body[0])])

@@ -332,9 +332,16 @@ def test_bad_files(small, tmp_path):
             "targets.leak_lsb = 20.0 LSB is outside 30..210 LSB; choose a target within the range in which the "
             "converter is trustworthy",
         ),
-        (
-            lambda: Instrument(RAW, 1, 1, circuits=[5, 3]),
-            "instrument.circuits don't ascend, or there are none; sort them, each once",
+        *(
+            (lambda circuits=circuits: Instrument(RAW, 1, 1, circuits=circuits), message)
+            for circuits, message in (
+                ([5, 3], "instrument.circuits don't ascend, or there are none; sort them, each once"),
+                ([3, 3], "instrument.circuits don't ascend, or there are none; sort them, each once"),
+                ([], "instrument.circuits don't ascend, or there are none; sort them, each once"),
+                ([-1, 3], "instrument.circuits[0] = -1 is outside 0..511"),
+                ([0, 512], "instrument.circuits[1] = 512 is outside 0..511"),
+                ([[1]], "instrument.circuits has shape (1, 1); expected (any,)"),
+            )
         ),
     ],
 )

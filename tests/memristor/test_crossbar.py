@@ -281,6 +281,23 @@ def test_read_noise_of_unlike_devices_adds_up_too(subtraction):
     assert_std(((y - x[0] @ crossbar.effective_weights()) / std).ravel(), 1.0)
 
 
+@pytest.mark.parametrize("seconds", [1e-3, 1.0, 3600.0])
+def test_the_first_product_sees_the_time_since_the_write(seconds):
+    """Devices whose spread grows from 55 us on, read without noise."""
+    device = preset("cmo_hfox", read_flicker_uS=0.0)
+    exact = {"adc": AdcConfig(bits=None), "dac": DacConfig(bits=None), "relax_tolerance_uS": 0.0}
+    crossbar = Crossbar(CrossbarConfig(device, levels_per_device=5, **exact), (1, 2), 1)
+    crossbar.write(np.array([[4, -3]]))
+    crossbar.age(seconds)
+    product = crossbar.multiply(np.ones((1, 1)))
+    cells = crossbar.tiles[0][0].cells
+    relaxed = cells.written_uS + cells.xi * device.relax_sigma_uS(cells.target_uS, seconds)
+    relaxed += device.relax_mean_uS(cells.target_uS, seconds)
+    weights = (relaxed[0, 0::2] - relaxed[0, 1::2]) / 80.0  # a weight of 1 is the whole range
+    np.testing.assert_allclose(product[0], weights, rtol=1e-9)
+    assert np.abs(relaxed - cells.written_uS).min() > 1e-4
+
+
 def test_telegraph_noise_is_held_during_a_call():
     config = ideal(rtn=RtnConfig(share=1.0, amplitude=0.1))
     crossbar, _ = written(config, (30, 12))

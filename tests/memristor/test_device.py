@@ -148,6 +148,24 @@ def test_ideal_device_is_its_target(engine):
     assert np.all(cells.read_sigma_uS() == 0.0)
 
 
+# ---- state
+
+
+def test_a_loaded_state_goes_on_to_the_same_bits():
+    straight, loaded = (Cells(preset(), (4, 5), 3) for _ in "ab")
+    straight.program([0, 2], [1, 4], [20.0, 30.0], 5.0)
+    loaded.program([0, 3], [1, 1], [10.0, 40.0], 7.0)  # another past, which leaves nothing behind
+    state = straight.state()
+    kept = {name: array.copy() for name, array in state.items()}
+    loaded.load_state(state)
+    assert_same(snapshot(loaded), snapshot(straight))
+    for cells in (straight, loaded):
+        cells.program([2, 3], [4, 0], [5.0, 35.0], 9.0)
+        cells.relax(DAY_S)
+    assert_same(snapshot(loaded), snapshot(straight))
+    assert kept and all(np.array_equal(state[name], kept[name]) for name in kept)  # a copy
+
+
 # ---- relaxation belongs to the write
 
 
