@@ -262,10 +262,10 @@ def default_path(stem: str, config: str, plain: str, without: Sequence[str] = ()
         Keys that the stem tells already.
     """
     changed = {key: now for key, _, now in _changes(plain, config) if key not in without}
-    told = "".join(f"-{key}={_short(value)}" for key, value in changed.items())
+    told = "".join(f"-{key}={_short(value)}" for key, value in sorted(changed.items()))
     name = _NOT_IN_NAMES.sub("_", stem + told)
     if name != stem + told or len(name) > _LONGEST_NAME:
-        digest = hashlib.sha256(json.dumps([stem, changed], default=str).encode()).hexdigest()[:8]
+        digest = hashlib.sha256(json.dumps([stem, changed], default=str, sort_keys=True).encode()).hexdigest()[:8]
         name = f"{name[: _LONGEST_NAME - 9]}-{digest}"
     return Path("runs") / f"{name.lstrip('-.') or 'run'}{ENDING}"
 
@@ -363,6 +363,8 @@ def _difference(old: Trace, title: str, config: str, versions: Mapping[str, str]
         for name in names
         if old.versions.get(name) != versions.get(name)
     ]
+    if not told and old.config != config:
+        told = ["the same values, written otherwise"]
     more = f" and {len(told) - 3} more" if len(told) > 3 else ""
     return "".join(char if char.isprintable() else "?" for char in "; ".join(told[:3]) + more)
 

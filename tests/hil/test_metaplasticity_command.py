@@ -266,11 +266,10 @@ def test_killed_at_random_moments_it_goes_on_to_the_same_bytes(tmp_path):
     subprocess.run(command(*arguments, "--out", straight), check=True, stdout=subprocess.DEVNULL)
     rng, kills = random.Random(1), 0
     while kills < 3 or epochs(part) == 0:
-        if part.exists() and epochs(part) == 0:  # killed while the files were being created
-            part.unlink()
-        go_on = ["--resume", part] if part.exists() else [*arguments, "--out", killed]
         before = last_write(beside)
-        process = subprocess.Popen(command(*go_on), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+        process = subprocess.Popen(
+            command(*arguments, "--out", killed), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+        )
         while process.poll() is None and last_write(beside) == before:  # to open the trace would be in its way
             time.sleep(0.02)
         time.sleep(rng.uniform(0.0, 0.3))

@@ -274,9 +274,9 @@ def test_default_names_tell_what_differs(tmp_path, quick_pictures, monkeypatch):
     assert names == {
         f"crossbar_9_levels-program-seed1{size}.h5",
         f"crossbar_9_levels-program-seed3{size}.h5",
-        f"crossbar_9_levels-program-seed1{size}-program.cycles=5.h5",
-        f"crossbar_9_levels-program-seed1{size}-program.aged_s=2000.0.h5",
-        f"crossbar_9_levels-program-seed1-target.preset=ideal{size}.h5",
+        f"crossbar_9_levels-program-seed1-program.cycles=5{size}.h5",
+        f"crossbar_9_levels-program-seed1-program.aged_s=2000.0{size}.h5",
+        f"crossbar_9_levels-program-seed1{size}-target.preset=ideal.h5",
     }
 
 
@@ -285,7 +285,7 @@ def test_default_names_tell_what_differs(tmp_path, quick_pictures, monkeypatch):
     [
         ("seed = 1", "e-seed1"),
         ("seed = 1\nx = true", "e-seed1-x=true"),
-        ("seed = 1\nx = [24, 16]\n[t]\ny = 0.5", "e-seed1-x=24,16-t.y=0.5"),
+        ("seed = 1\nx = [24, 16]\n[t]\ny = 0.5", "e-seed1-t.y=0.5-x=24,16"),
     ],
 )
 def test_readable_names(config, name):

@@ -67,6 +67,37 @@ def test_an_older_trace_of_that_name_is_not_mistaken_for_the_run(tmp_path):
     assert how_to_go_on(path) == f"neurohil delgrad --resume {path}.part --overwrite"
 
 
+def test_readers_that_open_a_trace_at_its_birth_do_not_stop_the_writer(tmp_path):
+    path, done = tmp_path / "run.h5", threading.Event()
+    part, opened = tmp_path / "run.h5.part", [0]
+
+    def look():
+        while not done.is_set():
+            try:
+                with Trace(part):
+                    opened[0] += 1
+            except TraceError:
+                pass
+            has_writer(part)
+
+    readers = [threading.Thread(target=look) for _ in range(2)]
+    for reader in readers:
+        reader.start()
+    try:
+        for _ in range(5):
+            before, deadline = opened[0], time.monotonic() + 60
+            with begin(path) as writer:
+                writer.append_epoch(run.epoch_values(PLAN, 0), run.state(0))
+                while opened[0] < before + 2 and time.monotonic() < deadline:
+                    time.sleep(0.001)
+                writer.discard()
+    finally:
+        done.set()
+        for reader in readers:
+            reader.join()
+    assert opened[0] >= 10 and not part.exists()
+
+
 def test_nothing_to_follow(tmp_path):
     with pytest.raises(TraceError, match=r"run\.h5 does not exist; check the name$"):
         next(follow(tmp_path / "run.h5"))
