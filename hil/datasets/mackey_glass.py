@@ -273,7 +273,7 @@ class _Step:
 
     def interpolate(self, pieces: Floats, time: Floats) -> Floats:
         """Values at times (n,) since the start of the pieces (n, nodes)."""
-        basis = chebyshev.chebvander(2.0 * time / self.length - 1.0, pieces.shape[1] - 1)
+        basis = chebyshev.chebvander(2.0 * time / self.length - 1.0, pieces.shape[1] - 1).astype(np.float64, copy=False)
         coefficients = _weighted_sum(self._to_coefficients[:, :, np.newaxis], pieces.T[:, np.newaxis])  # (nodes, n)
         return _weighted_sum(basis.T.astype(np.float64, copy=False), coefficients)
 
