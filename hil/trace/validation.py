@@ -77,9 +77,11 @@ def _parts(file: HDF5File, left_out: Iterable[Hazard]) -> Iterator[tuple[Part, s
         yield "file", "/", file.hdf5
     yield "group", "/", file.hdf5
     for path, kind, node in walk(file.hdf5):
-        if path not in unsafe:
-            yield kind, path, node
-            if kind == "group" and is_plot(node) and path not in unsafe_inside:
+        if kind == "dataset" and path not in unsafe:
+            yield "dataset", path, node
+        elif kind == "group" and path not in unsafe:
+            yield "group", path, node
+            if is_plot(node) and path not in unsafe_inside:
                 yield "plot", path, node
 
 
