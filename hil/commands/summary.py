@@ -11,16 +11,17 @@ import msgspec
 
 from hil.errors import UserError
 
-C = TypeVar("C", bound=msgspec.Struct, covariant=True)
+C = TypeVar("C", bound=msgspec.Struct)
+C_co = TypeVar("C_co", bound=msgspec.Struct, covariant=True)
 
 _MOST = 3  # differences that are told
 _SAME_EXPERIMENT = ("seed", "serial")  # another individual, or other noise, of what the summary tells
 
 
-class Load(Protocol[C]):
+class Load(Protocol[C_co]):
     """Gives the validated config of an experiment, after overrides."""
 
-    def __call__(self, experiment: str, overrides: Sequence[str] = ()) -> C: ...
+    def __call__(self, experiment: str, overrides: Sequence[str] = ()) -> C_co: ...
 
 
 def with_true_summary(load: Load[C]) -> Load[C]:

@@ -148,7 +148,7 @@ def _warn(trace: Trace) -> None:
     """Tell on stderr that a trace is damaged, and what then."""
     if trace.damage:
         say(
-            f"neurohil: warning: {trace.path} is damaged, {len(trace.damage)} parts of it can't be read; "
+            f"neurohil: warning: {trace.path} is damaged, {len(trace.damage)} of its parts can't be read; "
             f"`neurohil trace validate {trace.path}` lists them, "
             f"`neurohil trace export {trace.path} --to csv --out FOLDER` saves the rest",
             file=sys.stderr,

@@ -85,7 +85,9 @@ def schema(file: Any) -> Iterator[str]:
     """The root names the schema, in a version that this reader knows."""
     found = text(attribute(file, "schema"))
     version = text(attribute(file, "schema_version"))
-    if found != SCHEMA:
+    if not found:
+        yield f"has no schema name, so it is not {SCHEMA!r}: an HDF5 file of other make"
+    elif found != SCHEMA:
         yield f"schema is {found!r}, not {SCHEMA!r}: an HDF5 file of other make"
     elif version.partition(".")[0] != SCHEMA_VERSION.partition(".")[0]:
         yield f"schema_version is {version!r}; this neurohil knows version {SCHEMA_VERSION}"

@@ -77,11 +77,12 @@ def _parts(file: HDF5File, left_out: Iterable[Hazard]) -> Iterator[tuple[Part, s
         yield "file", "/", file.hdf5
     yield "group", "/", file.hdf5
     for path, kind, node in walk(file.hdf5):
-        if path in unsafe or kind == "stray" or kind == "damaged":
-            continue
-        yield kind, path, node
-        if kind == "group" and is_plot(node) and path not in unsafe_inside:
-            yield "plot", path, node
+        if kind == "dataset" and path not in unsafe:
+            yield "dataset", path, node
+        elif kind == "group" and path not in unsafe:
+            yield "group", path, node
+            if is_plot(node) and path not in unsafe_inside:
+                yield "plot", path, node
 
 
 def _check(part: Part, path: str, node: Any) -> Iterator[Finding]:

@@ -16,7 +16,9 @@ import synthetic_run as run
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from hil.cli import main
 from hil.trace import Trace, TraceError
+from hil.trace.opening import HDF5File
 from hil.trace.validation import validate
 
 MOST_S = 10.0  # a tenth of a second is usual, but the machine may be busy
@@ -205,3 +207,28 @@ def test_random_bytes(tmp_path, content, start):
     with pytest.raises(TraceError) as caught:
         Trace(path)
     assert str(caught.value).startswith(f"{path} is ") and "\n" not in str(caught.value)
+
+
+def test_what_the_commands_do_with_a_damaged_file(tmp_path, killed, capsys):
+    """They show and save what is left, refuse to go on from it, and name the next command."""
+    part = tmp_path / "run.h5.part"
+    content = bytearray(killed.read_bytes())
+    with HDF5File(killed) as file:
+        header = h5py.h5o.get_info(file.hdf5["run/weights_0/weights"].id).addr
+    content[header + 20] ^= 1
+    part.write_bytes(content)
+    lost = "/run/weights_0/weights can't be read "
+    told = f"`neurohil trace validate {part}` lists"
+    assert main(["trace", "ls", str(part)]) == 0
+    shown = capsys.readouterr()
+    assert "damaged" in shown.out and f"{part} is damaged, 1 of its parts can't be read; {told}" in shown.err
+    assert main(["trace", "show", str(part), "run/weights_0/weights"]) == 2
+    assert f"neurohil: {part} is damaged: {lost}" in capsys.readouterr().err
+    assert main(["trace", "validate", str(part)]) == 1
+    assert lost in capsys.readouterr().out
+    assert main(["trace", "export", str(part), "--to", "csv", "--out", str(tmp_path / "saved")]) == 2
+    assert "tables were written" in capsys.readouterr().err
+    assert {"weights_1.csv", "accuracy.csv"} <= {file.name for file in (tmp_path / "saved").iterdir()}
+    assert main(["delgrad", "--resume", str(part)]) == 2
+    assert f"neurohil: {part} is damaged: {lost}" in (said := capsys.readouterr().err) and told in said
+    assert part.read_bytes() == content
