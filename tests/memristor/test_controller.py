@@ -489,7 +489,7 @@ def test_a_state_of_other_arrays_is_refused_and_changes_nothing(change, message)
         (Multiply(0, np.full((1, 6), np.nan), 0), "x[0, 0] = nan is not a number"),
         (
             Multiply(0, np.ones((1, 6)), -1),
-            "command.trial = -1 is outside 0..4.61169e+18; give the number of the noise",
+            "command.trial = -1 is outside 0..4611686018427387904; give the number of the noise",
         ),
         (Multiply(1, np.ones((1, 3)), 0), "adc.range_uA = None: the converters have no range yet; call calibrate"),
         (Wait(-1.0), "wait.seconds = -1 s is outside 0..9e+09 s; time doesn't run backwards"),
