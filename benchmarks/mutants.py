@@ -241,7 +241,7 @@ def main() -> None:
     parser.add_argument("--number", type=int, default=200, help="mutants in the sample (default 200)")
     parser.add_argument("--seed", type=int, default=13, help="decides the sample (default 13)")
     parser.add_argument("--limit", type=int, default=60, metavar="S", help="processor time for a mutant (default 60 s)")
-    parser.add_argument("--survivors", action="store_true", help="test again what survived")
+    parser.add_argument("--survivors", action="store_true", help="test again what survived and isn't explained")
     parser.add_argument("--results", type=Path, default=ROOT / "runs/mutants", help="folder of the results")
     parser.add_argument("--report", type=Path, help="Markdown file to write (default: report.md among the results)")
     parser.add_argument("--until", type=float, default=float("inf"), help="start no mutant after so many seconds")
@@ -259,7 +259,8 @@ def main() -> None:
     results = read_results(path)
     chosen = [mutant for mutant in mutants if not args.only or mutant.path in args.only]
     if args.survivors:
-        chosen = [m for m in chosen if m.key in results and results[m.key]["result"] == "survived"]
+        survived = {key for key, entry in results.items() if entry["result"] == "survived"}
+        chosen = [m for m in chosen if m.key in survived - reasons.keys()]
     else:
         chosen = [m for m in chosen if m.key not in results]
 

@@ -737,3 +737,14 @@ def test_checker_sees_other_changes(network):
         same = [circuit for circuit in out[:, 0] if event_output(circuit) == event_output(out[0, 0])][:2]
         label = fabric.neuron_label[same[0]]
         check(with_change(placement, "neuron_label", same[1], lambda value: label), network[1])
+
+
+def test_a_bus_is_split_into_sixteen_groups():
+    """2,100 inputs of one synapse each, in the top half: 525 on a bus, more than 8 groups of 64 labels tell apart."""
+    inputs, neurons = External("input", 2100), Population("neurons", 256)
+    weights = np.zeros((2100, 256), dtype=int)
+    weights[np.arange(2100), np.arange(2100) % 256] = 1 + np.arange(2100) % 63
+    projections = [Projection(inputs, neurons, weights)]
+    placement = place([inputs, neurons], projections, excluded=range(256, 512))
+    assert set(np.unique(placement.fabric.driver_mask[0])) == {0b11101}
+    check(placement, projections)

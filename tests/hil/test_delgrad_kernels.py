@@ -312,3 +312,21 @@ def test_bad_input_is_named(change, message):
     if not set(change) & set(backward_only):
         with pytest.raises(UserError, match=message):
             spike_times(**arguments)
+
+
+@RATIOS
+@pytest.mark.parametrize("kind", ["axonal", "dendritic", "synaptic"])
+def test_a_delay_that_all_share_only_shifts_the_spike(kind, tau_ratio):
+    """Also of a sample that lasts nearly as long as is allowed: nothing of its span is taken up."""
+    arrivals, weights = np.array([[0.0, 0.3, 150.0], [0.0, 149.0, 150.0]]), np.full((3, 2), 4.0)
+    shape = {"axonal": (3, 1), "dendritic": (1, 2), "synaptic": (3, 2)}[kind]
+    errors = np.ones((2, 2))
+    plain, shifted = np.zeros(shape), np.full(shape, 60.0)
+    spikes = spike_times(arrivals, weights, 1.0, tau_ratio, plain)
+    assert np.isfinite(spikes).all()
+    np.testing.assert_allclose(spike_times(arrivals, weights, 1.0, tau_ratio, shifted), spikes + 60.0, rtol=1e-12)
+    ours = gradients(arrivals, weights, spikes + 60.0, errors, 1.0, tau_ratio, INF, shifted)
+    theirs = gradients(arrivals, weights, spikes, errors, 1.0, tau_ratio, INF, plain)
+    assert len(ours) == len(theirs) == 3
+    for one, other in zip(ours, theirs, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-9, atol=1e-12)

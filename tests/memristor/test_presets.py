@@ -252,6 +252,11 @@ def test_table_may_be_sorted_by_level(tmp_path):
     assert table_model(written(tmp_path, by_level)) == table_model(written(tmp_path, TABLE))
 
 
+def test_table_may_have_spaces_after_its_commas(tmp_path):
+    spaced = table_model(written(tmp_path, TABLE.replace(",", ", ")))
+    assert spaced == table_model(written(tmp_path, TABLE))
+
+
 def test_table_of_a_published_fit_is_the_fit_at_its_levels(tmp_path):
     rows = [f"{i},{g},{float(wan_sigma(g, t))!r},{t}" for t in WAN for i, g in enumerate(LEVELS_uS)]
     model = table_model(written(tmp_path, "\n".join(["level,mean_uS,sigma_uS,time_s", *rows])))
