@@ -314,7 +314,7 @@ def test_asked_to_stop_it_says_how_to_go_on(tmp_path):
     assert process.returncode == 143
     done = epochs(f"{out}.part")
     assert f"stopped after {done} of 800 epochs; go on with: neurohil metaplasticity --resume {out}.part" in errors
-    assert metaplasticity(*arguments, "--seed", 2) == 2  # another run does not overwrite it
+    assert metaplasticity(*arguments, "--seed", 2) == 2  # another run is not overwritten
 
 
 # Mistakes

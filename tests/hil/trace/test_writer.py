@@ -383,7 +383,8 @@ def test_full_disk(path, monkeypatch):
         append(trace)
         append(trace)
         little_room(monkeypatch, 63)
-        with refuses(f"{room}continue with `neurohil delgrad --resume {part}`, or delete that file and run again"):
+        go_on = f"continue with `neurohil delgrad --resume {part} --overwrite`, or delete that file and run again"
+        with refuses(f"{room}{go_on}"):
             append(trace)
     with refuses(f"{room}run again"):
         run.resume(part, run.IDEAL, 3, overwrite=True)
