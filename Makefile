@@ -114,12 +114,12 @@ trace-cost: install ## Measure what writing a trace costs a run
 
 .PHONY: neurobench
 neurobench: export OPENBLAS_NUM_THREADS = 1
-neurobench: install ## NeuroBench tasks that need no download, and docs/leaderboard.md (10 minutes; FULL=1 for all repeats: hours)
+neurobench: install ## NeuroBench tasks that need no download, to runs/leaderboard.md (10 minutes; FULL=1: docs/leaderboard.md, hours)
 	$(BIN)/python -m benchmarks.tasks.chaotic $(if $(FULL),--all)
 	$(BIN)/python -m benchmarks.tasks.qubo $(if $(FULL),--all)
 	$(BIN)/python -m benchmarks.tasks.yin_yang $(if $(FULL),--full)
 	$(BIN)/python -m benchmarks.tasks.mnist_fashion $(if $(FULL),--full)
-	$(BIN)/python -m benchmarks.tasks.leaderboard
+	$(BIN)/python -m benchmarks.tasks.leaderboard $(if $(FULL),,--results runs/neurobench --out runs/leaderboard.md)
 
 ##@ Housekeeping
 .PHONY: clean
