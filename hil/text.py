@@ -61,8 +61,8 @@ def shown(value: Any) -> str:
     """A value of a config as a message shows it: as in TOML, short, on one line."""
     if isinstance(value, bool):
         return str(value).lower()
-    if isinstance(value, float | Integral):
-        return exact(value)  # type: ignore[arg-type]
+    if isinstance(value, int | float):
+        return exact(value)
     if value is None:
         return "none"
     if isinstance(value, dict):

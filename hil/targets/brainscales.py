@@ -40,7 +40,7 @@ from hil.text import exact
 MAX_LSB_PER_WEIGHT = 1e6  # beyond, all weights of any use are the largest
 # What the emulator calls its parameters, and where they stand in an experiment.
 _KEYS = {
-    "chip": "target.chip",
+    "chip.": "target.chip.",
     "chip.noise": "target.noise",
     "chip.serial": "target.serial",
     **dict.fromkeys(("chip.delay", "chip.synapse_delay_us"), "network.delay_shift, network.delay_scale: delay"),

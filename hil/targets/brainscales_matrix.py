@@ -26,7 +26,7 @@ from hil.targets.errors import known_keys, user_errors
 LINEAR_CODE = 80  # vendor's demo of matrix multiplication: codes are linear within about -80..80
 BEYOND = 0.001  # share of the codes that calibration lets lie beyond; chosen here
 
-_KEYS = {"mac": "target.mac", "chip.serial": "target.serial"}  # what the emulator calls them, and where they stand
+_KEYS = {"mac.": "target.mac.", "chip.serial": "target.serial"}  # what the emulator calls them, and where they stand
 _CALIBRATION_STREAM = 1  # apart from the noise of `multiply`
 
 

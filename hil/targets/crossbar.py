@@ -35,7 +35,7 @@ T = TypeVar("T")
 KEYS = {
     **{f"crossbar.{key}": f"target.{key}" for key in ("seed", "preset", "device", "faults", "wear", "rtn", "wires")},
     **{f"crossbar.{key}": f"target.array.{key}" for key in ("layout", "conversion", "tile_rows", "tile_columns")},
-    **{table: f"target.{table}" for table in ("mapping", "dac", "adc", "wires", "recipe", "costs")},
+    **{f"{table}.": f"target.{table}." for table in ("mapping", "dac", "adc", "wires", "recipe", "costs")},
     "relax_tolerance_uS": "target.array.relax_tolerance_uS",
     "controller.banks": "target.banks",
 }
