@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import io
 import os
 import sys
 from collections.abc import Sequence
+from typing import NoReturn
 
 from hil import __version__
 from hil.errors import UserError
+from hil.text import one_line, say
 
 OK, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
 
@@ -21,18 +22,29 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return options.command(options) or OK
     except UserError as error:
-        print(f"neurohil: {error}", file=sys.stderr)
+        say(f"neurohil: {error}", file=sys.stderr)
         return USAGE
+    except MemoryError as error:
+        reason = f" ({error})" if str(error) else ""
+        say(f"neurohil: there is not enough memory{reason}; lower sizes, or free memory", file=sys.stderr)
+        return FAILED
     except OSError as error:
-        print(f"neurohil: {error}", file=sys.stderr)
+        say(f"neurohil: {error}", file=sys.stderr)
         return FAILED
     except KeyboardInterrupt as interrupt:
-        print(f"\nneurohil: {interrupt or 'interrupted'}", file=sys.stderr)
+        say("", f"neurohil: {interrupt or 'interrupted'}", file=sys.stderr)
         return INTERRUPTED
 
 
+class _Parser(argparse.ArgumentParser):
+    """An argument parser whose errors can't steer the terminal with what was typed."""
+
+    def error(self, message: str) -> NoReturn:
+        super().error(one_line(message))
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="neurohil", description="A laboratory without the laboratory: train in the loop with emulated hardware."
     )
     parser.add_argument("--version", action="version", version=f"neurohil {__version__}")
@@ -218,9 +230,6 @@ def _trace(options: argparse.Namespace) -> int:
     from hil.commands import trace
 
     given = {name: value for name, value in vars(options).items() if name not in ("command", "action")}
-    # Names and labels may hold what the terminal's encoding lacks.
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="replace")
     try:
         code = getattr(trace, options.action)(**given)
         sys.stdout.flush()
@@ -236,4 +245,4 @@ def _list_experiments(kind: str) -> None:
     from hil.config import experiment_summaries
 
     for name, summary in experiment_summaries(kind).items():
-        print(f"{name:<26} {summary}")
+        say(f"{name:<26} {summary}")

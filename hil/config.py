@@ -76,8 +76,8 @@ def parse(text: str, kind: type[T], overrides: Sequence[str] = (), **values: Any
         for override in overrides:
             _override(raw, override)
         raw = _without_words(raw | values, kind)
-        if text := refusal(raw, kind):
-            raise UserError(text)
+        if why := refusal(raw, kind):
+            raise UserError(why)
         return msgspec.convert(raw, kind, strict=True)
     except RecursionError as error:
         raise UserError("the experiment is nested too deeply; no key needs more than three levels") from error

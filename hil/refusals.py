@@ -33,7 +33,7 @@ def refusal(value: Any, kind: Any, path: str = "", whole: Any = None) -> str | N
     """
     whole = whole or kind
     kinds = alternatives(kind)
-    if isinstance(value, float) and not math.isfinite(value):
+    if isinstance(value, float) and not math.isfinite(value) and not (value > 0 and _infinity(kinds)):
         return f"{path} = {value} is not a finite number; give {_wanted(kinds, path)}"
     if isinstance(value, dict) and _structs(kinds):
         return _in_table(value, kinds, path, whole)
@@ -104,7 +104,7 @@ def _in_table(table: dict[str, Any], kinds: Sequence[Any], path: str, whole: Any
     known = [config.tag_field, *fields] if config.tag else list(fields)
     for key in table:
         if key not in known:
-            near = nearest(key, path, known) or _elsewhere(key, whole)
+            near = _elsewhere(key, whole) or nearest(key, path, known)
             return f"unknown key {joined(path, key)}{near}; known here: {', '.join(known)}"
     if config.tag and table.get(config.tag_field, config.tag) != config.tag:
         return _not_allowed(joined(path, config.tag_field), table[config.tag_field], f"one of {config.tag}")
@@ -162,6 +162,12 @@ def _wanted(kinds: Sequence[Any], path: str) -> str:
     return " or ".join(dict.fromkeys(words))
 
 
+def _infinity(kinds: Sequence[Any]) -> str:
+    """What infinity means there; empty if nothing."""
+    metas = [meta for kind in kinds if get_origin(kind) is Annotated for meta in get_args(kind)[1:] if meta.extra]
+    return next((meta.extra["inf"] for meta in metas if "inf" in meta.extra), "")
+
+
 def _word(kind: Any, path: str) -> str:
     bare, metas = _bare(kind), get_args(kind)[1:] if get_origin(kind) is Annotated else ()
     if get_origin(bare) is Literal:
@@ -182,4 +188,5 @@ def _word(kind: Any, path: str) -> str:
     ]
     units = [meta.extra["unit"] for meta in metas if meta.extra and "unit" in meta.extra]
     units += [unit for end, unit in _UNITS.items() if path.partition("[")[0].endswith(end)]
-    return " ".join([_KINDS.get(bare, str(bare)), " and ".join(bounds), *units[:1]]).replace("  ", " ").rstrip()
+    text = " ".join(part for part in (_KINDS.get(bare, str(bare)), " and ".join(bounds), *units[:1]) if part)
+    return f"{text}, inf for {infinity}" if (infinity := _infinity([kind])) else text

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import sys
 import unicodedata
-from numbers import Integral, Real
+from numbers import Integral
 from typing import Any, TextIO
 
 _LONGEST = 80  # characters of a value in a message
@@ -61,7 +61,7 @@ def shown(value: Any) -> str:
     """A value of a config as a message shows it: as in TOML, short, on one line."""
     if isinstance(value, bool):
         return str(value).lower()
-    if isinstance(value, Real):
+    if isinstance(value, int | float):
         return exact(value)
     if value is None:
         return "none"

@@ -15,10 +15,12 @@ from tqdm import tqdm
 
 from hil.config import experiment_name, experiment_text, parse, to_toml
 from hil.errors import UserError
+from hil.memory import demand_bytes
 from hil.protocols import Floats, Quantity
+from hil.ranges import Size
 from hil.targets.crossbar import CrossbarTargetConfig
 from hil.targets.crossbar_bench import STUCK_OFF, STUCK_ON, WORKS, CrossbarBench, Writing
-from hil.text import exact
+from hil.text import exact, one_line, say
 from hil.trace.layouts.crossbar import age_layout, characterise_layout, ir_drop_layout, program_layout
 from hil.trace.plots.crossbar import draw_age, draw_characterise, draw_ir_drop, draw_program
 from hil.trace.schema import Layout
@@ -31,7 +33,6 @@ CURVE_POINTS = 25
 Age = Annotated[float, msgspec.Meta(ge=1.0, le=1e9)]  # s; the fits begin 1 s after the write
 Cycles = Annotated[float, msgspec.Meta(ge=1.0, le=1e12)]
 Ohm = Annotated[float, msgspec.Meta(ge=0.0, le=1e6)]
-Size = Annotated[int, msgspec.Meta(ge=1)]
 
 
 class ProgramConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -101,14 +102,14 @@ def start(measurement: str, experiment: str | None, overrides: Sequence[str], ou
     picture = path.with_suffix(".png")
     draw(path, picture)
     seconds = time.perf_counter() - began
-    print(f"{config.experiment}: {measurement}, seed {seed}, {_origin(config.target)}")
+    say(f"{config.experiment}: {measurement}, seed {seed}, {_origin(config.target)}")
     lines = [*measured.table, _line("wall time", f"{seconds:.1f} s"), _line("trace", str(path))]
-    print("\n".join([*lines, _line("picture", str(picture))]))
+    say(*lines, _line("picture", str(picture)))
     if as_json:
         facts = {"experiment": config.experiment, "measurement": measurement, "seed": seed}
         values = {q.name: np.asarray(q.values).item() for q in measured.results}
         numbers = {name: None if math.isnan(value) else value for name, value in values.items()}  # JSON has no NaN
-        print(json.dumps(facts | numbers | {"seconds": round(seconds, 3), "trace": str(path)}))
+        say(json.dumps(facts | numbers | {"seconds": round(seconds, 3), "trace": str(path)}))
 
 
 def load(experiment: str, overrides: Sequence[str] = ()) -> CrossbarExperiment:
@@ -183,10 +184,22 @@ def characterise(config: CrossbarExperiment, progress: tqdm) -> Measured:
     wait_s = config.characterise.wait_s
     step = _steps(progress, len(ages) + 4)
     bench = CrossbarBench(_with_recipe(config.target, method="one_shot", wait_s=0.0))
+    rows, columns = bench.shape
+    demand_bytes(
+        3 * 8 * READS * rows * columns,  # the reads one by one, together, and their squares
+        f"{READS} reads of {rows} x {columns} devices",
+        "lower target.array.tile_rows or target.array.tile_columns",
+    )
     weights = bench.random_weights()
     level = bench.device_levels(weights)
     count = len(bench.level_uS)
-    present = np.unique(level)
+    levels, devices = np.unique(level, return_counts=True)
+    present = levels[devices > 1]  # one device has no spread
+    if not present.size:
+        raise UserError(
+            f"{rows} x {columns} devices are too few for a spread: no level has two; raise target.array.tile_rows or "
+            "target.array.tile_columns"
+        )
     targets = bench.level_uS[present]
     bench.write(weights)
     errors, spread, shift = [], [], []
@@ -255,8 +268,8 @@ def age(config: CrossbarExperiment, progress: tqdm) -> Measured:
     if first >= last:
         raise UserError(f"age.first_cycles = {exact(first)} is not below age.last_cycles = {exact(last)}; lower it")
     step = _steps(progress, CURVE_POINTS + 1)
-    tolerance_uS = _tolerance_uS(config.target)
     bench = CrossbarBench(config.target)
+    tolerance_uS = _tolerance_uS(config.target)
     weights = bench.random_weights()
     bench.write(weights)
     ages_s = np.geomspace(1.0, max(config.age.last_age_s, 10.0), CURVE_POINTS)
@@ -361,7 +374,7 @@ def _steps(progress: tqdm, total: int) -> Callable[[str], None]:
     progress.reset(total)
 
     def step(done: str) -> None:
-        progress.set_postfix_str(done)
+        progress.set_postfix_str(one_line(done))
         progress.update()
 
     return step

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 import msgspec
 import numpy as np
@@ -13,16 +13,20 @@ import numpy as np
 from hil.commands.running import carry_out, interrupted, print_json, print_table, trace_path
 from hil.config import experiment_name, experiment_text, parse, to_toml
 from hil.datasets import yin_yang
-from hil.delgrad.network import Network, NetworkConfig, NotNegative
+from hil.delgrad.network import Network, NetworkConfig
 from hil.delgrad.training import EpochResult, Evaluation, Trainer, TrainingConfig
+from hil.errors import UserError
+from hil.memory import demand_bytes
 from hil.neurobench import metrics
 from hil.neurobench.benchmark import Benchmark, batched
 from hil.neurobench.models import SpikeTimeModel
 from hil.neurobench.records import ModelInfo
 from hil.protocols import Floats, SpikingTarget
+from hil.ranges import Count, Seed, Time
 from hil.seeds import stream
 from hil.targets.brainscales import BrainscalesConfig, BrainscalesTarget
 from hil.targets.ideal import IdealConfig, IdealTarget
+from hil.text import exact
 from hil.trace.layouts.delgrad import delgrad_layout
 from hil.trace.layouts.neurobench import neurobench_arrays
 from hil.trace.plots.delgrad import draw_delgrad
@@ -32,6 +36,7 @@ from hil.trace.writer import TraceWriter
 CLASSES = 3
 BEYOND = "per-synapse delays, which BrainScaleS-2 does not have"
 MAP_SIDE = 61
+_COPIES = 10  # of a parameter: itself, gradient, two moments, the best so far, a run's state, temporaries
 
 # Declared for the metrics of NeuroBench that count steps, in tau_s: a slot of the chip (180 us), a tenth of tau_s.
 DURATION, DT = 30.0, 0.1
@@ -42,13 +47,18 @@ WORKLOAD = (metrics.ActivationSparsity, metrics.SynapticOperations)
 class DataConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How Yin-Yang becomes spikes; times in tau_s."""
 
-    t_early: NotNegative
-    t_late: NotNegative
-    copies: Annotated[int, msgspec.Meta(ge=1)] = 1
-    bias_time: NotNegative | None = None
+    t_early: Time
+    t_late: Time
+    copies: Count = 1
+    bias_time: Time | None = None
 
     def encode(self, samples: Floats) -> Floats:
         """Spike times (n, lines)."""
+        if not self.t_early < self.t_late:
+            raise UserError(
+                f"data.t_early = {exact(self.t_early)} tau_s is not below data.t_late = {exact(self.t_late)} tau_s; "
+                "lower it"
+            )
         return yin_yang.encode(samples, self.t_early, self.t_late, self.bias_time, self.copies)
 
 
@@ -57,8 +67,8 @@ class DelGradConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     those of the epoch with the best validation accuracy."""
 
     summary: str
-    seed: Annotated[int, msgspec.Meta(ge=0)]
-    epochs: Annotated[int, msgspec.Meta(ge=1)]
+    seed: Seed
+    epochs: Count
     data: DataConfig
     network: NetworkConfig
     training: TrainingConfig
@@ -117,6 +127,7 @@ class Run:
     def __init__(self, config: DelGradConfig) -> None:
         self.config = config
         self.data = {name: yin_yang.load(name) for name in ("train", "validation", "test")}
+        _demand_memory(config)
         self.inputs = {name: config.data.encode(split.samples) for name, split in self.data.items()}
         n_in = self.inputs["train"].shape[1]
         self.network = Network(config.network, n_in, CLASSES, config.data.copies, stream(config.seed, "init"))
@@ -279,6 +290,25 @@ class Run:
         values |= {f"run/weights_{k}/weights": w for k, w in enumerate(self.network.weights)}
         values |= {f"run/delays_{k}/delays": d.ravel() * scale for k, d in enumerate(self.network.delays())}
         return values
+
+
+def _demand_memory(config: DelGradConfig) -> None:
+    """Refuse a network or data that don't fit: parameters with their gradients and moments, spike times of the largest
+    set that runs at once, and all inputs."""
+    hidden, batch = config.network.hidden, max(config.training.batch, MAP_SIDE**2)
+    samples = sum(n for n, _ in yin_yang.SPLITS.values())
+    lines = (4 + (config.data.bias_time is not None)) * config.data.copies
+    weights = hidden * (lines + CLASSES)
+    values = (
+        _COPIES * (weights * (1 + (config.network.delays == "synaptic")))
+        + 2 * samples * lines
+        + 2 * min(batch, samples) * (lines + hidden + CLASSES)
+    )
+    demand_bytes(
+        8 * values,
+        f"network.hidden = {hidden} with data.copies = {config.data.copies}, that is {weights} weights,",
+        "lower network.hidden, data.copies or training.batch",
+    )
 
 
 def _finish(run: Run, writer: TraceWriter, as_json: bool) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,8 +15,9 @@ from numpy.typing import NDArray
 
 from hil.commands.running import carry_out, interrupted, print_json, print_table, trace_path
 from hil.config import experiment_name, experiment_text, parse, to_toml
-from hil.datasets.idx import CLASSES, Images
+from hil.datasets.idx import CLASSES, DATA_SETS, Images
 from hil.errors import UserError
+from hil.memory import demand_bytes
 from hil.metaplasticity import tasks
 from hil.metaplasticity.accounts import Memory, WriteStatistics, write_statistics, years_to_wear_out
 from hil.metaplasticity.network import Network, NetworkConfig
@@ -25,10 +27,12 @@ from hil.neurobench import metrics
 from hil.neurobench.benchmark import Benchmark, batched
 from hil.neurobench.models import MatrixModel
 from hil.protocols import MatrixTarget, Quantity
+from hil.ranges import Count, Scale, Seed
 from hil.seeds import stream
 from hil.targets.brainscales_matrix import BrainscalesMatrixConfig, BrainscalesMatrixTarget
 from hil.targets.crossbar import CrossbarTarget, CrossbarTargetConfig
 from hil.targets.ideal_matrix import IdealMatrixConfig, IdealMatrixTarget
+from hil.text import shown
 from hil.trace.layouts.metaplasticity import BINS, corner, metaplasticity_layout
 from hil.trace.layouts.neurobench import neurobench_arrays
 from hil.trace.plots.metaplasticity import check_comparable, draw_metaplasticity
@@ -36,14 +40,16 @@ from hil.trace.schema import Layout
 from hil.trace.state_file import State
 from hil.trace.writer import TraceWriter
 
+# Measured: hidden weight, level, moments and counters, once more for the state of a run, and a step's temporaries;
+# what each of elastic consolidation and the device gate adds; a neuron's answer to an image with its gradients.
+_BYTES_PER_WEIGHT, _BYTES_PER_EXTRA, _BYTES_PER_ACTIVITY = 68, 12, 16
+
 HIDDEN_BITS = 32  # hidden weights are float32
 SYNAPSE_LEVELS = 64
 IDEAL_ENDURANCE_CYCLES = 1e6  # assumed of devices that the ideal target doesn't have
 
 STATIC = (metrics.Footprint, metrics.ParameterCount, metrics.ConnectionSparsity)
 WORKLOAD = (metrics.ActivationSparsity, metrics.SynapticOperations)
-
-Count = Annotated[int, msgspec.Meta(ge=1)]
 
 
 class WholeConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="whole", tag_field="kind"):
@@ -53,7 +59,7 @@ class WholeConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="
     so many of each task alone, for trials.
     """
 
-    data_sets: Annotated[tuple[str, ...], msgspec.Meta(min_length=1)]
+    data_sets: Annotated[tuple[str, ...], msgspec.Meta(min_length=1, max_length=64)]
     validation: bool = False
     train_images: Count = 60_000
     test_images: Count = 10_000
@@ -63,7 +69,7 @@ class _SplitConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One data set that n_tasks tasks are made of; the rest as for WholeConfig."""
 
     data_set: str
-    n_tasks: Count
+    n_tasks: Annotated[int, msgspec.Meta(ge=1, le=1000)]
     validation: bool = False
     train_images: Count = 60_000
     test_images: Count = 10_000
@@ -81,12 +87,12 @@ class MetaplasticityConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=Tr
     """A whole experiment. runs_per_day is for the years to wear-out alone: how often all that is learnt again."""
 
     summary: str
-    seed: Annotated[int, msgspec.Meta(ge=0)]
+    seed: Seed
     tasks: WholeConfig | PermutedConfig | StreamConfig
     network: NetworkConfig
     training: TrainingConfig
     target: IdealMatrixConfig | CrossbarTargetConfig | BrainscalesMatrixConfig
-    runs_per_day: Annotated[float, msgspec.Meta(gt=0)] = 1.0
+    runs_per_day: Scale = 1.0
     experiment: str = "unnamed"
 
 
@@ -123,6 +129,10 @@ def load(experiment: str, overrides: Sequence[str] = ()) -> MetaplasticityConfig
 def build_tasks(config: MetaplasticityConfig) -> list[Task]:
     """The tasks that the config names, in their order."""
     chosen = config.tasks
+    key = "data_sets" if isinstance(chosen, WholeConfig) else "data_set"
+    for name in chosen.data_sets if isinstance(chosen, WholeConfig) else [chosen.data_set]:
+        if name not in DATA_SETS:
+            raise UserError(f"tasks.{key}: there is no data set {shown(name)}; choose of {', '.join(DATA_SETS)}")
     if isinstance(chosen, WholeConfig):
         chain = [tasks.whole(name, chosen.validation) for name in chosen.data_sets]
     else:
@@ -177,6 +187,7 @@ class Run:
                 )
             self.tests = {config.tasks.data_set: 0}
         pixels = chain[0].train.images.shape[1]
+        _demand_memory(config, chain, pixels)
         self.network = Network(config.network, pixels, CLASSES, stream(config.seed, "init"))
         self.target = build_target(config, [hidden.shape for hidden in self.network.hidden])
         self.trainer = Trainer(config.training, self.network, chain, self.target, config.seed)
@@ -402,6 +413,25 @@ class Run:
             for k, layer in enumerate(layers):
                 values[f"run/devices/{name}/layer_{k}"] = np.histogram(layer, edges)[0]
         return values
+
+
+def _demand_memory(config: MetaplasticityConfig, chain: Sequence[Task], pixels: int) -> None:
+    """Refuse a network or batches that don't fit; devices are up to the target."""
+    sizes = (pixels, *config.network.hidden, CLASSES)
+    weights = sum(n_in * n_out for n_in, n_out in pairwise(sizes))
+    each = _BYTES_PER_WEIGHT + _BYTES_PER_EXTRA * (bool(config.training.ewc) + bool(config.training.device_gate))
+    demand_bytes(
+        weights * each,
+        f"network.hidden = {shown(list(config.network.hidden))}, that is {weights} weights,",
+        "lower network.hidden",
+    )
+    batch = max(min(config.training.batch, len(task.train.labels)) for task in chain)
+    batch = max(batch, *(min(config.training.test_batch, len(task.test.labels)) for task in chain))
+    demand_bytes(
+        batch * sum(sizes) * _BYTES_PER_ACTIVITY,
+        f"a batch of {batch} images through network.hidden = {shown(list(config.network.hidden))}",
+        "lower training.batch, training.test_batch or network.hidden",
+    )
 
 
 def _by_name(maps: Sequence[Quantity]) -> dict[str, list[NDArray]]:

@@ -14,6 +14,7 @@ from tqdm import tqdm
 
 from hil.config import parse
 from hil.errors import UserError
+from hil.text import one_line, say
 from hil.trace.reader import Trace
 from hil.trace.writer import TraceWriter
 
@@ -103,23 +104,22 @@ def carry_out(command: str, run: Run, writer: TraceWriter) -> dict[str, Any]:
                     f"go on with: neurohil {command} --resume {part}"
                 )
             results = run.conclude(writer)
-    except UserError:
+    except UserError as error:
         if writer.epochs == 0:  # nothing that could be lost
             writer.discard()
-        raise
+            raise
+        raise UserError(f"{error}; what was finished before is kept: neurohil trace ls {part}") from error
     return results
 
 
 def print_table(heading: str, rows: Sequence[tuple[str, str]]) -> None:
     """A heading and a line for each row."""
-    print(heading)
-    for name, value in rows:
-        print(f"  {name:<22} {value}")
+    say(heading, *(f"  {name:<22} {value}" for name, value in rows))
 
 
 def print_json(values: Mapping[str, Any], seconds: float, path: Path) -> None:
     """The results as one line."""
-    print(json.dumps({**values, "seconds": round(seconds, 3), "trace": str(path)}))
+    say(json.dumps({**values, "seconds": round(seconds, 3), "trace": str(path)}))
 
 
 def _train(run: Run, writer: TraceWriter, stop: Callable[[], bool]) -> None:
@@ -128,7 +128,7 @@ def _train(run: Run, writer: TraceWriter, stop: Callable[[], bool]) -> None:
     with progress:
         progress.set_postfix_str("the first run compiles the kernels")
         while run.epochs_done < run.epochs_in_all:
-            progress.set_postfix_str(run.run_epoch(writer))
+            progress.set_postfix_str(one_line(run.run_epoch(writer)))
             progress.update()
             if stop():
                 return

@@ -10,9 +10,10 @@ from collections.abc import Sequence
 from itertools import groupby
 from pathlib import Path
 
+from hil.text import clear_line, one_line, say
 from hil.trace.reader import Trace
 from hil.trace.schema import TraceError
-from hil.trace.terminal import cut, number, printable, sparkline, width
+from hil.trace.terminal import cut, number, sparkline, width
 
 OK, DIFFERENT, STOPPED = 0, 1, 1
 
@@ -23,7 +24,7 @@ def ls(files: Sequence[str], as_json: bool) -> int:
 
     for file in files:
         with Trace(file) as trace:
-            print(json.dumps(contents(trace)) if as_json else tree(trace, width()))
+            say(*([json.dumps(contents(trace))] if as_json else tree(trace, width()).split("\n")))
     return OK
 
 
@@ -32,7 +33,7 @@ def show(file: str, path: str) -> int:
     from hil.trace.description import describe
 
     with Trace(file) as trace:
-        print(describe(trace, _tidy(path), width()))
+        say(*describe(trace, _tidy(path), width()).split("\n"))
     return OK
 
 
@@ -45,9 +46,9 @@ def validate(files: Sequence[str]) -> int:
         findings = find(file)
         counts = Counter(finding.severity for finding in findings)
         told = [f"{n} {severity}{'s' * (n != 1)}" for severity, n in counts.items()]
-        print(f"{file}: {', '.join(told) or 'valid'}")
+        say(f"{file}: {', '.join(told) or 'valid'}")
         for finding in findings:
-            print(f"  {finding.severity:<7}  {printable(finding.path)} {printable(finding.text)}")
+            say(f"  {finding.severity:<7}  {finding.path} {finding.text}")
         code = DIFFERENT if counts["error"] else code
     return code
 
@@ -61,11 +62,11 @@ def plot(file: str, path: str | None, out: str | None, epoch: int | None) -> int
     with Trace(file) as trace:
         group = plot_group(trace, _tidy(path) if path else default_plot(trace))
         if out:
-            print(drawing.save(group, out, epoch))
+            say(drawing.save(group, out, epoch))
         elif drawing.has_window():
             drawing.show(group, epoch)
         else:
-            print(text_drawing(group, epoch, width()))
+            say(*text_drawing(group, epoch, width()).split("\n"))
     return OK
 
 
@@ -78,20 +79,20 @@ def diff(a: str, b: str, rtol: float, atol: float) -> int:
             raise TraceError(f"{name} = {value} is no tolerance; give a number of at least 0")
     with Trace(a) as first, Trace(b) as second:
         if same_bytes(a, b):
-            print(f"{a} and {b} have the same bytes")
+            say(f"{a} and {b} have the same bytes")
             return OK
         found = list(differences(first, second, rtol, atol))
     if not found:
         within = f" within rtol {rtol:g}, atol {atol:g}" if rtol or atol else ""
-        print(f"{a} and {b} say the same{within}, in other bytes")
+        say(f"{a} and {b} say the same{within}, in other bytes")
         return OK
-    print(f"{a} | {b}")
+    say(f"{a} | {b}")
     for kind, group in groupby(found, key=lambda difference: difference.kind):
         rows = list(group)
         widest = max(len(row.name) for row in rows)
-        print(kind)
+        say(kind)
         for row in rows:
-            print(f"  {printable(row.name):<{widest}}  {' '.join(printable(row.text).split())}")
+            say(f"  {one_line(row.name):<{widest}}  {' '.join(row.text.split())}")
     return DIFFERENT
 
 
@@ -102,21 +103,21 @@ def watch(file: str) -> int:
     shown, is_terminal = 0, sys.stdout.isatty()
     for progress in follow(file):
         if is_terminal:
-            print("\r\x1b[K", end="")
+            clear_line()
         for epoch in range(shown, progress.epochs):
             values = ", ".join(f"{label} {number(curve[epoch].item())}" for label, curve in progress.curves.items())
-            print(printable(f"epoch {epoch + 1}: {values}"))
+            say(f"epoch {epoch + 1}: {values}")
         shown = progress.epochs
         if is_terminal and not progress.ended and shown:
             label, curve = next(iter(progress.curves.items()))
             room = max(width() - len(label) - 2, 1)
-            print(printable(cut(f"{label} {sparkline(curve, room)}", width() - 1)), end="")
+            say(cut(f"{label} {sparkline(curve, room)}", width() - 1), end="")
         sys.stdout.flush()
     epochs = f"{shown} epoch{'s' * (shown != 1)}"
     if progress.ended == "complete":
-        print(f"the run is complete after {epochs}")
+        say(f"the run is complete after {epochs}")
         return OK
-    print(f"the writer stopped after {epochs}; go on with: {how_to_go_on(file)}")
+    say(f"the writer stopped after {epochs}; go on with: {how_to_go_on(file)}")
     return STOPPED
 
 
@@ -125,7 +126,7 @@ def export(file: str, to: str, out: str) -> int:
     from hil.trace.export import export as write
 
     for path in write(file, to, out):
-        print(path)
+        say(path)
     return OK
 
 
@@ -134,7 +135,7 @@ def report(file: str, out: str | None, is_opened: bool) -> int:
     from hil.trace.report import write_report
 
     path = Path(write_report(file, out))
-    print(path)
+    say(path)
     if is_opened and not webbrowser.open(path.resolve().as_uri()):
         raise TraceError(f"no browser was found to open {path}; open it by hand")
     return OK

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from hil.errors import UserError
+from hil.text import one_line
 
 _CHECKOUT = Path(__file__).parents[2] / "data"
 _BLOCK = 1 << 20
@@ -153,7 +154,7 @@ def _unpack(archive: Path, target: Path, inside: str) -> Path:
     part = Path(tempfile.mkdtemp(prefix=f"{inside}.part", dir=target))
     try:
         with tarfile.open(archive, "r:gz") as tar:
-            for member in tqdm(tar, desc=archive.name, unit=" files", disable=None, leave=False):
+            for member in tqdm(tar, desc=one_line(archive.name), unit=" files", disable=None, leave=False):
                 tar.extract(member, part, filter="data")
         content = part / inside if (part / inside).is_dir() else part
         content.chmod(0o755)  # mkdtemp makes it private

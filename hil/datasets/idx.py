@@ -52,6 +52,7 @@ _SUMS = {
         "t10k-labels-idx1-ubyte": "0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34",
     },
 }
+DATA_SETS = tuple(_SUMS)
 _REMEDY = "replace it, or set NEUROHIL_DATA to a folder with the published files"
 
 
@@ -89,8 +90,8 @@ def load(name: str, split: str, folder: str | Path | None = None) -> Images:
         There is no such data set or split; the files are nowhere and can't be downloaded; or a file is not the
         published one (SHA-256 of its decompressed content).
     """
-    if name not in _SUMS:
-        raise UserError(f"idx: there is no data set {name!r}; choose one of {', '.join(_SUMS)}")
+    if name not in DATA_SETS:
+        raise UserError(f"idx: there is no data set {name!r}; choose one of {', '.join(DATA_SETS)}")
     if split not in _FILES:
         raise UserError(f"idx: there is no split {split!r}; choose one of {', '.join(_FILES)}")
     images, labels = (_published(name, file, folder) for file in _FILES[split])

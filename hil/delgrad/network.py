@@ -8,17 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Annotated, Literal
+from typing import Literal
 
 import msgspec
 import numpy as np
 
 from hil.delgrad.kernels import gradients
 from hil.protocols import Floats, Layer, LayerTimes
+from hil.ranges import Count, Duration, NotNegative, Scale, Time, Weight
 
 DelayKind = Literal["none", "axonal", "dendritic", "synaptic"]
-Positive = Annotated[float, msgspec.Meta(gt=0)]
-NotNegative = Annotated[float, msgspec.Meta(ge=0)]
 
 
 class NetworkConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -27,15 +26,15 @@ class NetworkConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     Delays are delay_shift + delay_scale * sigmoid(p), with p drawn from N(delay_mean, delay_std).
     """
 
-    hidden: Annotated[int, msgspec.Meta(ge=1)]
+    hidden: Count
     delays: DelayKind
     tau_ratio: Literal[1, 2]
-    threshold: Positive
-    weight_mean: tuple[float, float]
+    threshold: Scale
+    weight_mean: tuple[Weight, Weight]
     weight_std: tuple[NotNegative, NotNegative]
-    delay_shift: NotNegative = 0.0
-    delay_scale: Positive = 1.0
-    delay_mean: float = 0.0
+    delay_shift: Time = 0.0
+    delay_scale: Duration = 1.0
+    delay_mean: Weight = 0.0
     delay_std: NotNegative = 0.25
 
 
@@ -146,4 +145,5 @@ class Network:
 
 
 def _sigmoid(p: Floats) -> Floats:
-    return 1.0 / (1.0 + np.exp(-p))
+    with np.errstate(over="ignore"):  # 1 / inf is the limit
+        return 1.0 / (1.0 + np.exp(-p))

@@ -14,16 +14,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hil.delgrad import losses
-from hil.delgrad.network import Network, NotNegative, Positive
+from hil.delgrad.network import Network
 from hil.delgrad.spike_time import KERNEL_PEAK
 from hil.errors import UserError
 from hil.optimizers import Adam, step_decay
 from hil.protocols import Floats, SampleRecord, SpikingTarget
+from hil.ranges import Count, Duration, Factor, NotNegative, Positive, Scale, Share, Time
 from hil.seeds import stream
 from hil.text import exact
 
 RATES = ("learning_rate_weights", "learning_rate_delays")
-Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
+Cut = Annotated[float, msgspec.Meta(gt=0, extra={"inf": "no cut"})]
 
 
 class ShiftInvariantMse(
@@ -31,7 +32,7 @@ class ShiftInvariantMse(
 ):
     """Wrong outputs shall spike `margin` tau_s after the right one."""
 
-    margin: Positive
+    margin: Duration
 
     def __call__(self, times: Floats, labels: NDArray[np.int64]) -> losses.Loss:
         return losses.shift_invariant_mse(times, labels, self.margin)
@@ -43,9 +44,9 @@ class ShiftInvariantMse(
 class CrossEntropy(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="cross_entropy", tag_field="kind"):
     """Time-to-first-spike cross entropy with a pull to early spikes."""
 
-    xi: Positive = 0.2
+    xi: Scale = 0.2
     alpha: NotNegative = 0.005
-    beta: Positive = 1.0
+    beta: Annotated[float, msgspec.Meta(ge=0.3, le=1e6, extra={"unit": "tau_s"})] = 1.0  # exp(200 / beta) is finite
 
     def __call__(self, times: Floats, labels: NDArray[np.int64]) -> losses.Loss:
         return losses.time_to_first_spike_cross_entropy(times, labels, self.xi, self.alpha, self.beta)
@@ -57,8 +58,8 @@ class CrossEntropy(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag=
 class MeanSquaredError(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="mse", tag_field="kind"):
     """Absolute target times of the right and the wrong outputs, in tau_s."""
 
-    t_correct: NotNegative
-    t_wrong: NotNegative
+    t_correct: Time
+    t_wrong: Time
 
     def __call__(self, times: Floats, labels: NDArray[np.int64]) -> losses.Loss:
         return losses.mean_squared_error(times, labels, self.t_correct, self.t_wrong)
@@ -71,18 +72,18 @@ class TrainingConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How the parameters are updated.
 
     max_missing is the share of silent (sample, neuron) pairs per layer above which the layer's weights are bumped
-    instead of trained, of the samples with an input spike alone; max_dw is the gradient cut. A bump is twice the one
-    before as long as the same layer is bumped batch after batch.
+    instead of trained, of the samples with an input spike alone. A bump is twice the one before as long as the same
+    layer is bumped batch after batch. max_dw is the gradient cut; inf: none.
     """
 
     loss: ShiftInvariantMse | CrossEntropy | MeanSquaredError
-    batch: Annotated[int, msgspec.Meta(ge=1)]
+    batch: Count
     learning_rate_weights: NotNegative
     learning_rate_delays: NotNegative = 0.0
-    decay: Annotated[float, msgspec.Meta(gt=0, le=1)] = 0.95
-    decay_epochs: Annotated[int, msgspec.Meta(ge=1)] = 20
+    decay: Factor = 0.95
+    decay_epochs: Count = 20
     max_missing: tuple[Share, Share] = (0.3, 0.0)
-    max_dw: Positive = 0.2
+    max_dw: Cut = 0.2
     bump: Positive = 5e-4
 
 
@@ -249,7 +250,7 @@ class Trainer:
 
 def _heard(inputs: Floats) -> NDArray[np.bool_]:
     """Samples with an input spike (n,): no weight can bring an answer to the others."""
-    return np.isfinite(inputs).any(axis=1)
+    return np.asarray(np.isfinite(inputs).any(axis=1))
 
 
 class _Step(NamedTuple):

@@ -15,8 +15,9 @@ import msgspec
 import numpy as np
 
 from hil.errors import UserError
-from hil.metaplasticity.quantizer import Positive, Quantizer
+from hil.metaplasticity.quantizer import Quantizer
 from hil.protocols import MatrixTarget
+from hil.ranges import Scale, Size
 from hil.text import exact
 
 _VARIANCE_FLOOR = 1e-5  # added to the variance, as PyTorch does by default
@@ -29,10 +30,10 @@ class NetworkConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     when it is tested ("per_task", so the test knows which task it is), or all tasks share one set ("shared").
     """
 
-    hidden: tuple[Annotated[int, msgspec.Meta(ge=1)], ...] = (1024,)
+    hidden: Annotated[tuple[Size, ...], msgspec.Meta(min_length=1, max_length=64)] = (1024,)
     activation: Literal["relu", "sign"] = "relu"
     quantizer: Quantizer = Quantizer()
-    init: Positive = 0.3
+    init: Scale = 0.3
     batch_norm: Literal["per_task", "shared"] = "per_task"
 
 

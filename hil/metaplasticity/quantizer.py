@@ -7,7 +7,7 @@ from typing import Annotated
 import msgspec
 import numpy as np
 
-Positive = Annotated[float, msgspec.Meta(gt=0)]
+from hil.ranges import Scale
 
 
 class Quantizer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -23,12 +23,12 @@ class Quantizer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     Parameters
     ----------
     levels : int, 2..128
-    weight_range : float, > 0
+    weight_range : float, 1e-6..1e6
         Weight of the highest level, in weight units.
     """
 
     levels: Annotated[int, msgspec.Meta(ge=2, le=128)] = 15
-    weight_range: Positive = 1.0
+    weight_range: Scale = 1.0
 
     @property
     def step(self) -> float:

@@ -19,15 +19,15 @@ from hil.errors import UserError
 from hil.metaplasticity import kernels
 from hil.metaplasticity.consolidation import Device, Rule, adam_rate
 from hil.metaplasticity.network import LayerRecord, Network, NetworkConfig, cross_entropy
-from hil.metaplasticity.quantizer import Positive, Quantizer
+from hil.metaplasticity.quantizer import Quantizer
 from hil.metaplasticity.tasks import Task, batches
 from hil.optimizers import Adam, step_decay
 from hil.protocols import MatrixTarget
+from hil.ranges import Count, Factor, NotNegative, Positive
 from hil.seeds import stream
 from hil.text import exact
 
-NotNegative = Annotated[float, msgspec.Meta(ge=0)]
-Count = Annotated[int, msgspec.Meta(ge=1)]
+Batch = Annotated[int, msgspec.Meta(ge=2, le=10**9)]  # one sample has no variance
 
 _CALIBRATION_TRIAL = 0  # trials of training and tests count from 1
 
@@ -65,9 +65,9 @@ class TrainingConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """
 
     epochs: Count = 8
-    batch: Annotated[int, msgspec.Meta(ge=2)] = 100
+    batch: Batch = 100
     learning_rate: Positive = 0.005
-    learning_rate_decay: Annotated[float, msgspec.Meta(gt=0, le=1)] = 1.0
+    learning_rate_decay: Factor = 1.0
     weight_decay: NotNegative = 0.0
     rule: Rule = "inner_threshold"
     strength: NotNegative = 2.0
@@ -77,7 +77,7 @@ class TrainingConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     hysteresis: NotNegative = 0.0
     backward: Literal["host", "read_back"] = "host"
     calibrate_every: Count = 50
-    test_batch: Annotated[int, msgspec.Meta(ge=2)] = 1000
+    test_batch: Batch = 1000
 
 
 class Preset(NamedTuple):
@@ -186,17 +186,20 @@ class Trainer:
         Raises
         ------
         UserError
-            All tasks are learnt.
+            All tasks are learnt, or loss or hidden weights are no numbers any more: training has failed.
         """
         if self.task == len(self.tasks):
             raise UserError(f"all {self.task} tasks are learnt; there is no epoch left")
         data = self.tasks[self.task].train
         order = stream(self._seed, "shuffle", self.task, self.epoch).permutation(len(data.images))
         steps: list[_Step] = []
-        for rows in batches(order, self.config.batch):
-            if len(steps) % self.config.calibrate_every == 0:
-                self._calibrate(self.task)
-            steps.append(self._step(data.images[rows], data.labels[rows]))
+        with np.errstate(over="ignore", invalid="ignore"):  # told by _check_finite, in one sentence
+            for rows in batches(order, self.config.batch):
+                if len(steps) % self.config.calibrate_every == 0:
+                    self._calibrate(self.task)
+                steps.append(self._step(data.images[rows], data.labels[rows]))
+            largest = float(np.max([np.abs(hidden).max() for hidden in self.network.hidden]))
+            self._check_finite("the largest hidden weight", largest)
         self.epoch += 1
         if self.epoch == self.config.epochs:
             self._finish_task()
@@ -264,6 +267,8 @@ class Trainer:
         records = self._forward(self.tasks[self.task].inputs(images), network.norms)
         scores = records[-1].outputs
         losses, errors = cross_entropy(scores, labels)
+        total = float(losses.sum())
+        self._check_finite("the loss", total)
         gradients = network.backward(records, errors / np.float32(len(labels)), self._weights_back())
         self._steps += 1
         rate = config.learning_rate * step_decay(self.epoch, config.learning_rate_decay, 1)
@@ -286,7 +291,14 @@ class Trainer:
             )  # fmt: skip
         pulses, failed = self._write() if any(changes) else (0, 0)
         correct = int(np.sum(scores.argmax(axis=1) == labels))
-        return _Step(float(losses.sum()), correct, changes, pulses, failed)
+        return _Step(total, correct, changes, pulses, failed)
+
+    def _check_finite(self, what: str, value: float) -> None:
+        if not math.isfinite(value):
+            raise UserError(
+                f"task {self.task + 1}, epoch {self.epoch + 1}: {what} is {value}, so training has failed; lower "
+                f"training.learning_rate = {exact(self.config.learning_rate)}"
+            )
 
     def _forward(self, inputs: np.ndarray, norms: Sequence[np.ndarray]) -> list[LayerRecord]:
         self._trial += 1

@@ -31,12 +31,20 @@ from brainscales_emu.mismatch import draw_fixed_pattern
 from brainscales_emu.routing.placement import Placement, place_feedforward
 from hil.errors import UserError
 from hil.protocols import Capabilities, Floats, Layer, LayerTimes, Quantity, SampleRecord
+from hil.ranges import Seed
 from hil.targets.errors import known_keys, user_errors
 from hil.targets.ideal import MEMBRANE_SAMPLES, sample_record
 from hil.text import exact
 
+MAX_LSB_PER_WEIGHT = 1e6  # beyond, all weights of any use are the largest
 # What the emulator calls its parameters, and where they stand in an experiment.
-_KEYS = {"chip": "target.chip", "chip.noise": "target.noise", "chip.serial": "target.serial"}
+_KEYS = {
+    "chip.": "target.chip.",
+    "chip.noise": "target.noise",
+    "chip.serial": "target.serial",
+    **dict.fromkeys(("chip.delay", "chip.synapse_delay_us"), "network.delay_shift, network.delay_scale: delay"),
+    "calibration file": "target.calibration: file",
+}
 
 
 class BrainscalesConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="brainscales", tag_field="kind"):
@@ -49,8 +57,8 @@ class BrainscalesConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True,
     """
 
     preset: Literal["ideal", "calibrated", "uncalibrated", "w66f3"]
-    serial: Annotated[int, msgspec.Meta(ge=0)]
-    slot_us: Annotated[float, msgspec.Meta(gt=0)] = 180.0
+    serial: Seed
+    slot_us: Annotated[float, msgspec.Meta(ge=1 / CYCLES_PER_US, le=1e6)] = 180.0
     calibration: str | None = None
     delays: Literal["hardware", "beyond"] = "hardware"
     chip: dict[str, float] = {}
@@ -94,6 +102,12 @@ class BrainscalesTarget:
                 "otherwise no weight can make a neuron spike"
             )
         self._scale = swing / (threshold * chip_config.synaptic_gain * self.tau_us)
+        if not self._scale <= MAX_LSB_PER_WEIGHT:
+            raise UserError(
+                f"a weight of 1 would be {self._scale:.3g} LSB, of which a synapse has {MAX_WEIGHT}; raise "
+                f"target.chip.synaptic_gain = {exact(chip_config.synaptic_gain)} or network.threshold = "
+                f"{exact(threshold)}"
+            )
         self._chip = Chip(chip_config, serial=config.serial, seed=seed, codes=_codes(config))
         self._calibrated = config.calibration is not None
         self._beyond = config.delays == "beyond"
@@ -129,7 +143,16 @@ class BrainscalesTarget:
                     f"weights[{index}][{pre}, {post}] = {layer.weights[pre, post]} is not a number; "
                     "lower the learning rate or look for a bad sample"
                 )
-            weights.append(np.rint(layer.weights * self._scale).astype(np.int64))
+            rounded = np.rint(layer.weights * self._scale)
+            if np.abs(rounded).max() > MAX_WEIGHT:
+                pre, post = np.argwhere(np.abs(rounded) > MAX_WEIGHT)[0]
+                limit = self.capabilities.weight_max
+                raise UserError(
+                    f"weights[{index}][{pre}, {post}] = {exact(layer.weights[pre, post])} is outside "
+                    f"-{exact(limit)}..{exact(limit)}, what the chip's {MAX_WEIGHT} LSB are worth; lower "
+                    "network.weight_mean or network.weight_std, or raise network.threshold or data.copies"
+                )
+            weights.append(rounded.astype(np.int64))
         with user_errors(ChipError, _KEYS):
             registers = [None if d is None else us_to_register(d * self.tau_us) for d in (x.axonal for x in layers)]
             placement = place_feedforward(layers[0].weights.shape[0], weights, registers)

@@ -19,13 +19,14 @@ from brainscales_emu.constants import MAX_WEIGHT, N_COLUMNS
 from brainscales_emu.mac import MAX_INPUT, MAX_SENDS, MacArray, MacConfig, Matrix
 from hil.errors import UserError
 from hil.protocols import Levels, MatrixCapabilities, Quantity, WriteReport
+from hil.ranges import Seed
 from hil.targets.errors import known_keys, user_errors
 from hil.text import exact
 
 LINEAR_CODE = 80  # vendor's demo of matrix multiplication: codes are linear within about -80..80
 BEYOND = 0.001  # share of the codes that calibration lets lie beyond; chosen here
 
-_KEYS = {"mac": "target.mac", "chip.serial": "target.serial"}  # what the emulator calls them, and where they stand
+_KEYS = {"mac.": "target.mac.", "chip.serial": "target.serial"}  # what the emulator calls them, and where they stand
 _CALIBRATION_STREAM = 1  # apart from the noise of `multiply`
 
 
@@ -37,7 +38,7 @@ class BrainscalesMatrixConfig(
     max_sends: a vector is sent at most so often to fill the range of the codes.
     """
 
-    serial: Annotated[int, msgspec.Meta(ge=0)] = 1
+    serial: Seed = 1
     max_sends: Annotated[int, msgspec.Meta(ge=1, le=MAX_SENDS)] = 256
     mac: dict[str, int | float] = {}
 

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import csv
 import dataclasses
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, TypeVar
+from pathlib import Path
+from typing import Any, TypeVar
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from hil.errors import UserError
+from hil.memory import demand_bytes
 from hil.protocols import Floats, Levels, MatrixCapabilities, Quantity, WriteReport
+from hil.ranges import Seed, Size
 from hil.targets.errors import known_keys, user_errors
 from hil.text import shown
 from memristor.controller import Controller, Multiply, Program, Read, Wait
@@ -30,10 +34,11 @@ T = TypeVar("T")
 KEYS = {
     **{f"crossbar.{key}": f"target.{key}" for key in ("seed", "preset", "device", "faults", "wear", "rtn", "wires")},
     **{f"crossbar.{key}": f"target.array.{key}" for key in ("layout", "conversion", "tile_rows", "tile_columns")},
-    **{table: f"target.{table}" for table in ("mapping", "dac", "adc", "wires", "recipe", "costs")},
+    **{f"{table}.": f"target.{table}." for table in ("mapping", "dac", "adc", "wires", "recipe", "costs")},
     "relax_tolerance_uS": "target.array.relax_tolerance_uS",
-    "banks": "target.banks",
+    "controller.banks": "target.banks",
 }
+BYTES_PER_DEVICE = 180  # measured: state of a device, and what programming it takes
 Changes = dict[str, bool | int | float | str]
 
 
@@ -45,10 +50,10 @@ class CrossbarTargetConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=Tr
     means no wire resistance.
     """
 
-    seed: Annotated[int, msgspec.Meta(ge=0)] = 1
+    seed: Seed = 1
     preset: str = "hfox_wan2022"
     table: str | None = None
-    banks: Annotated[int, msgspec.Meta(ge=1)] = 8
+    banks: Size = 8
     device: Changes = {}
     array: Changes = {}
     mapping: Changes = {}
@@ -83,7 +88,7 @@ class CrossbarTarget:
     Raises
     ------
     UserError
-        An unknown key or a value out of range.
+        An unknown key, a value out of range, or more devices than fit into memory.
     """
 
     def __init__(
@@ -92,6 +97,13 @@ class CrossbarTarget:
         with user_errors(CrossbarError, KEYS):
             costs = _changed("costs", CostTable(), config.costs)
             layers = _crossbar_config(config)
+            devices = sum(n_in * layers.mapping().columns(n_out) for n_in, n_out in shapes)
+            sizes = " and ".join(f"{n_in} x {n_out}" for n_in, n_out in shapes)
+            demand_bytes(
+                devices * BYTES_PER_DEVICE,
+                f"{devices} devices for layers of {sizes} weights",
+                "lower network.hidden, or target.array.tile_rows and target.array.tile_columns of a single array",
+            )
             seeds = [int(stream(config.seed, "layer", k).integers(2**63)) for k in range(len(shapes))]
             crossbars = [Crossbar(layers, shape, seed) for shape, seed in zip(shapes, seeds, strict=True)]
             self.controller = Controller(crossbars, costs, config.banks, log_pulses)
@@ -204,9 +216,11 @@ def _device(config: CrossbarTargetConfig) -> DeviceModel:
     if config.table is None:
         return preset(config.preset, **changes)
     try:
+        if Path(config.table).exists() and not Path(config.table).is_file():  # a pipe would wait for a writer
+            raise OSError(None, "it is no regular file")
         return table_model(config.table, **changes)
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is no text in UTF-8"
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is no text in UTF-8 with short lines"
         raise UserError(
             f"target.table = {shown(config.table)} cannot be read: {reason}; give the path of a CSV file"
         ) from error

@@ -37,12 +37,14 @@ def user_errors(refusal: type[Exception], keys: Mapping[str, str] | None = None)
     ----------
     refusal : type of Exception
     keys : mapping of str, optional
-        By what the hardware calls a value or the start of its name: the key that the user typed, or its table.
+        By what the hardware calls a value, or a table with the dot behind it: the key that the user typed.
     """
     try:
         yield
     except refusal as error:
         words = {**(keys or {}), **_WORDS}
-        longest_first = "|".join(sorted(map(re.escape, words), key=len, reverse=True))
-        message = re.sub(rf"(?<![\w.])({longest_first})(?!\w)", lambda found: words[found[1]], str(error))
+        longest_first = "|".join(
+            re.escape(word) + ("" if word.endswith(".") else r"(?!\w)") for word in sorted(words, key=len, reverse=True)
+        )
+        message = re.sub(rf"(?<![\w.])({longest_first})", lambda found: words[found[1]], str(error))
         raise UserError(message) from error

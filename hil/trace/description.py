@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hil.text import printable
 from hil.trace.listing import type_name
 from hil.trace.nxdata import PlotGroup, Variable, is_plot, plot_group, scalar_text, variable
 from hil.trace.reader import StoredArray, Trace
-from hil.trace.terminal import cut, number, printable
+from hil.trace.terminal import cut, number
 
 _BLOCK_ELEMENTS = 1 << 20
 _MOST_PRINTED = 120  # values of a dataset that is shown whole

@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hil.text import printable
 from hil.trace.nxdata import Variable, is_plot, scalar_text, variable
 from hil.trace.reader import StoredArray, Trace
 from hil.trace.schema import EPOCH
-from hil.trace.terminal import cut, number, printable, sparkline
+from hil.trace.terminal import cut, number, sparkline
 
 _SPARKLINE = 10
 _MOST_READ = 65536  # elements read of a dataset for its sparkline, at each of its places

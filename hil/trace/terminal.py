@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import unicodedata
 from collections.abc import Sequence
 
 import numpy as np
@@ -19,13 +18,6 @@ _EMPTY_BRAILLE = 0x2800
 def width() -> int:
     """Columns of the terminal, 80 where there is none."""
     return shutil.get_terminal_size().columns
-
-
-def printable(text: str) -> str:
-    """The text with control characters, which could steer the terminal, shown as escapes; lines stay lines."""
-    return "".join(
-        c if c == "\n" or unicodedata.category(c) not in ("Cc", "Cf", "Cs") else ascii(c)[1:-1] for c in text
-    )
 
 
 def cut(line: str, columns: int) -> str:

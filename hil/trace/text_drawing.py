@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from hil.text import printable
 from hil.trace.drawing import at_epoch, is_downwards, thinned
 from hil.trace.nxdata import PlotGroup, Variable
-from hil.trace.terminal import BrailleCanvas, coded, cut, frame, printable, shaded
+from hil.trace.terminal import BrailleCanvas, coded, cut, frame, shaded
 
 _MOST_READ = 2000  # of an image or of lines along each dimension
 _MOST_CURVES = 4

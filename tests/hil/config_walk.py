@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import itertools
+import re
 import tempfile
 import tomllib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, get_args
+from typing import Any, NamedTuple
 
 import msgspec
 import tomli_w
@@ -24,6 +26,8 @@ from hil.config import parse
 from hil.datasets import yin_yang
 from hil.datasets.yin_yang import YinYang
 from hil.errors import UserError
+from hil.refusals import alternatives, struct_of
+from hil.targets.crossbar import CrossbarTarget
 from hil.trace.writer import TraceWriter
 from memristor.converters import AdcConfig, DacConfig
 from memristor.costs import CostTable
@@ -40,6 +44,8 @@ VALUES = (
     '"inf"', "true", "[]", "{}", "[1]", "[1.5, 1.5]", "[nan]", "[[[[]]]]", "1979-05-27", f'"{"long " * 20_000}"',
     r'"\u001b[31mred\u202e\n"', "[" * 3000 + "]" * 3000,
 )  # fmt: skip
+
+QUICK = ("0", "-1", "1e300", "nan", "inf", "2147483648", "1" + "0" * 400, '"x"', "true", "[]", "{}")
 
 _DELGRAD = """
 summary = "walk"
@@ -79,8 +85,8 @@ runs_per_day = 1.0
 """
 _WHOLE = '{kind = "whole", data_sets = ["mnist"], validation = false, train_images = 100, test_images = 100}'
 _SPLIT = '{kind = "KIND", data_set = "mnist", n_tasks = 2, validation = false, train_images = 100, test_images = 100}'
-_CROSSBAR_TARGET = """{kind = "crossbar", seed = 1, preset = "PRESET", banks = 8, wires = {},
- array = {tile_rows = 16, tile_columns = 16}}"""
+_CROSSBAR_TARGET = """{kind = "crossbar", seed = 1, preset = "PRESET", banks = 8,
+ wires = {topology = "source_line_parallel"}, array = {tile_rows = 784, tile_columns = 64}}"""
 _BENCH = """
 summary = "walk"
 target = {preset = "hfox_wan2022", mapping = {levels_per_device = 9, scheme = "offset"},
@@ -209,11 +215,9 @@ def keys(kind: type, raw: dict[str, Any], path: str = "") -> Iterator[str]:
     for field in msgspec.structs.fields(kind):
         name = f"{path}{field.encode_name}"
         yield name
-        options = [t for t in (field.type, *get_args(field.type)) if hasattr(t, "__struct_config__")]
         value = raw.get(field.encode_name, {})
-        named = [t for t in options if t.__struct_config__.tag in (None, value.get("kind"))] if options else []
-        if named:
-            yield from keys(named[0], value, f"{name}.")
+        if isinstance(value, dict) and (struct := struct_of(alternatives(field.type), value)):
+            yield from keys(struct, value, f"{name}.")
         elif name in TABLES:
             yield from (f"{name}.{key}" for key in TABLES[name])
 
@@ -227,15 +231,24 @@ class Case(NamedTuple):
     door: str
 
 
-def cases(is_run: bool) -> Iterator[Case]:
-    """Every value of every key of each kind of run; for validation alone a key that kinds share comes once."""
-    seen = set()
+@functools.cache
+def all_keys(kind: str) -> tuple[str, ...]:
+    """All keys of a kind of run."""
+    return tuple(keys(KINDS[kind].config, tomllib.loads(KINDS[kind].text)))
+
+
+@functools.cache
+def new_keys(kind: str) -> tuple[str, ...]:
+    """Keys that no kind before it in the table has in a config of the same type."""
+    before = [name for name in list(KINDS)[: list(KINDS).index(kind)] if KINDS[name].config is KINDS[kind].config]
+    return tuple(key for key in all_keys(kind) if not any(key in all_keys(name) for name in before))
+
+
+def cases(kind: str, some: Iterable[str] | None = None, values: Sequence[str] = VALUES) -> Iterator[Case]:
+    """Every value of some or all keys of a kind of run, through one door and the other in turn."""
     doors = itertools.cycle(("--set", "TOML", "TOML", "--set"))
-    for name, kind in KINDS.items():
-        for key in keys(kind.config, tomllib.loads(kind.text)):
-            if is_run or (kind.config, key) not in seen:
-                seen.add((kind.config, key))
-                yield from (Case(name, key, value, next(doors)) for value in VALUES)
+    for key in all_keys(kind) if some is None else some:
+        yield from (Case(kind, key, value, next(doors)) for value in values)
 
 
 def read(case: Case) -> Any:
@@ -252,8 +265,24 @@ def read(case: Case) -> Any:
     return parse(tomli_w.dumps(raw).replace('"HERE"', case.value), kind.config)
 
 
-def attempt(case: Case, is_run: bool) -> str:
+def target(config: Any) -> None:
+    """Build the target alone, with layers of a few weights."""
+    if isinstance(config, CrossbarExperiment):
+        CrossbarTarget(config.target, [(3, 4)])
+    elif isinstance(config, MetaplasticityConfig):
+        metaplasticity.build_target(config, [(3, 4)])
+    else:
+        delgrad.build_target(config)
+
+
+def attempt(case: Case, use: Callable[[Any], None] | None = None) -> str:
     """How it ends: "valid", or the error's text.
+
+    Parameters
+    ----------
+    case : Case
+    use : callable, optional
+        What is done with a valid config.
 
     Raises
     ------
@@ -262,8 +291,25 @@ def attempt(case: Case, is_run: bool) -> str:
     """
     try:
         config = read(case)
-        if is_run:
-            KINDS[case.kind].run(config)
+        if use:
+            use(config)
     except UserError as error:
         return str(error)
     return "valid"
+
+
+def vague(case: Case, told: str) -> str:
+    """What an error's text lacks; empty if nothing."""
+    if told == "valid":
+        return ""
+    steps = case.key.split(".")
+    paths = [".".join(steps[:k]) for k in range(len(steps), 0, -1)]
+    # A value that stands in a relation to others may be named by them.
+    named = any(path in told for path in paths) or re.search(r"\b(network|training|tasks|data|target)\.\w", told)
+    if not named and "thousands of digits" not in told and "nested too deeply" not in told:
+        return "the key is not named"
+    if not told.isprintable() or len(told) > 600:
+        return "it is no short line"
+    if ";" not in told and "did you mean" not in told:
+        return "there is no remedy"
+    return ""

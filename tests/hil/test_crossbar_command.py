@@ -176,9 +176,9 @@ def test_a_table_of_measured_devices(capsys, tmp_path):
         (["program", "yin_yang_weights"], "unknown experiment 'yin_yang_weights'; known: crossbar_9_levels"),
         (["program", "none.toml"], "cannot read experiment file none.toml: No such file"),
         (["program", "--set", "program.cycles=0"], "program.cycles = 0 is not allowed: expected int >= 1"),
-        (["program", "--set", "program.cycles=many"], "program.cycles = 'many' is not allowed: expected int, got str"),
-        (["program", "--set", "program.aged_s=0.5"], "program.aged_s = 0.5 is not allowed: expected float >= 1.0"),
-        (["program", "--set", "program.cycle=9"], "unknown key program.cycle, did you mean 'cycles'?"),
+        (["program", "--set", "program.cycles=many"], "program.cycles = 'many' is not allowed: expected int >= 1 and"),
+        (["program", "--set", "program.aged_s=0.5"], "program.aged_s = 0.5 is not allowed: expected float >= 1 and"),
+        (["program", "--set", "program.cycle=9"], "unknown key program.cycle, did you mean 'program.cycles'?"),
         (["program", "--set", "progam.cycles=9"], "unknown key progam, did you mean 'program'?"),
         (["program", "--seed", "-1"], "target.seed = -1 is not allowed: expected int >= 0"),
         (

@@ -235,7 +235,7 @@ def test_bad_crossbar_entries_are_refused(tmp_path):
     with pytest.raises(UserError, match=r"costs.crossbar.pulse_pJ.unit = 'nJ' is not 'pJ'; convert the value"):
         crossbar_changes(load_costs(path))
     path.write_text("[crossbar.puls_pJ]\nvalue = 1.0\nunit = 'pJ'\nsource = 'me'\nverified = 'no'")
-    with pytest.raises(UserError, match=r"unknown key crossbar.costs.puls_pJ, did you mean 'pulse_pJ'\?"):
+    with pytest.raises(UserError, match=r"unknown key target.costs.puls_pJ, did you mean 'target.costs.pulse_pJ'\?"):
         small_crossbar(crossbar_changes(load_costs(path)))
 
 

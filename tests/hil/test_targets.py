@@ -181,7 +181,7 @@ def test_a_network_that_does_not_fit_is_refused_with_the_rule():
         (Layer(np.zeros((20, 30)), dendritic=np.zeros(30)), "or target.delays = 'beyond', which no real chip can"),
         (Layer(np.zeros((20, 30)), axonal=np.full(20, 1.0)), "6 us is below the shortest delay 8.25 us"),
         (Layer(np.zeros((20, 30)), axonal=np.full(20, 6.0)), "36 us is above the longest delay 33.25 us"),
-        (Layer(np.full((20, 30), 2.2)), "= 66 is outside -63..63 LSB"),
+        (Layer(np.full((20, 30), 2.2)), "weights[0][0, 0] = 2.2 is outside -2."),
     ],
 )
 def test_what_the_chip_cannot_do_is_one_clear_error(layer, message):
@@ -209,10 +209,13 @@ def test_what_is_refused_beyond_the_chip(layer, message):
     [
         (
             {"noise": {"delay_jiter_us": 0.1}},
-            "unknown key target.noise.delay_jiter_us, did you mean 'delay_jitter_us'?",
+            "unknown key target.noise.delay_jiter_us, did you mean 'target.noise.delay_jitter_us'?",
         ),
-        ({"chip": {"refractory": 3.0}}, "unknown key target.chip.refractory, did you mean 'refractory_us'?"),
-        ({"noise": {"weight_std": -0.1}}, "chip.noise.weight_std = -0.1 is outside 0..1; give a relative standard"),
+        (
+            {"chip": {"refractory": 3.0}},
+            "unknown key target.chip.refractory, did you mean 'target.chip.refractory_us'?",
+        ),
+        ({"noise": {"weight_std": -0.1}}, "target.noise.weight_std = -0.1 is outside 0..1; give a relative standard"),
         ({"chip": {"synaptic_gain": 0.0}}, "otherwise no weight can make a neuron spike"),
         ({"chip": {"leak_lsb": 160.0}}, "target.chip.threshold_lsb must be above target.chip.leak_lsb"),
         ({"slot_us": 180.001}, "target.slot_us = 180.001 us is no multiple of the time stamp of 0.008 us; round it"),

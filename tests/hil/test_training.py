@@ -1,13 +1,17 @@
 """The loop: gradients of whole networks, the recipe's rules, and what must not depend on anything else."""
 
+import msgspec
 import numpy as np
 import pytest
 
+from hil.cli import main
 from hil.commands.delgrad import Run, load
 from hil.delgrad.network import Network, NetworkConfig
 from hil.delgrad.training import ShiftInvariantMse, Trainer, TrainingConfig
+from hil.errors import UserError
 from hil.protocols import Layer
 from hil.targets.ideal import IdealTarget
+from hil.trace import Trace
 
 KEPT = ["last", "best_validation"]
 KINDS = ["none", "axonal", "dendritic", "synaptic"]
@@ -117,6 +121,102 @@ def test_below_the_limit_nothing_is_bumped():
     inputs, labels = sample_inputs(8)
     result = loop.train_epoch(inputs, labels)
     assert result.bumped == 0.0
+
+
+def test_samples_without_input_spikes_are_no_missing_output():
+    inputs, labels = sample_inputs(8)
+    silent = np.concatenate([inputs, np.full_like(inputs, np.inf)])
+    loop, network, target = trainer()
+    target.silent = None
+    before = [w.copy() for w in network.weights]
+    result = loop.train_epoch(silent, np.concatenate([labels, labels]))
+    assert (result.bumped, result.missing) == (0.0, 0.0)
+    assert not any(np.array_equal(a, b) for a, b in zip(network.weights, before, strict=True))  # the rest is trained
+    kept = [w.copy() for w in network.weights]
+    result = loop.train_epoch(np.full_like(inputs, np.inf), labels)
+    assert (result.bumped, result.missing, result.accuracy) == (0.0, 0.0, 0.0)
+    assert all(np.isfinite(w).all() and np.abs(w - k).max() < 0.1 for w, k in zip(network.weights, kept, strict=True))
+
+
+def test_the_share_of_missing_spikes_is_of_samples_with_input_alone():
+    inputs, labels = sample_inputs(8)
+    silent = np.concatenate([inputs, np.full_like(inputs, np.inf)])
+    loop, _, _ = trainer(max_missing=(0.2, 0.0))  # one of six hidden neurons is silent, 58 % with samples without input
+    assert loop.train_epoch(silent, np.concatenate([labels, labels])).bumped == 0.0
+
+
+@pytest.mark.parametrize("weight_max", [np.inf, 2.5])
+@pytest.mark.parametrize(("silent", "layer", "missing"), [(0, "hidden", "16.7%"), (1, "output", "33.3%")])
+def test_bumps_end_where_larger_weights_cannot_help(weight_max, silent, layer, missing):
+    """An input of weight 2 reaches the threshold of 1 by itself: the kernel's peak is 1/2."""
+    loop, network, target = trainer()
+    target.silent = silent
+    target.capabilities = target.capabilities._replace(weight_max=weight_max)
+    network.weights[silent][:, 0] = 0.5
+    inputs, labels = sample_inputs(8)
+    with pytest.raises(UserError) as error:
+        for _ in range(100):
+            loop.train_epoch(inputs, labels)
+    # 5e-4 * 2**12 is the first bump above 2: the thirteenth.
+    assert loop.epoch == 12
+    assert str(error.value).startswith(f"epoch 13: {missing} of the spikes of the {layer} layer are missing, allowed")
+    assert "bumped 13 times in a row, last by 2.05" in str(error.value)
+    assert f"training.max_missing[{silent}]" in str(error.value)
+    assert max(np.abs(w).max() for w in network.weights) < 10.0
+
+
+def test_bumps_go_on_while_a_weight_is_too_small_to_make_a_spike():
+    loop, network, _ = trainer()
+    network.weights[0][0, 0] = -1000.0
+    with pytest.raises(UserError, match=r"bumped \d+ times in a row"):
+        for _ in range(100):
+            loop.train_epoch(*sample_inputs(8))
+    assert 20 <= loop.epoch < 25 and 2.0 <= network.weights[0][:, 0].min() < 2000.0
+
+
+class NoNumber(ShiftInvariantMse, frozen=True, tag="no_number"):
+    """A loss that overflowed."""
+
+    def __call__(self, times, labels):
+        loss = super().__call__(times, labels)
+        return loss._replace(values=loss.values * np.nan)
+
+
+def test_what_is_no_number_ends_the_training_and_says_when():
+    loop, _, target = trainer()
+    target.silent = None
+    inputs, labels = sample_inputs(8)
+    loop.train_epoch(inputs, labels)
+    loop.config = msgspec.structs.replace(loop.config, learning_rate_weights=1e308)
+    with pytest.raises(UserError, match=r"^epoch 2: the sum of the weights is inf, so training has failed; lower"):
+        loop.train_epoch(inputs, labels)
+    assert loop.epoch == 1
+
+    loop, _, target = trainer()
+    target.silent = None
+    loop.config = msgspec.structs.replace(loop.config, loss=NoNumber(margin=0.2))
+    remedy = "lower training.learning_rate_weights = 0.01"
+    with pytest.raises(UserError, match=f"^epoch 1: the loss is nan, so training has failed; {remedy}$"):
+        loop.train_epoch(inputs, labels)
+
+
+@pytest.mark.compiled
+def test_the_epochs_before_a_training_failed_are_kept(tmp_path, monkeypatch, capsys):
+    original = Trainer.train_epoch
+
+    def fail_in_the_third(self, inputs, labels):
+        if self.epoch == 2:
+            raise UserError("epoch 3: the loss is nan")
+        return original(self, inputs, labels)
+
+    monkeypatch.setattr(Trainer, "train_epoch", fail_in_the_third)
+    options = ["--set", "network.hidden=4", "--set", "epochs=5", "--out", str(tmp_path / "run.h5")]
+    assert main(["delgrad", "yin_yang_weights", *options]) == 2
+    assert f"epoch 3: the loss is nan; what was finished before is kept: neurohil trace ls {tmp_path}" in (
+        capsys.readouterr().err
+    )
+    with Trace(tmp_path / "run.h5.part") as trace:
+        assert trace.epochs == 2
 
 
 def test_weights_stay_within_the_targets_range():

@@ -441,12 +441,15 @@ def test_a_full_log_says_how_many_pulses_are_missing():
         (Multiply(0, np.full((1, 6), np.nan), 0), "x[0, 0] = nan is outside -1..1"),
         (
             Multiply(0, np.ones((1, 6)), -1),
-            "command.trial = -1 is outside 0..4.61169e+18; give the number of the noise",
+            "command.trial = -1 is outside 0..4611686018427387904; give the number of the noise",
         ),
         (Multiply(1, np.ones((1, 3)), 0), "adc.range_uA = None: the converters have no range yet; call calibrate"),
         (Wait(-1.0), "wait.seconds = -1 s is outside 0..9e+09 s; time doesn't run backwards"),
         (Wait(float("nan")), "wait.seconds = nan s is outside 0..9e+09 s; time doesn't run backwards"),
-        (Wait(9e9), "controller.time = 9e+09 s is outside 0..9e+09 s; the waits are too long; give seconds"),
+        (
+            Wait(9e9),
+            "controller.time = 9000000001.000004 s is outside 0..9e+09 s; the waits are too long; give seconds",
+        ),
         ("read", "command = 'read' is unknown; choose Program, Multiply, Read or Wait"),
     ],
 )

@@ -533,8 +533,8 @@ def test_misuse_changes_nothing(call, text):
         (lambda: CrossbarConfig(high_uS=45.0), "mapping.high_uS = 45 uS, seen through 0 ohm, takes a device of 45 uS"),
         (
             lambda: CrossbarConfig(high_uS=38.0, wires=WireConfig(access_ohm=2000.0)),
-            "mapping.high_uS = 38 uS, seen through 2000 ohm, takes a device of 41.1255 uS, outside 0..40 uS of"
-            " hfox_wan2022; the highest it can show is 37.037 uS",
+            "mapping.high_uS = 38 uS, seen through 2000 ohm, takes a device of 41.125541125541126 uS, outside 0..40 uS"
+            " of hfox_wan2022; the highest it can show is 37.03703703703704 uS",
         ),
         (
             lambda: CrossbarConfig(device=preset("hfo2_milo2021"), low_uS=20.0),

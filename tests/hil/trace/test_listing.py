@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 import synthetic_run as run
 
+from hil.text import printable
 from hil.trace import Trace, TraceError, TraceWriter
 from hil.trace.description import blocks, describe, statistics, values
 from hil.trace.listing import contents, preview, tree
 from hil.trace.schema import EPOCH_AXIS, Array, Layout, Plot, index_axis
-from hil.trace.terminal import printable, sparkline
+from hil.trace.terminal import sparkline
 
 CURVE = np.array([3.0, np.nan, -2.0, np.inf, 5.0, -np.inf, 0.0])
 LONG = np.arange(5000.0)[::-1]
