@@ -6,6 +6,7 @@ A training host sees weights only (`CrossbarTarget`); who asks what a device mus
 from __future__ import annotations
 
 import dataclasses
+import math
 from typing import NamedTuple
 
 import msgspec
@@ -180,7 +181,7 @@ class CrossbarBench:
         return Voltages(v_read_V, solution.row_V, solution.column_V)
 
     def current_lost(self, size: int, segment_ohm: float | None = None) -> float:
-        """Share of the current that is lost in the wires with all rows at the same voltage.
+        """Share of the current that is lost in the wires with all rows at the same voltage; NaN if none flows.
 
         Parameters
         ----------
@@ -195,7 +196,10 @@ class CrossbarBench:
             with user_errors(CrossbarError, KEYS):
                 wires = dataclasses.replace(wires, row_ohm=segment_ohm, column_ohm=segment_ohm)
         g_uS = self.conductance_uS()[:size, :size]
-        return float(1.0 - effective_matrix(g_uS, wires).sum() / with_access(g_uS, wires.access_ohm).sum())
+        without_wires = float(with_access(g_uS, wires.access_ohm).sum())
+        if without_wires == 0.0:
+            return math.nan
+        return float(1.0 - effective_matrix(g_uS, wires).sum() / without_wires)
 
 
 _PULSE_LOG = (
