@@ -238,7 +238,7 @@ def read(path: Path) -> str:
         if trace.epochs:
             attempt(trace.state)
         attempt(lambda: tree(trace))
-        for name in trace.paths[::7]:
+        for name in trace.paths[::30]:
             attempt(lambda: describe(trace, name))  # noqa: B023
         attempt(lambda: list(differences(trace, trace)))
         attempt(trace.require_whole)
