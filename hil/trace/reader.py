@@ -78,6 +78,7 @@ class Trace:
             raise file.nothing_left(Damage(what))
         # Opened anew, because an open file does not see everywhere at once what a running writer adds to it.
         self._file = HDF5File(self.path)
+        self._attributes: dict[str, dict[str, Any]] = {}  # as they were first read: they don't change
         try:
             self._file.look(self._read_entry)
         except Damage as damage:
@@ -163,8 +164,10 @@ class Trace:
         without those that another program added and a trace never has."""
         if path not in self.groups:
             self._require(path)
-        found = self._look_at(path, lambda node: {name: attribute(node, name) for name in node.attrs})
-        return {name: value for name, value in found.items() if value is not None}
+        if path not in self._attributes:
+            found = self._look_at(path, lambda node: {name: attribute(node, name) for name in node.attrs})
+            self._attributes[path] = {name: value for name, value in found.items() if value is not None}
+        return dict(self._attributes[path])
 
     def state(self) -> NDArray:
         """Training state after the last finished epoch: what a run needs to go on from there (1-D, float64).

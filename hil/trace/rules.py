@@ -143,6 +143,9 @@ def epochs(file: Any) -> Iterator[str]:
     """The epochs count from 1, every growing dataset has all of them, and all plots share one axis."""
     if EPOCH not in file[RUN]:
         return
+    if not _is_number(file[RUN], EPOCH) or file[RUN][EPOCH].ndim != 1:
+        yield f"has a {RUN}/{EPOCH} that is no axis of epochs"
+        return
     axis = file[RUN][EPOCH]
     finished = finished_epochs(axis)
     if not np.array_equal(axis[:finished], np.arange(1, finished + 1)):

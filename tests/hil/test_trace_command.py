@@ -103,7 +103,7 @@ def test_watch(trace):
     [
         ("none.h5", "none.h5 does not exist; check the name"),
         ("text.h5", "text.h5 is not an HDF5 file (it begins with b'no HDF5')"),
-        (".", "can't be read (Is a directory)"),
+        (".", "is a folder; pass a trace"),
     ],
 )
 def test_a_bad_file_gets_one_line_and_exit_code_2(action, file, message, trace):
