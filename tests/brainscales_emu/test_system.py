@@ -121,7 +121,7 @@ def test_cycles():
         ),
         (
             lambda chip: chip.run([], [], 1.0, -1),
-            "chip.trial = -1 is outside 0..9.22337e+18; give the number of the trial",
+            "chip.trial = -1 is outside 0..9223372036854775807; give the number of the trial",
         ),
         (
             lambda chip: chip.run([], [], 1.0, 0, Probe([7], [0.5])),
@@ -137,11 +137,11 @@ def test_cycles():
         ),
         (
             lambda chip: Chip(ChipConfig(), serial=-1, seed=0),
-            "chip.serial = -1 is outside 0..9.22337e+18; give a serial number",
+            "chip.serial = -1 is outside 0..9223372036854775807; give a serial number",
         ),
         (
             lambda chip: Chip(ChipConfig(), serial=1, seed=0.5),
-            "chip.seed = 0.5 is not an integer; allowed are 0..9.22337e+18; give a seed",
+            "chip.seed = 0.5 is not an integer; allowed are 0..9223372036854775807; give a seed",
         ),
         (
             lambda chip: Chip(ChipConfig(), serial=1, seed=0).run([], [], 1.0, 0),

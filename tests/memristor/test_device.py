@@ -501,7 +501,7 @@ def test_misuse_leaves_the_array_as_it_was(call, message):
     [
         (lambda: Cells(preset(), (3, 0), 1), "shape: columns = 0 is outside 1..65536; give the number of lines"),
         (lambda: Cells(preset(), 3, 1), "shape = 3 is not a pair; give (rows, columns)"),
-        (lambda: Cells(preset(), (3, 3), -1), "crossbar.seed = -1 is outside 0..9.22337e+18; give the number"),
+        (lambda: Cells(preset(), (3, 3), -1), "crossbar.seed = -1 is outside 0..9223372036854775807; give the number"),
         (
             lambda: Cells("ideal", (3, 3), 1),
             "model = 'ideal' is not a DeviceModel; get one from memristor.presets.preset",
