@@ -26,7 +26,7 @@ from hil.metaplasticity.quantizer import Quantizer
 _RULES: dict[Rule, int] = {"inner_threshold": 0, "local_binary": 1, "bnn": 2, "none": 3}
 _INNER_THRESHOLD, _LOCAL_BINARY, _BNN = 0, 1, 2
 _CHUNK = 4096
-_NO_LEVEL = -128  # what a weight that is no number has, beyond all levels
+_NO_LEVEL = np.float32(-128.0)  # what a weight that is no number has, beyond all levels
 _LARGEST_NUMBER = 1e30  # of a step, so that it is a float32
 
 _ZERO, _HALF, _ONE, _FOUR = np.float32(0.0), np.float32(0.5), np.float32(1.0), np.float32(4.0)
@@ -185,7 +185,7 @@ def _adam(hidden, mean, square, gradient, events, errors, rule, grid, step):
         m = step.beta_1 * mean[i] + step.rest_1 * g
         s = step.beta_2 * square[i] + step.rest_2 * (g * g)
         mean[i] = _ZERO if abs(m) < step.tiny else m  # NaN stays
-        square[i] = _ZERO if s < step.tiny else s
+        square[i] = s if s >= step.tiny else _ZERO
     distance = np.zeros(n, np.float32)
     if rule == _INNER_THRESHOLD:
         for i in range(n):
@@ -234,7 +234,7 @@ def _requantise(hidden, levels, events, grid, margin):
         changed = np.int32(new != old)
         events[i] += changed
         total += changed
-        levels[i] = np.int8(new if new == new else _NO_LEVEL)
+        levels[i] = np.int8(new if new > _NO_LEVEL else _NO_LEVEL)  # so for NaN
     return total
 
 
