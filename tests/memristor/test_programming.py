@@ -259,11 +259,11 @@ def test_programming_a_whole_array_is_quick():
         ),
         (
             lambda cells: write_verify(cells, [0], [0], [1.0], 10.0, 1.0, 10, wait_s=-1.0),
-            "wait_s = -1 s is outside 0..9.09091e+08 s; give the time between a write and its verification",
+            "wait_s = -1 s is outside 0..909090908.1818181 s; give the time between a write and its verification",
         ),
         (
             lambda cells: write_verify(cells, [0], [0], [1.0], 10.0, 1.0, 10, wait_s=2e9),
-            "wait_s = 2e+09 s is outside 0..9.09091e+08 s; give the time between a write and its verification",
+            "wait_s = 2e+09 s is outside 0..909090908.1818181 s; give the time between a write and its verification",
         ),
         (lambda cells: one_shot(cells, [0], [0], [41.0], 10.0), "targets_uS[0] = 41 uS is outside 0..40 uS"),
         (lambda cells: write_verify(cells, [0], [0], [1.0], 4.0, 1.0, 10), "now_s = 4.0 s is before 5.0 s"),
