@@ -324,12 +324,12 @@ def test_bad_files(small, tmp_path):
     [
         (
             lambda: calibrate(Instrument(RAW, 1, 1), ChipConfig(tau_syn_inh_us=2.0)),
-            "targets.tau_syn_inh_us = 2.0 us is outside 3..25 us; the fastest membrane, about 1.5 us, would hide a "
+            "targets.tau_syn_inh_us = 2 us is outside 3..25 us; the fastest membrane, about 1.5 us, would hide a "
             "shorter one",
         ),
         (
             lambda: calibrate(Instrument(RAW, 1, 1), ChipConfig(leak_lsb=20.0)),
-            "targets.leak_lsb = 20.0 LSB is outside 30..210 LSB; choose a target within the range in which the "
+            "targets.leak_lsb = 20 LSB is outside 30..210 LSB; choose a target within the range in which the "
             "converter is trustworthy",
         ),
         (
