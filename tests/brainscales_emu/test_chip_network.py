@@ -382,7 +382,7 @@ NAME = "projection 'in' to 'out'"
         ),
         (
             lambda: network().Population(2, SpikeSourcePoissonOnChip(1e5, 1), label="in"),
-            "population 'in'.rate_kHz = 100000 kHz is outside 0.00373996..62500 kHz; a generator makes "
+            "population 'in'.rate_kHz = 100000 kHz is outside 0.003739956347229515..62500 kHz; a generator makes "
             "0.00748..125000 kHz for all its sources together",
         ),
         (
