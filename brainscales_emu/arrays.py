@@ -60,16 +60,19 @@ def floats(
     """
     array = _array(name, values, "iuf", "numbers", shape, remedy)
     dtype = np.float32 if single and array.dtype.type is np.float32 else np.float64
-    with np.errstate(over="ignore", invalid="ignore"):
-        checked: NDArray[np.float64] = np.asarray(array, dtype=dtype, order="C")
-        if checked.size:
-            smallest, largest = (max(low, -_LARGEST), min(high, _LARGEST)) if finite else (low, high)
-            # Minimum and maximum are NaN if any value is. Compared in double precision: the limits may be no float32.
-            if not (smallest <= float(checked.min()) and float(checked.max()) <= largest):
-                wide = checked.astype(np.float64)
-                _refuse(name, wide, ~((wide >= smallest) & (wide <= largest)), low, high, unit, remedy)
-            if array.dtype.itemsize > checked.dtype.itemsize and not np.array_equal(np.isinf(array), np.isinf(checked)):
-                raise ChipError(f"{name} holds a value beyond {_LARGEST:g}, the largest float64; {remedy}")
+    checked: NDArray[np.float64]
+    if array.dtype.itemsize > 8:  # long doubles
+        with np.errstate(over="ignore"):
+            checked = np.asarray(array, dtype=dtype, order="C")
+        if not np.array_equal(np.isinf(array), np.isinf(checked)):
+            raise ChipError(f"{name} holds a value beyond {_LARGEST:g}, the largest float64; {remedy}")
+    else:
+        checked = np.asarray(array, dtype=dtype, order="C")
+    smallest, largest = (max(low, -_LARGEST), min(high, _LARGEST)) if finite else (low, high)
+    # Minimum and maximum are NaN if any value is. Compared in double precision: the limits may be no float32.
+    if checked.size and not (smallest <= float(checked.min()) and float(checked.max()) <= largest):
+        wide = checked.astype(np.float64)
+        _refuse(name, wide, ~((wide >= smallest) & (wide <= largest)), low, high, unit, remedy)
     return checked
 
 
@@ -112,7 +115,7 @@ def _array(
     name: str, values: ArrayLike, kinds: str, noun: str, shape: Shape | list[Shape] | None, remedy: str
 ) -> NDArray:
     """The values as an array of one of the kinds, and of the shape."""
-    if np.ma.is_masked(values):
+    if isinstance(values, np.ma.MaskedArray) and np.ma.is_masked(values):
         raise ChipError(f"{name} holds masked values, which are no {noun}; fill or drop them")
     try:
         array = np.asarray(values)

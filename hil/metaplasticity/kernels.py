@@ -26,6 +26,7 @@ from hil.metaplasticity.quantizer import Quantizer
 _RULES: dict[Rule, int] = {"inner_threshold": 0, "local_binary": 1, "bnn": 2, "none": 3}
 _INNER_THRESHOLD, _LOCAL_BINARY, _BNN = 0, 1, 2
 _CHUNK = 4096
+_NO_LEVEL = np.float32(-128.0)  # what a weight that is no number has, beyond all levels
 _LARGEST_NUMBER = 1e30  # of a step, so that it is a float32
 
 _ZERO, _HALF, _ONE, _FOUR = np.float32(0.0), np.float32(0.5), np.float32(1.0), np.float32(4.0)
@@ -100,8 +101,9 @@ def update(
     Raises
     ------
     UserError
-        An array has another shape or dtype, isn't C-contiguous or can't be written, the gradient or a hidden weight is
-        no finite number, or a number is out of range. All arrays are as they were.
+        An array has another shape or dtype, isn't C-contiguous or can't be written, or a number is out of range; all
+        arrays are as they were. Or the gradient or a hidden weight is no finite number, which is seen at the end: then
+        the arrays can't be used any more.
     """
     arrays = {"hidden": hidden, "mean": mean, "square": square, "gradient": gradient, "levels": levels}
     if device.errors.size:
@@ -115,10 +117,6 @@ def update(
             raise UserError(
                 f"{name} is {array.dtype} {array.shape}{state}; expected C-contiguous {np.dtype(dtype)} {hidden.shape}"
             )
-    for name, array in (("gradient", gradient), ("hidden", hidden)):
-        # The sum of squares is the quickest look at all values; it can also be infinite because they are large.
-        if not math.isfinite(np.dot(array.reshape(-1), array.reshape(-1))):
-            floats(name, array, remedy="lower the learning rate or look for a bad sample", single=True)
     if rule not in _RULES:
         raise UserError(f"rule = {rule!r} is unknown; choose {', '.join(_RULES)}")
     numbers = {"strength": strength, "rate": rate, "decay": decay, "device.wear": device.wear}
@@ -151,7 +149,12 @@ def update(
         tiny=f(TINY),
     )
     h, m, s, g, k, e = (array.reshape(-1) for array in (hidden, mean, square, gradient, levels, events))
-    return int(_update(h, m, s, g, k, e, device.errors.reshape(-1), _RULES[rule], grid, step))
+    changed = int(_update(h, m, s, g, k, e, device.errors.reshape(-1), _RULES[rule], grid, step))
+    if k.size and k.min() == _NO_LEVEL:
+        remedy = "lower the learning rate or look for a bad sample"
+        floats("gradient", gradient, remedy=remedy, single=True)
+        floats("hidden", hidden, remedy=remedy, single=True)
+    return changed
 
 
 @njit(cache=True, error_model="numpy")
@@ -181,7 +184,7 @@ def _adam(hidden, mean, square, gradient, events, errors, rule, grid, step):
         g = gradient[i] + step.decay * hidden[i]
         m = step.beta_1 * mean[i] + step.rest_1 * g
         s = step.beta_2 * square[i] + step.rest_2 * (g * g)
-        mean[i] = m if abs(m) >= step.tiny else _ZERO
+        mean[i] = _ZERO if abs(m) < step.tiny else m  # NaN stays
         square[i] = s if s >= step.tiny else _ZERO
     distance = np.zeros(n, np.float32)
     if rule == _INNER_THRESHOLD:
@@ -218,19 +221,20 @@ def _adam(hidden, mean, square, gradient, events, errors, rule, grid, step):
 
 @njit(cache=True, error_model="numpy")
 def _requantise(hidden, levels, events, grid, margin):
-    """New int8 level of each hidden weight farther than margin (steps) from its level; returns how many changed."""
+    """New int8 level of each hidden weight farther than margin (steps) from its level, of NaN _NO_LEVEL; returns how
+    many changed."""
     total = np.int32(0)
     for i in range(hidden.size):
         x = hidden[i] * grid.inverse_step
         old = np.float32(levels[i])
         nearest = grid.stride * np.floor(x + grid.first_threshold) + (grid.stride - _ONE)
-        nearest = nearest if nearest < grid.max_level else grid.max_level
-        nearest = nearest if nearest > -grid.max_level else -grid.max_level
+        nearest = grid.max_level if nearest > grid.max_level else nearest  # NaN stays
+        nearest = -grid.max_level if nearest < -grid.max_level else nearest
         new = old if abs(x - old / grid.stride) < margin else nearest
         changed = np.int32(new != old)
         events[i] += changed
         total += changed
-        levels[i] = np.int8(new)
+        levels[i] = np.int8(new if new > _NO_LEVEL else _NO_LEVEL)  # so for NaN
     return total
 
 

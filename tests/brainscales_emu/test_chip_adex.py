@@ -533,15 +533,15 @@ def test_fixed_pattern_belongs_to_the_serial_number():
 @pytest.mark.parametrize(
     ("field", "value", "message"),
     [
-        ("a", 1e3, "chip.adex.a = 1000.0 is outside -10..100; give it relative to the leak conductance"),
+        ("a", 1e3, "chip.adex.a = 1000 is outside -10..100; give it relative to the leak conductance"),
         ("b_lsb", math.nan, "chip.adex.b_lsb = nan LSB is outside -255..255 LSB; give b / g_l"),
-        ("tau_w_us", 0.0, "chip.adex.tau_w_us = 0.0 us is outside 0.5..10000 us; give a time constant of chip time"),
+        ("tau_w_us", 0.0, "chip.adex.tau_w_us = 0 us is outside 0.5..10000 us; give a time constant of chip time"),
         ("delta_t_lsb", 0.1, "chip.adex.delta_t_lsb = 0.1 LSB is outside 0.5..50 LSB; give 0 for no upswing"),
         ("w_leak_lsb", 300, "chip.adex.w_leak_lsb = 300 LSB is outside 0..255 LSB; choose a potential that the"),
         ("v_t_lsb", "high", "chip.adex.v_t_lsb = 'high' is not a number; allowed are 0..255 LSB; choose a potential"),
         ("tolerance", 0.1, "chip.adex.tolerance = 0.1 is outside 1e-13..0.001; give a relative error"),
         ("a_std", -0.1, "chip.adex.a_std = -0.1 is outside 0..1; give a relative standard deviation, 0.05 for 5 %"),
-        ("v_t_std_lsb", 60.0, "chip.adex.v_t_std_lsb = 60.0 LSB is outside 0..50 LSB; give a standard deviation"),
+        ("v_t_std_lsb", 60.0, "chip.adex.v_t_std_lsb = 60 LSB is outside 0..50 LSB; give a standard deviation"),
     ],
 )
 def test_values_that_are_refused(field, value, message):

@@ -172,7 +172,7 @@ def test_chip_with_codes():
         ),
         (
             lambda c: CapMemConfig(crosstalk=3.0, crosstalk_width=5.0),
-            "capmem.crosstalk = 3.0 codes is outside 0..2.5 codes; above half of capmem.crosstalk_width codes would "
+            "capmem.crosstalk = 3 codes is outside 0..2.5 codes; above half of capmem.crosstalk_width codes would "
             "lose their order",
         ),
     ],

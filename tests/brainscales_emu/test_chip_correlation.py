@@ -155,7 +155,7 @@ def test_read_through_the_cadc():
         ),
         (
             lambda s: CorrelationConfig(tau_us=1.0),
-            "correlation.tau_us = 1.0 us is outside 2..30 us; choose what the sensor can make",
+            "correlation.tau_us = 1 us is outside 2..30 us; choose what the sensor can make",
         ),
         (
             lambda s: CorrelationSensors(EXACT, 1, 2),

@@ -153,13 +153,13 @@ def test_inputs_and_weights_out_of_range_are_refused():
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"gain": 0.0}, "mac.gain = 0.0 LSB is outside 1e-06..1 LSB; give the LSB per unit of input x weight"),
+        ({"gain": 0.0}, "mac.gain = 0 LSB is outside 1e-06..1 LSB; give the LSB per unit of input x weight"),
         ({"gain": 1.5}, "mac.gain = 1.5 LSB is outside 1e-06..1 LSB"),
         ({"noise_std_lsb": math.nan}, "mac.noise_std_lsb = nan LSB is outside 0..50 LSB; give a standard deviation"),
         ({"column_gain_std": 4.6}, "mac.column_gain_std = 4.6 is outside 0..1; give a relative standard deviation"),
         ({"signed": 1}, "mac.signed = 1 is not true or false"),
         ({"wait_between_events_cycles": 2.5}, "mac.wait_between_events_cycles = 2.5 is not an integer"),
-        ({"readout_us": -1.0}, "mac.readout_us = -1.0 us is outside 0..1e+06 us; give a time"),
+        ({"readout_us": -1.0}, "mac.readout_us = -1 us is outside 0..1e+06 us; give a time"),
     ],
 )
 def test_config_is_checked(changes, message):

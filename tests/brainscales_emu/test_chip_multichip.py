@@ -701,11 +701,11 @@ ONES = np.ones((2, 2), dtype=int)
         ),
         (
             lambda: AggregatorConfig(latency_us=0.0),
-            "aggregator.latency_us = 0.0 us is outside 0.01..1e+06 us; chips can't be connected without any",
+            "aggregator.latency_us = 0 us is outside 0.01..1e+06 us; chips can't be connected without any",
         ),
         (
             lambda: Ppu(0.0, lambda *_: None),
-            "ppu.period_us = 0.0 us is outside 0.1..1e+09 us; give the time from update to update",
+            "ppu.period_us = 0 us is outside 0.1..1e+09 us; give the time from update to update",
         ),
     ],
 )

@@ -382,7 +382,7 @@ NAME = "projection 'in' to 'out'"
         ),
         (
             lambda: network().Population(2, SpikeSourcePoissonOnChip(1e5, 1), label="in"),
-            "population 'in'.rate_kHz = 100000.0 kHz is outside 0.003739956347229515..62500 kHz; a generator makes "
+            "population 'in'.rate_kHz = 100000 kHz is outside 0.003739956347229515..62500 kHz; a generator makes "
             "0.00748..125000 kHz for all its sources together",
         ),
         (
@@ -469,7 +469,7 @@ NAME = "projection 'in' to 'out'"
         ),
         (
             lambda: [net.run(0.0) for net, *_ in [small()]],
-            "network.until_us = 0.0 us is outside 0.001..1e+09 us; give the length of the run",
+            "network.until_us = 0 us is outside 0.001..1e+09 us; give the length of the run",
         ),
     ],
 )

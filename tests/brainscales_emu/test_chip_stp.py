@@ -119,7 +119,7 @@ def test_engine_equals_readable_twin(seed):
     [
         (
             lambda: StpConfig(rest=(1.0, 2.0)),
-            "chip.stp.rest[1] = 2.0 is outside 0..1; give a part of the full pulse",
+            "chip.stp.rest[1] = 2 is outside 0..1; give a part of the full pulse",
         ),
         (
             lambda: StpConfig(target=0.5),

@@ -117,7 +117,7 @@ def test_cycles():
         ),
         (
             lambda chip: chip.run([], [], 0.0, 0),
-            "chip.duration_us = 0.0 us is outside 0.001..1e+09 us; give the length of the run",
+            "chip.duration_us = 0 us is outside 0.001..1e+09 us; give the length of the run",
         ),
         (
             lambda chip: chip.run([], [], 1.0, -1),

@@ -243,11 +243,11 @@ def test_programming_a_whole_array_is_quick():
     [
         (
             lambda cells: write_verify(cells, [0], [0], [1.0], 10.0, 1.0, 1),
-            "max_pulses = 1 pulses is outside 2..1e+06 pulses; give the patience per cell",
+            "max_pulses = 1 pulses is outside 2..1000000 pulses; give the patience per cell",
         ),
         (
             lambda cells: incremental(cells, [0], [0], [1.0], 10.0, 1.0, 2.5),
-            "max_pulses = 2.5 is not an integer; allowed are 1..1e+06 pulses; give the patience per cell",
+            "max_pulses = 2.5 is not an integer; allowed are 1..1000000 pulses; give the patience per cell",
         ),
         (
             lambda cells: write_verify(cells, [0], [0], [1.0], 10.0, -1.0, 10),

@@ -210,7 +210,7 @@ def test_misuse_changes_nothing(call, text):
     [
         ({"method": "two_shot"}, "recipe.method = 'two_shot' is unknown; choose one_shot, write_verify, incremental"),
         ({"tolerance_uS": -1.0}, "recipe.tolerance_uS = -1 uS is outside"),
-        ({"max_pulses": 1}, "recipe.max_pulses = 1 pulses is outside 2..1e+06 pulses; a cycle takes two"),
+        ({"max_pulses": 1}, "recipe.max_pulses = 1 pulses is outside 2..1000000 pulses; a cycle takes two"),
         ({"wait_s": 1.0}, "recipe.wait_s = 1 s is for 'write_verify'; method 'one_shot' doesn't wait"),
     ],
 )
