@@ -337,7 +337,7 @@ def test_bad_files(small, tmp_path):
                 lambda circuits=circuits: Instrument(RAW, 1, 1, circuits=circuits),
                 "instrument.circuits must ascend within 0..511; sort them and drop the others",
             )
-            for circuits in ([5, 3], [3, 3], [-1, 3], [0, 512], [], [[1]])
+            for circuits in ([5, 3], [3, 3], [-1, 3], [0, 512], [0, 1, 512], [], [[1]])
         ),
     ],
 )
