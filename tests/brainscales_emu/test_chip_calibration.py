@@ -339,6 +339,7 @@ def test_bad_files(small, tmp_path):
                 ([3, 3], "instrument.circuits don't ascend, or there are none; sort them, each once"),
                 ([], "instrument.circuits don't ascend, or there are none; sort them, each once"),
                 ([-1, 3], "instrument.circuits[0] = -1 is outside 0..511; name circuits of the chip"),
+                ([0, 1, 512], "instrument.circuits[2] = 512 is outside 0..511; name circuits of the chip"),
                 ([0, 512], "instrument.circuits[1] = 512 is outside 0..511; name circuits of the chip"),
                 ([[1]], "instrument.circuits has shape (1, 1); expected (any,); name circuits of the chip"),
             )

@@ -16,9 +16,10 @@ from brainscales_emu import ChipConfig, ChipError, LinkConfig, NoiseConfig
 from brainscales_emu.adex import AdexConfig
 from brainscales_emu.capmem import CapMemConfig
 from brainscales_emu.cells import SpikeSourcePoissonOnChip
+from brainscales_emu.chip import Chip
 from brainscales_emu.config import EventPathConfig, StpConfig
 from brainscales_emu.connectors import FixedProbability
-from brainscales_emu.mac import MacConfig
+from brainscales_emu.mac import MacArray, MacConfig
 from brainscales_emu.mismatch import draw_fixed_pattern
 from brainscales_emu.multichip import AggregatorConfig
 from brainscales_emu.readout.adc import Cadc, CadcConfig, Madc, MadcConfig
@@ -158,6 +159,10 @@ LIMITS = [
     (lambda trial: Cadc(CadcConfig(), 1, 1).convert(np.zeros((1, 1)), [0], trial), {"trial": (0, LARGEST_SEED)}),
     (lambda trial: Madc(MadcConfig(), 1).convert(np.zeros((1, 1)), [0], trial), {"trial": (0, LARGEST_SEED)}),
     (lambda half: CorrelationSensors(CorrelationConfig(), 1, half), {"half": (0, 1)}),
+    (lambda serial: CorrelationSensors(CorrelationConfig(), serial, 0), {"serial": (0, LARGEST_SEED)}),
+    (lambda seed: MacArray(MacConfig(), 1, seed), {"seed": (0, LARGEST_SEED)}),
+    (lambda serial: Chip(ChipConfig(), serial, 1), {"serial": (0, LARGEST_SEED)}),
+    (lambda seed: Chip(ChipConfig(), 1, seed), {"seed": (0, LARGEST_SEED)}),
     (lambda duration_us: Cadc(CadcConfig(), 1, 1).instants(duration_us), {"duration_us": (1e-3, None)}),
     (lambda start_us: Cadc(CadcConfig(), 1, 1).instants(9.0, start_us), {"start_us": (0.0, 9.0)}),
     (

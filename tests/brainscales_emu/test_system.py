@@ -6,7 +6,7 @@ import pytest
 from brainscales_emu import ChipConfig, ChipError, LinkConfig, PlacementError
 from brainscales_emu.chip import Account, Chip, Probe
 from brainscales_emu.routing.placement import place_feedforward
-from brainscales_emu.system import Phase, execute, to_cycles
+from brainscales_emu.system import EventLink, Phase, execute, to_cycles
 
 LINK = LinkConfig(bandwidth_mbit_s=1000.0, latency_us=10.0, word_bits=64, words_per_event=2, settle_us=20_000.0)
 
@@ -161,3 +161,17 @@ def test_an_error_leaves_the_account_alone():
     with pytest.raises(ChipError, match=r"^chip\.times_us"):
         chip.run([-1.0], [0], 10.0, 0)
     assert chip.account == Account()
+
+
+@pytest.mark.parametrize("slot_us", [0.008, 1.0, 3.0])
+def test_events_on_a_link_go_one_slot_after_the_other(slot_us):
+    link = EventLink(slot_us, depth=2)
+    sent = link.send(np.array([5.0, 5.0, 5.0, 5.0, 50.0]))
+    np.testing.assert_allclose(sent, [5.0, 5.0 + slot_us, 5.0 + 2 * slot_us, np.inf, 50.0])  # one goes, two wait
+    assert link.dropped == 1
+
+
+def test_a_link_without_slots_lets_everything_pass_at_once():
+    link = EventLink(0.0, depth=0)
+    np.testing.assert_array_equal(link.send(np.array([5.0, 5.0, 5.0])), [5.0, 5.0, 5.0])
+    assert link.dropped == 0

@@ -279,3 +279,14 @@ def test_misuse_leaves_the_array_as_it_was(call, message):
     assert str(error.value).startswith(message)
     for left, right in zip(before, snapshot(cells), strict=True):
         np.testing.assert_array_equal(left, right)
+
+
+@pytest.mark.parametrize("wait_s", [1e-3, 1.0, 60.0])
+def test_every_wait_before_a_verification_passes(wait_s):
+    """Devices that relax from 55 us on: what is verified is the conductance after the wait, however short it is."""
+    cells = Cells(preset("cmo_hfox"), (20, 20), 1)
+    rows, columns = np.indices((20, 20)).reshape(2, -1)
+    report = write_verify(cells, rows, columns, np.full(400, 50.0), 5.0, 0.5, 40, wait_s=wait_s)
+    assert report.rounds > 1
+    assert cells.now_s == pytest.approx(5.0 + report.rounds * wait_s)
+    assert np.abs(cells.g_uS - cells.written_uS).min() > 0.0

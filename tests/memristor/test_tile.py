@@ -76,6 +76,16 @@ def test_lazy_relaxation_keeps_its_tolerance(model, tolerance, steps):
                 tile.program([1, 4], [2, 0], [20.0, 35.0], now_s, ONE_SHOT)
 
 
+def test_a_verified_write_leaves_the_relaxation_of_the_others_to_be_caught_up():
+    lazy, exact = (filled(model="cmo_hfox", relax_tolerance_uS=t) for t in (0.01, 0.0))
+    before = lazy.cells.g_uS.copy()
+    for tile in (lazy, exact):
+        tile.program([1], [2], [20.0], 86_400.0, Recipe("write_verify", tolerance_uS=5.0))
+        tile.relax(86_400.0)
+    assert np.abs(lazy.cells.g_uS - exact.cells.g_uS).max() <= 0.01
+    assert np.abs(lazy.cells.g_uS - before).max() > 0.1
+
+
 def test_relaxation_is_skipped_and_caught_up():
     tile = filled(relax_tolerance_uS=0.1)
     version, g = tile.version, tile.cells.g_uS.copy()
