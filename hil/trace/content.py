@@ -17,6 +17,8 @@ import os
 from pathlib import Path
 from typing import Any
 
+from hil.trace.locks import keeps_readers_out
+
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
 
 # HDF5 file format specification, superblock versions 2 and 3, with addresses of 8 bytes: signature, version, size of
@@ -81,18 +83,7 @@ class Content(io.RawIOBase):
     @property
     def is_locked(self) -> bool:
         """Whether another program keeps it from being read."""
-        try:
-            import fcntl
-        except ModuleNotFoundError:  # no such locks on this system
-            return False
-        try:
-            fcntl.flock(self._file.fileno(), fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
-        except OSError:  # a file system without locks
-            return False
-        fcntl.flock(self._file.fileno(), fcntl.LOCK_UN)
-        return False
+        return keeps_readers_out(self._file.fileno())
 
     @property
     def _end(self) -> int:

@@ -120,6 +120,16 @@ def is_held(path: Path) -> bool:
         os.close(descriptor)
 
 
+def keeps_readers_out(descriptor: int) -> bool:
+    """Whether another process has locked an open file for itself, as HDF5 does with what it writes; no lock is left."""
+    try:
+        if _locked(descriptor, exclusive=False):
+            fcntl.flock(descriptor, fcntl.LOCK_UN)
+    except BlockingIOError:
+        return True
+    return False
+
+
 def locks_work(folder: Path) -> bool:
     """Whether two processes that write to one file in a folder are told apart; tried with a temporary file.
 
