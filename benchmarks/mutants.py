@@ -1,14 +1,12 @@
 """Mutation tests of the physics: what share of small faults does the suite see? `make mutants`.
 
-The files and the tests that must see their faults stand in pyproject.toml, [tool.mutants.tests]. Mutants are drawn
-evenly over the files: the mutants of each file in an order that the seed decides, then one of each file in turn. So
-a larger number only adds to the sample. No file is changed: each mutant is a fork of this process, whose import system
-finds the fault in place of the file. Compiled kernels are tested without the compiler, since its cache wouldn't see
-the fault.
+The files and the tests that must see their faults stand in mutants.toml, [tests]. Mutants are drawn evenly over the
+files: the mutants of each file in an order that the seed decides, then one of each file in turn. So a larger number only
+adds to the sample. No file is changed: each mutant is a fork of this process, whose import system finds the fault in
+place of the file. Compiled kernels are tested without the compiler, since its cache wouldn't see the fault.
 
-A mutant is killed if a test fails or doesn't end. What survives is to be
-killed by a new test, or explained in benchmarks/mutants_tolerated.toml; otherwise the command fails. docs/mutants.md is
-such a report.
+A mutant is killed if a test fails or doesn't end. What survives is to be killed by a new test, or explained in
+mutants.toml, [[tolerated]]; otherwise the command fails. docs/mutants.md is such a report.
 """
 
 from __future__ import annotations
@@ -36,7 +34,7 @@ from tqdm import tqdm
 from benchmarks.mutation import Mutant, apply, find
 
 ROOT = Path(__file__).parents[1]
-TOLERATED = ROOT / "benchmarks/mutants_tolerated.toml"
+SETTINGS = ROOT / "benchmarks/mutants.toml"
 # Loaded once, before the forks. None of them may start a thread.
 LIBRARIES = ["numpy", "numba", "scipy.stats", "scipy.sparse", "scipy.optimize", "h5py", "simpy", "hypothesis", "mpmath"]
 MEMORY_BYTES = 8 * 2**30
@@ -220,7 +218,7 @@ def report(mutants: list[Mutant], results: dict[str, dict[str, Any]], reasons: d
         f"Written by `{command}`. Each mutant is one small fault in one file: a number 5 % off, another operator or"
         " comparison, swapped arguments, mixed-up names, a statement left out"
         " ([mutation.py](../benchmarks/mutation.py)). [mutants.py](../benchmarks/mutants.py) says how they are drawn"
-        " and run, `[tool.mutants.tests]` in `pyproject.toml` which tests each file must fail.",
+        " and run, [mutants.toml](../benchmarks/mutants.toml) which tests each file must fail.",
         "",
         f"**Score: {killed} of {total} mutants killed ({100 * killed / max(total, 1):.1f} %),"
         f" {explained} survivors explained below, {total - killed - explained} not explained.**",
@@ -249,10 +247,9 @@ def main() -> None:
     parser.add_argument("only", nargs="*", help="test only mutants of these files of the sample")
     args = parser.parse_args()
 
-    settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-    tests: dict[str, list[str]] = settings["tool"]["mutants"]["tests"]
-    entries = tomllib.loads(TOLERATED.read_text(encoding="utf-8"))["tolerated"]
-    reasons = {key: entry["reason"] for entry in entries for key in entry["mutants"]}
+    settings = tomllib.loads(SETTINGS.read_text(encoding="utf-8"))
+    tests: dict[str, list[str]] = settings["tests"]
+    reasons = {key: entry["reason"] for entry in settings["tolerated"] for key in entry["mutants"]}
     mutants = sample(tests, args.number, args.seed)
 
     args.results.mkdir(parents=True, exist_ok=True)

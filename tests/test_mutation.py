@@ -11,7 +11,7 @@ from benchmarks.mutants import in_a_fork, report, sample
 from benchmarks.mutation import apply, find
 
 ROOT = Path(__file__).parents[1]
-FILES = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["mutants"]["tests"]
+FILES = tomllib.loads((ROOT / "benchmarks/mutants.toml").read_text(encoding="utf-8"))["tests"]
 
 
 def changes(source):
