@@ -1,9 +1,9 @@
 """Mutation tests of the physics: what share of small faults does the suite see? `make mutants`.
 
 The files and the tests that must see their faults stand in mutants.toml, [tests]. Mutants are drawn evenly over the
-files: the mutants of each file in an order that the seed decides, then one of each file in turn. So a larger number only
-adds to the sample. No file is changed: each mutant is a fork of this process, whose import system finds the fault in
-place of the file. Compiled kernels are tested without the compiler, since its cache wouldn't see the fault.
+files: the mutants of each file in an order that the seed decides, then one of each file in turn. So a larger number
+only adds to the sample. No file is changed: each mutant is a fork of this process, whose import system finds the fault
+in place of the file. Compiled kernels are tested without the compiler, since its cache wouldn't see the fault.
 
 A mutant is killed if a test fails or doesn't end. What survives is to be killed by a new test, or explained in
 mutants.toml, [[tolerated]]; otherwise the command fails. docs/mutants.md is such a report.
