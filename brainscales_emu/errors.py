@@ -30,12 +30,11 @@ class PlacementError(ChipError):
 
 def exact(value: float) -> str:
     """The shortest text that reads back as this number; a very long integer by its size alone."""
-    if isinstance(value, Integral) and abs(int(value)) >= 10**20:
-        return f"about {'-' * (value < 0)}1e{int(math.log10(abs(int(value))))}"
+    if isinstance(value, Integral):
+        whole = int(value)
+        return str(whole) if abs(whole) < 10**20 else f"about {'-' * (whole < 0)}1e{int(math.log10(abs(whole)))}"
     text = f"{float(value):g}"
-    if float(text) == value:
-        return text
-    return str(int(value)) if isinstance(value, Integral) else repr(float(value))
+    return text if float(text) == value else repr(float(value))
 
 
 @contextmanager
@@ -74,5 +73,4 @@ def check_number(
         noun = "an integer" if whole else "a number"
         raise ChipError(f"{name} = {reprlib.repr(value)} is not {noun}; allowed are {allowed}; {remedy}")
     if not low <= value <= high:  # type: ignore[operator]
-        given = exact(int(value)) if isinstance(value, Integral) else value
-        raise ChipError(f"{name} = {given}{suffix} is outside {allowed}; {remedy}")
+        raise ChipError(f"{name} = {exact(value)}{suffix} is outside {allowed}; {remedy}")  # type: ignore[arg-type]

@@ -12,7 +12,7 @@ import sys
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .errors import CrossbarError
+from .errors import CrossbarError, exact
 
 Shape = tuple[int | None, ...]
 
@@ -138,16 +138,9 @@ def _refuse(name: str, array: NDArray, bad: NDArray[np.bool_], low: float, high:
     """Raise CrossbarError that names the first bad entry."""
     where = tuple(np.argwhere(bad)[0].tolist())
     value, suffix = array[where].item(), f" {unit}" if unit else ""
-    entry = f"{name}{list(where) if where else ''} = {_text(value)}"
+    entry = f"{name}{list(where) if where else ''} = {exact(value)}"
     if math.isnan(value):
         raise CrossbarError(f"{entry} is not a number; {remedy}")
     if low <= value <= high:
         raise CrossbarError(f"{entry} is not finite; {remedy}")
-    raise CrossbarError(f"{entry}{suffix} is outside {_text(low)}..{_text(high)}{suffix}; {remedy}")
-
-
-def _text(value: float) -> str:
-    """A number in few digits if those say all, else in as many as it takes: a message must not contradict itself."""
-    if isinstance(value, int):
-        return str(value)
-    return short if float(short := f"{value:g}") == value else repr(value)
+    raise CrossbarError(f"{entry}{suffix} is outside {exact(low)}..{exact(high)}{suffix}; {remedy}")

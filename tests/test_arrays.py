@@ -16,7 +16,11 @@ DOORS = {UserError: hil.arrays, ChipError: brainscales_emu.arrays, CrossbarError
 
 
 def test_all_packages_have_the_same_door():
-    code = {inspect.getsource(door).replace(error.__name__, "Error") for error, door in DOORS.items()}
+    sources = {error.__name__: inspect.getsource(door).splitlines() for error, door in DOORS.items()}
+    code = {
+        "\n".join(line for line in lines if not line.startswith("from .")).replace(error, "Error")
+        for error, lines in sources.items()
+    }
     # lines may be broken elsewhere, since the names of the classes have different lengths
     assert len({"".join(text.split()).replace(",)", ")") for text in code}) == 1
 
