@@ -56,7 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         raise
     except KeyboardInterrupt as interrupt:
         number = interrupt.signal if isinstance(interrupt, Stopped) else signal.SIGINT
-        print(file=sys.stderr)  # after the terminal's ^C
+        say("", file=sys.stderr)  # after the terminal's ^C
         return _failed(str(interrupt) or "interrupted", 128 + number)
 
 

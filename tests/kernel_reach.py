@@ -96,6 +96,11 @@ def _holders() -> dict[tuple[str, str], set[str]]:
                 held = {".".join(module.imported[n.id]) for n in _bare_values(node.value) if n.id in module.imported}
                 for target in node.targets:
                     holders[module.name.split(".")[0], _last_name(target)] |= held & _modules().keys()
+            if isinstance(node, ast.FunctionDef) and any(_last_name(d) == "property" for d in node.decorator_list):
+                for given in ast.walk(node):
+                    values = _bare_values(given.value) if isinstance(given, ast.Return) and given.value else []
+                    held = {".".join(module.imported[n.id]) for n in values if n.id in module.imported}
+                    holders[module.name.split(".")[0], node.name] |= held & _modules().keys()
     return holders
 
 

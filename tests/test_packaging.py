@@ -51,7 +51,19 @@ def test_metadata_arrived(metadata):
     assert "Apache-2.0" in (metadata["License"] or metadata["License-Expression"])
     assert metadata["Description-Content-Type"] == "text/markdown"
     required = {line.split(">")[0].strip() for line in metadata.get_all("Requires-Dist") if "extra ==" not in line}
-    plain = {"numpy", "numba", "simpy", "h5py", "scipy", "msgspec", "tomli-w", "tqdm", "matplotlib", "pooch"}
+    plain = {
+        "numpy",
+        "numba",
+        "simpy",
+        "h5py",
+        "scipy",
+        "msgspec",
+        "tomli-w",
+        "tqdm",
+        "matplotlib",
+        "pooch",
+        "threadpoolctl",
+    }
     assert required == plain | {"bokeh", "jinja2"}
     assert "dev" in metadata.get_all("Provides-Extra")
     systems = {line for line in metadata.get_all("Classifier") if line.startswith("Operating System")}

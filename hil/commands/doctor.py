@@ -198,7 +198,7 @@ def data() -> Finding:
 
 
 def _is_filled(folder: Path) -> bool:
-    return os.path.isdir(folder) and any(os.scandir(folder))
+    return os.path.isdir(folder) and bool(os.listdir(folder))
 
 
 def traces() -> Finding:

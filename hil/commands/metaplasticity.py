@@ -155,7 +155,7 @@ def build_tasks(config: MetaplasticityConfig) -> list[Task]:
     key = "data_sets" if isinstance(chosen, WholeConfig) else "data_set"
     for name in chosen.data_sets if isinstance(chosen, WholeConfig) else [chosen.data_set]:
         if name not in DATA_SETS:
-            raise UserError(f"tasks.{key}: there is no data set {shown(name)}; choose of {', '.join(DATA_SETS)}")
+            raise UserError(f"tasks.{key}: there is no data set {shown(name)}; choose one of {', '.join(DATA_SETS)}")
     if isinstance(chosen, WholeConfig):
         chain = [tasks.whole(name, chosen.validation) for name in chosen.data_sets]
     else:

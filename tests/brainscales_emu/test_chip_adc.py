@@ -154,7 +154,7 @@ def test_counter_of_a_pacemaker():
     [
         (
             lambda: CadcConfig(period_us=0.5),
-            "cadc.period_us = 0.5 us is outside 0.540541..1e+06 us; a channel makes at most 1.85 million samples per "
+            "cadc.period_us = 0.5 us is outside 0.5405405405405405..1e+06 us; a channel makes at most 1.85 million samples per "
             "second",
         ),
         (

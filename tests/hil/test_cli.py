@@ -64,7 +64,10 @@ def test_json_is_alone_on_stdout_and_trace_and_picture_are_there(tmp_path):
         (["yin_yang_weights", "--serial", "3"], "unknown key target.serial"),
         (["chip_yin_yang_axonal", "--set", "network.hidden=300"], "network needs 320 delay elements, the chip has 128"),
         (["chip_yin_yang_weights", "--set", "network.delays=synaptic"], "the chip's delay elements are axonal"),
-        (["chip_yin_yang_axonal", "--set", "network.delay_scale=5"], "above the longest delay 33.25 us"),
+        (
+            ["chip_yin_yang_axonal", "--set", "network.delay_scale=5"],
+            "delay[0] = 33.82466126059326 us is outside 8.25..33.25 us",
+        ),
         (["yin_yang_weights", "--set", "network.threshold=nan"], "network.threshold = nan is not a finite number"),
         (["chip_yin_yang_axonal", "--set", "data.t_late=40"], "don't fit into the slot 0..180 us of a sample"),
         (["--resume", "none.h5.part"], "none.h5.part"),

@@ -194,7 +194,10 @@ def test_a_table_of_measured_devices(capsys, tmp_path):
         ),
         (["program", "--set", "target.mapping.levels_per_device=8"], "is even, but the reference column"),
         (["program", "--set", "target.recipe.tolerance_uS=-1"], "tolerance_uS = -1 uS is outside 0..1e+06 uS"),
-        (["age", "--set", "target.wear.medain_cycles=1e5"], "wear.medain_cycles, did you mean 'median_cycles'?"),
+        (
+            ["age", "--set", "target.wear.medain_cycles=1e5"],
+            "target.wear.medain_cycles, did you mean 'target.wear.median_cycles'?",
+        ),
         (["age", "--set", "age.first_cycles=1e8"], "age.first_cycles = 1e+08 is not below age.last_cycles = 1e+07"),
         (["ir-drop", "--set", "ir_drop.sizes=[256]"], "ir_drop.sizes: 256 doesn't fit into the array of 128 x 128"),
         (["ir-drop", "--set", "ir_drop.sizes=[]"], "ir_drop.sizes = [] is not allowed"),
@@ -203,7 +206,7 @@ def test_a_table_of_measured_devices(capsys, tmp_path):
         (["program", "--set", "target.table=short.csv"], "short.csv, line 1: column sigma_uS is missing"),
         (["program", "--set", "target.table=binary.csv"], "binary.csv"),
         (["characterise", "--set", "target.table=words.csv"], "words.csv, line 2: mean_uS = 'much' is not a number"),
-        (["characterise", "--set", "characterise.ages_s=[nan]"], "characterise.ages_s[0] = nan is not a number"),
+        (["characterise", "--set", "characterise.ages_s=[nan]"], "characterise.ages_s[0] = nan is not a finite number"),
     ],
 )
 def test_a_mistake_gets_one_line_and_leaves_no_file(arguments, message, tmp_path, monkeypatch, capsys):

@@ -190,7 +190,7 @@ def test_a_user_without_a_home_is_told_where_to_put_files(home, tmp_path, monkey
     monkeypatch.setattr("pooch.os_cache", os_cache)
     monkeypatch.chdir(tmp_path)
     assert files.cache_folder() is None
-    assert all(place.is_absolute() for place in files.places("spoken_digits", None))
+    assert all(place.is_absolute() for place in files.places(files.Source("spoken_digits", "recordings", ""), None))
     with pytest.raises(UserError, match=r"no home .* XDG_CACHE_HOME .* NEUROHIL_DATA"):
         files.own_folder("spoken_digits", files.cache_folder())
     assert list(tmp_path.iterdir()) == []

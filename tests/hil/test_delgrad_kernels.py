@@ -295,7 +295,7 @@ def test_lambert_function_near_the_branch_point_in_40_digits():
         ({"arrivals": np.array([[0.0, 250.0, INF]])}, r"span 250 tau_s, with delays at most 200 tau_s"),
         ({"max_dw": 0.0}, "max_dw = 0.0 must be above 0; inf switches the cut off"),
         ({"spikes": np.array([[1.0, 2.0], [np.nan, 1.0]])}, r"spikes\[1, 0\] = nan is not a number; give the time of"),
-        ({"spikes": np.array([[1.0, -INF], [1.0, 1.0]])}, r"spikes\[0, 1\] = -inf is outside"),
+        ({"spikes": np.array([[1.0, -INF], [1.0, 1.0]])}, r"spikes\[0, 1\] = -inf tau_s is outside"),
         ({"errors": np.array([[1.0, 2.0], [np.nan, 1.0]])}, r"errors\[1, 0\] = nan is not a number; lower the"),
         ({"weights": np.ones((3, 2), complex)}, "weights is of type complex128, not numbers"),
         ({"arrivals": np.ones((2, 3), bool)}, "arrivals is of type bool, not numbers"),

@@ -7,7 +7,6 @@ import sys
 import time
 from pathlib import Path
 
-import numba
 import pytest
 
 from hil.cli import main
@@ -68,11 +67,8 @@ def quick_pictures(monkeypatch):
     for name in ("delgrad", "metaplasticity"):
         monkeypatch.setattr(f"hil.commands.{name}.draw_{name}", lambda *_: None)
     monkeypatch.setitem(crossbar.MEASUREMENTS, "program", (crossbar.program, lambda *_: None))
-    threads = numba.get_num_threads()
-    numba.set_num_threads(1)
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     yield
-    numba.set_num_threads(threads)
     for number, handler in handlers.items():
         signal.signal(number, handler)
 

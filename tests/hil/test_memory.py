@@ -57,6 +57,9 @@ def test_the_least_of_what_a_system_tells_is_available(tmp_path, monkeypatch, ho
 def test_where_nothing_is_known_nothing_is_refused(monkeypatch):
     monkeypatch.setattr(memory, "available_bytes", lambda: None)
     memory.demand_bytes(10**30, "it", "lower it")
+    monkeypatch.setattr(memory, "available_bytes", lambda: 10**30 - 1)
+    with pytest.raises(UserError, match="lower it"):
+        memory.demand_bytes(10**30, "it", "lower it")
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="limits of the address space")

@@ -69,7 +69,7 @@ def test_handlers_are_put_back(number, handlers):
 
 
 def test_handlers_are_put_back_after_an_error(handlers):
-    with pytest.raises(UserError), StopRequest():
+    with pytest.raises(UserError, match=r"^x$"), StopRequest():
         assert signal.getsignal(signal.SIGINT) != handlers[signal.SIGINT]
         raise UserError("x")
     assert {number: signal.getsignal(number) for number in STOPPING} == handlers
@@ -115,9 +115,9 @@ def test_exit_codes_are_documented():
         (
             MemoryError("Unable to allocate 9 TiB"),
             1,
-            "neurohil: not enough memory; make the task smaller (Unable to allocate 9 TiB)",
+            "neurohil: there is not enough memory (Unable to allocate 9 TiB); lower sizes",
         ),
-        (MemoryError(), 1, "neurohil: not enough memory"),
+        (MemoryError(), 1, "neurohil: there is not enough memory; lower sizes"),
         (RecursionError("maximum recursion depth exceeded"), 1, "neurohil: something is nested too deeply"),
         (KeyboardInterrupt(), 130, "neurohil: interrupted"),
         (Stopped("stopped after 1 epoch", signal.SIGTERM), 143, "neurohil: stopped after 1 epoch"),

@@ -170,7 +170,9 @@ def test_initial_values():
 
 @pytest.mark.parametrize("init", [0.05, 1 / 14])
 def test_init_within_the_middle_level_is_refused(init):
-    with pytest.raises(UserError, match=r"is not above half a step, 0\.0714286: all weights would start at level 0"):
+    with pytest.raises(
+        UserError, match=r"is not above half a step, 0\.07142857142857142: all weights would start at level 0"
+    ):
         make(init=init)
     make(levels=2, init=init)  # two levels have none at zero
 

@@ -61,7 +61,7 @@ def test_error_is_at_most_half_a_step(levels, weight):
     [
         ({"levels": 1}, r">= 2 - at `\$\.levels`"),
         ({"levels": 129}, r"<= 128 - at `\$\.levels`"),
-        ({"weight_range": 0.0}, r"> 0.0 - at `\$\.weight_range`"),
+        ({"weight_range": 0.0}, r">= 1e-06 - at `\$\.weight_range`"),
         ({"level": 3}, "unknown field `level`"),
     ],
 )

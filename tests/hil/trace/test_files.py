@@ -29,9 +29,9 @@ def test_a_file_takes_its_place_as_a_whole(tmp_path):
         with replacing(path, ours) as temporary:
             temporary.write_bytes(b"ours")
             assert not path.exists() or path.read_bytes() == b"ours"
-    with pytest.raises(ZeroDivisionError), replacing(path, ours) as temporary:
+    with pytest.raises(ZeroDivisionError, match="half"), replacing(path, ours) as temporary:
         temporary.write_bytes(b"half")
-        raise ZeroDivisionError
+        raise ZeroDivisionError("half")
     assert path.read_bytes() == b"ours" and os.listdir(tmp_path) == ["a"]
 
 

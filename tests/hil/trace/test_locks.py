@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -60,7 +61,7 @@ def test_a_file_that_was_removed_and_made_again_does_not_fool_it(path, impatient
     second = Lock(path)  # the path leads to another file now, which nobody holds
     first.release()  # removes its own file alone
     assert path.exists() and is_held(path)
-    with pytest.raises(BusyError):
+    with pytest.raises(BusyError, match=f"process {os.getpid()}"):
         Lock(path)
     second.release()
     assert not path.exists()
@@ -104,6 +105,7 @@ def test_looking_at_it_all_the_time_does_not_keep_others_out(path):
     finally:
         done.set()
         looking.join()
+    assert not path.exists()
 
 
 @pytest.mark.parametrize("kind", ["foreign file", "link", "dangling link", "pipe", "folder"])
@@ -118,7 +120,7 @@ def test_what_is_not_ours_is_left_alone(path, kind):
         os.mkfifo(path)
     else:
         path.mkdir()
-    with pytest.raises((ForeignError, OSError)):
+    with pytest.raises((ForeignError, OSError), match=re.escape(str(path))):
         Lock(path)
     assert other.read_bytes() == b"theirs"
     assert kind != "foreign file" or path.read_bytes() == b"theirs"

@@ -154,7 +154,7 @@ def test_a_file_that_appears_during_the_run_is_not_replaced(tmp_path, path):
 
 def test_folders_are_made_and_removed_if_nothing_comes_of_it(tmp_path):
     path = tmp_path / "new" / "deep" / "run.h5"
-    with pytest.raises(TraceError), begin(path) as trace:
+    with pytest.raises(TraceError, match="is closed for writing"), begin(path) as trace:
         trace.discard()
         append(trace)
     assert os.listdir(tmp_path) == []
