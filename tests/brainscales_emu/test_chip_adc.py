@@ -154,8 +154,8 @@ def test_counter_of_a_pacemaker():
     [
         (
             lambda: CadcConfig(period_us=0.5),
-            "cadc.period_us = 0.5 us is outside 0.5405405405405405..1e+06 us; a channel makes at most 1.85 million samples "
-            "per second",
+            "cadc.period_us = 0.5 us is outside 0.5405405405405405..1e+06 us; a channel makes at most 1.85 million "
+            "samples per second",
         ),
         (
             lambda: Cadc(QUIET, 1, 1).write_offsets(np.full((2, 512), 128)),

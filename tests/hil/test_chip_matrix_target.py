@@ -205,7 +205,7 @@ def test_maps_are_those_of_the_chip():
         ({"max_level": 127}, "signed levels -127..127 don't fit into the chip's weights -63..63; lower network.quant"),
         ({"mac": {"noise_std": 1.0}}, "unknown key target.mac.noise_std, did you mean 'target.mac.noise_std_lsb'?"),
         ({"mac": {"signed": False}}, "unknown key target.mac.signed"),
-        ({"mac": {"gain": 2.0}}, "target.mac.gain = 2.0 LSB is outside 1e-06..1 LSB"),
+        ({"mac": {"gain": 2.0}}, "target.mac.gain = 2 LSB is outside 1e-06..1 LSB"),
     ],
 )
 def test_bad_settings_are_refused(settings, message):
