@@ -59,19 +59,17 @@ def floats(
     UserError
         The values have another type or shape, or one of them is outside the range; the message names the first.
     """
-    array = _array(name, values, "iuf", "numbers", shape, remedy)
-    dtype = np.float32 if single and array.dtype.type is np.float32 else np.float64
     checked: NDArray[np.float64]
-    if array.dtype.itemsize > 8:  # long doubles
-        with np.errstate(over="ignore"):
-            checked = np.asarray(array, dtype=dtype, order="C")
-        if not np.array_equal(np.isinf(array), np.isinf(checked)):
-            raise UserError(f"{name} holds a value beyond {_LARGEST:g}, the largest float64; {remedy}")
+    if type(values) is np.ndarray and _is_usual(values, shape):
+        checked = values
     else:
-        checked = np.asarray(array, dtype=dtype, order="C")
+        checked = _converted(name, values, shape, remedy, single)
     smallest, largest = (max(low, -_LARGEST), min(high, _LARGEST)) if finite else (low, high)
     # Minimum and maximum are NaN if any value is. Compared in double precision: the limits may be no float32.
-    if checked.size and not (smallest <= float(checked.min()) and float(checked.max()) <= largest):
+    if checked.size and not (
+        smallest <= float(np.minimum.reduce(checked, axis=None))
+        and float(np.maximum.reduce(checked, axis=None)) <= largest
+    ):
         wide = checked.astype(np.float64)
         _refuse(name, wide, ~((wide >= smallest) & (wide <= largest)), low, high, unit, remedy)
     return checked
@@ -112,6 +110,27 @@ def booleans(
     return np.asarray(_array(name, values, "b", "booleans", shape, remedy), dtype=np.bool_, order="C")
 
 
+def _is_usual(array: NDArray, shape: Shape | list[Shape] | None) -> bool:
+    """Whether it is what kernels take already, as in every step of a training: then nothing is left but the range."""
+    fits = shape is None or (isinstance(shape, tuple) and _fits(array.shape, shape))
+    return fits and array.dtype == np.float64 and array.dtype.isnative and array.flags.c_contiguous
+
+
+def _converted(
+    name: str, values: ArrayLike, shape: Shape | list[Shape] | None, remedy: str, single: bool
+) -> NDArray[np.float64]:
+    """The values as an array of floats, of one of the shapes."""
+    array = _array(name, values, "iuf", "numbers", shape, remedy)
+    dtype = np.float32 if single and array.dtype.type is np.float32 else np.float64
+    if array.dtype.itemsize <= 8:
+        return np.asarray(array, dtype=dtype, order="C")
+    with np.errstate(over="ignore"):  # long doubles
+        checked: NDArray[np.float64] = np.asarray(array, dtype=dtype, order="C")
+    if not np.array_equal(np.isinf(array), np.isinf(checked)):
+        raise UserError(f"{name} holds a value beyond {_LARGEST:g}, the largest float64; {remedy}")
+    return checked
+
+
 def _array(
     name: str, values: ArrayLike, kinds: str, noun: str, shape: Shape | list[Shape] | None, remedy: str
 ) -> NDArray:
@@ -132,7 +151,9 @@ def _array(
 
 
 def _fits(shape: tuple[int, ...], wanted: Shape) -> bool:
-    return len(shape) == len(wanted) and all(n in (None, size) for n, size in zip(wanted, shape, strict=True))
+    if len(shape) != len(wanted):
+        return False
+    return shape == wanted or all(n is None or n == size for n, size in zip(wanted, shape, strict=True))
 
 
 def _refuse(name: str, array: NDArray, bad: NDArray[np.bool_], low: float, high: float, unit: str, remedy: str) -> None:

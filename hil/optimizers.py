@@ -68,15 +68,16 @@ class Adam:
                 )
             if parameter.dtype.kind != "f":
                 raise UserError(f"Adam.step: parameters[{i}] is of type {parameter.dtype}; give floats")
-        arrays.floats("Adam.step: learning_rates", learning_rates, None, 0.0, _LARGEST_RATE)
-        remedy = "the training has diverged: lower the learning rate"
-        bounds = (-_LARGEST_GRADIENT, _LARGEST_GRADIENT)
-        gradients = [
-            arrays.floats(f"Adam.step: gradients[{i}]", g, None, *bounds, remedy=remedy, single=True)
-            for i, g in enumerate(gradients)
-        ]
-        self._steps += 1
+        if not all(0.0 <= rate <= _LARGEST_RATE for rate in learning_rates):
+            arrays.floats("Adam.step: learning_rates", learning_rates, None, 0.0, _LARGEST_RATE)
         gradient = np.concatenate([g.ravel() for g in gradients])
+        if gradient.dtype.kind != "f" or not np.abs(gradient).max(initial=0.0) <= _LARGEST_GRADIENT:
+            for i, g in enumerate(gradients):
+                remedy = "the training has diverged: lower the learning rate"
+                arrays.floats(
+                    f"Adam.step: gradients[{i}]", g, None, -_LARGEST_GRADIENT, _LARGEST_GRADIENT, remedy=remedy
+                )
+        self._steps += 1
         mean, square = self._moments
         mean *= _BETA_1
         mean += (1.0 - _BETA_1) * gradient
