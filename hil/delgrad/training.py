@@ -180,7 +180,8 @@ class Trainer:
             total = float(loss.values.sum())
             self._check_finite("the loss", total)
             heard = _heard(inputs)
-            bumped = self._bump_silent([seen.spikes[heard] for seen in observed])
+            answers = [seen.spikes if heard.all() else seen.spikes[heard] for seen in observed]
+            bumped = self._bump_silent(answers)
             if not bumped:
                 gradients = self.network.gradients(observed, layers, loss.gradient, self.config.max_dw)
                 rate = step_decay(self.epoch, self.config.decay, self.config.decay_epochs)
@@ -189,9 +190,9 @@ class Trainer:
                 self._adam.step(self.network.parameters, gradients, rates)
             self._confine_weights()
             for kind, arrays in (("weights", self.network.weights), ("delays", self.network.delay_parameters)):
-                self._check_finite(f"the sum of the {kind}", sum(float(np.abs(array).sum()) for array in arrays))
+                self._check_finite(f"the sum of the {kind}", sum(float(array.sum()) for array in arrays))
         correct = int(np.sum(self.config.loss.decide(times) == labels))
-        return _Step(total, correct, int(np.isinf(times[heard]).sum()), bumped)
+        return _Step(total, correct, int(np.isinf(answers[-1]).sum()), bumped)
 
     def _bump_silent(self, spikes: list[Floats]) -> bool:
         """Raise all incoming weights of the neurons that were silent, in the first layer with too many of them."""
