@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from hil.errors import UserError
-from hil.refusals import alternatives, refusal, struct_of
+from hil.refusals import alternatives, fields_of, refusal, struct_of
 from hil.text import one_line, shown
 
 T = TypeVar("T")
@@ -169,7 +169,7 @@ def _without_words(value: Any, kind: Any) -> Any:
     if NoneType in kinds and isinstance(value, str) and value.lower() == "none":
         return None
     if isinstance(value, dict) and (struct := struct_of(kinds, value)):
-        fields = {field.encode_name: field.type for field in msgspec.structs.fields(struct)}
+        fields = {field.encode_name: field.type for field in fields_of(struct)}
         return {key: _without_words(item, fields.get(key, object)) for key, item in value.items()}
     return value
 

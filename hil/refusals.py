@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import functools
 import math
 from collections.abc import Iterator, Sequence
 from types import NoneType, UnionType
@@ -87,6 +88,12 @@ def nearest(name: str, path: str, known: Sequence[str]) -> str:
     return f", did you mean {joined(path, match[0])!r}?" if match else ""
 
 
+@functools.cache
+def fields_of(struct: Any) -> tuple[Any, ...]:
+    """Fields of a struct; msgspec evaluates the annotations anew at each call, which is most of the time of a check."""
+    return msgspec.structs.fields(struct)
+
+
 def joined(path: str, key: str) -> str:
     """Path of a key in the table at `path`."""
     return f"{path}.{one_line(key)}".lstrip(".")
@@ -100,7 +107,7 @@ def _in_table(table: dict[str, Any], kinds: Sequence[Any], path: str, whole: Any
             return f"missing key {joined(path, tag)}; give one of {_tags(kinds)}"
         return _not_allowed(joined(path, tag), table[tag], f"one of {_tags(kinds)}")
     config = struct.__struct_config__
-    fields = {field.encode_name: field for field in msgspec.structs.fields(struct)}
+    fields = {field.encode_name: field for field in fields_of(struct)}
     known = [config.tag_field, *fields] if config.tag else list(fields)
     for key in table:
         if key not in known:
@@ -129,7 +136,7 @@ def _elsewhere(name: str, whole: Any) -> str:
 
 
 def _paths(struct: Any, path: str) -> Iterator[str]:
-    for field in msgspec.structs.fields(struct):
+    for field in fields_of(struct):
         yield joined(path, field.encode_name)
         for inner in _structs(alternatives(field.type)):
             yield from _paths(inner, joined(path, field.encode_name))

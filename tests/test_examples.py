@@ -1,7 +1,13 @@
-"""The examples run as they stand, and print what they say."""
+"""The examples run as they stand, and print what they say.
 
+They run in this process, where the libraries are loaded already; `make test-slow` starts each as a program, too.
+"""
+
+import contextlib
+import io
 import math
 import re
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -15,13 +21,28 @@ EXAMPLES = Path(__file__).parent.parent / "examples"
 
 
 def run(name, *arguments):
-    command = [sys.executable, EXAMPLES / name, *map(str, arguments)]
-    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    """What the example prints, run as the main program with these arguments."""
+    output = io.StringIO()
+    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(output):
+        patch.setattr(sys, "argv", [name, *map(str, arguments)])
+        runpy.run_path(str(EXAMPLES / name), run_name="__main__")
+    return output.getvalue()
 
 
 def test_every_example_has_a_test():
+    others = {"every_example_has_a_test.py", "as_a_program_it_ends_well.py"}
     tested = {name.removeprefix("test_") + ".py" for name in globals() if name.startswith("test_")}
-    assert {path.name for path in EXAMPLES.glob("*.py")} == tested - {"every_example_has_a_test.py"}
+    assert {path.name for path in EXAMPLES.glob("*.py")} == tested - others
+
+
+@pytest.mark.slow
+@pytest.mark.compiled
+@pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.py")), ids=lambda path: path.stem)
+def test_as_a_program_it_ends_well(path, tmp_path):
+    arguments = ["2"] if path.stem == "train_in_the_loop" else []
+    done = subprocess.run([sys.executable, path, *arguments], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout
 
 
 def test_one_neuron(tmp_path):
@@ -61,7 +82,7 @@ def test_two_chips(tmp_path):
 
 @pytest.mark.compiled
 def test_train_in_the_loop():
-    home, moved = (float(share) for share in re.findall(r"([0-9.]+)%", run("train_in_the_loop.py", 8)))
+    home, moved = (float(share) for share in re.findall(r"([0-9.]+)%", run("train_in_the_loop.py", 3)))
     assert home > moved
 
 

@@ -7,6 +7,7 @@ import pytest
 from event_path_twin import Twin
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from random_examples import examples
 from random_fabrics import random_fabric
 
 from brainscales_emu import ChipConfig, ChipError, NoiseConfig
@@ -51,21 +52,25 @@ def crowded_run(seed):
     return config, fabric, times, rng.integers(0, 5, times.size)
 
 
-def run_both(seed):
+def run_engine(seed):
     config, fabric, times, lines = crowded_run(seed)
     chip = Chip(config, serial=seed, seed=1)
     chip.write(fabric)
-    recording = chip.run(times, lines, 60.0, 0)
+    return chip.run(times, lines, 60.0, 0)
+
+
+def run_twin(seed):
+    config, fabric, times, lines = crowded_run(seed)
     twin = Twin(config, draw_fixed_pattern(config, seed), fabric)
     cycles = np.floor(times * CYCLES_PER_US + 1e-6).astype(int)
     twin.run(cycles.tolist(), (EXTERNAL + lines).tolist(), 60.0)
-    return recording, twin
+    return twin
 
 
-@settings(deadline=None, max_examples=25)
+@settings(deadline=None, max_examples=examples(25, in_the_suite=8))
 @given(seed=st.integers(0, 10**6))
 def test_engine_equals_simpy(seed):
-    recording, twin = run_both(seed)
+    recording, twin = run_engine(seed), run_twin(seed)
     np.testing.assert_array_equal(recording.dropped_events, twin.dropped)
     np.testing.assert_array_equal(recording.passed_events, twin.passed)
     assert recording.link_drops == twin.link.dropped
@@ -80,7 +85,7 @@ def test_engine_equals_simpy(seed):
 
 
 def test_the_comparison_is_about_crowded_chips():
-    runs = [run_both(seed)[0] for seed in range(20)]
+    runs = [run_engine(seed) for seed in range(20)]
     assert sum(recording.dropped_events[:FIRST_L2_OUTPUT].sum() > 0 for recording in runs) >= 15
     assert sum(recording.dropped_events[FIRST_L2_OUTPUT:].sum() > 0 for recording in runs) >= 10
     assert sum(recording.link_drops > 0 for recording in runs) >= 1

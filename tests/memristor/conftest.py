@@ -52,15 +52,20 @@ def pulse(state, fit, rows, columns, targets_uS, xi, now_s, slope, stuck_on_uS):
     renew(state, at, targets_uS, np.clip(g, left * fit.low_uS, left * fit.high_uS), xi, now_s, stuck_on_uS)
 
 
+def interpolate(x, knots, values):
+    """Straight lines between the values (knot, row, column) at `x` (row, column), and constant outside of the knots."""
+    found = values[0].copy()
+    for left, right, step in zip(knots, knots[1:], np.diff(values, axis=0), strict=False):
+        found += step * np.clip((x - left) / (right - left), 0.0, 1.0)
+    return found
+
+
 def relax(state, fit, now_s, slope, stuck_on_uS):
     ln_age = np.log(np.maximum(now_s - state.written_at_s, fit.times_s[0]))
     sigma = np.array([polynomial(fit, pieces, state.target_uS) for pieces in fit.spread])
     gained = np.sqrt(np.maximum(sigma**2 - sigma[0] ** 2, 0.0))
     mean = np.array([polynomial(fit, pieces, state.target_uS) for pieces in fit.drift])
-    shift = np.empty_like(state.g_uS)
-    for at in np.ndindex(shift.shape):
-        spread_now = np.interp(ln_age[at], np.log(fit.times_s), gained[(slice(None), *at)])
-        shift[at] = np.interp(ln_age[at], np.log(fit.times_s), mean[(slice(None), *at)]) + state.xi[at] * spread_now
+    shift = interpolate(ln_age, np.log(fit.times_s), mean) + state.xi * interpolate(ln_age, np.log(fit.times_s), gained)
     shift = np.where(state.writes > 0, shift * fading(state, slope), 0.0)
     state.g_uS[:] = answer(state, state.written_uS + shift, stuck_on_uS)
 

@@ -1,5 +1,6 @@
 """One array of devices: noise at its parameter, relaxation frozen per write, faults, wear, and misuse."""
 
+import functools
 import math
 
 import numpy as np
@@ -53,6 +54,7 @@ def moments_of_held(mean, sigma):
     return np.array(below[1:])
 
 
+@functools.cache
 def law(target, sigma_write, shift=0.0, sigma_relax=0.0):
     """Mean, variance and fourth central moment of max(0, max(0, target + sigma_write z) + shift + sigma_relax xi)."""
     z = np.linspace(-9.0, 9.0, 20_001)
