@@ -28,7 +28,7 @@ SIGNATURE = b"\x89HDF\r\n\x1a\n"
 @pytest.fixture(scope="module")
 def trace(tmp_path_factory):
     path = tmp_path_factory.mktemp("trace") / "run.h5"
-    run.write(path, run.CHIP, 3)
+    run.write(path, run.SMALL, 3)
     return path
 
 
@@ -40,7 +40,7 @@ def killed(tmp_path_factory):
 import os, sys
 sys.path.insert(0, {str(Path(run.__file__).parent)!r})
 import synthetic_run as run
-plan = run.layout(run.CHIP)
+plan = run.layout(run.SMALL)
 writer = run.TraceWriter({str(part.with_suffix(""))!r}, plan, "x", run.CONFIG, {{"all": run.state(0)}})
 for epoch in range(4):
     writer.append_epoch(run.epoch_values(plan, epoch), {{"all": run.state(epoch)}})

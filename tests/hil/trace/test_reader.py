@@ -14,7 +14,7 @@ import pytest
 import synthetic_run as run
 
 from hil.errors import UserError
-from hil.trace import Trace, TraceError, TraceWriter, content
+from hil.trace import Trace, TraceError, TraceWriter, content, opening
 from hil.trace.validation import validate
 
 
@@ -25,7 +25,7 @@ def refuses(text: str):
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
     path = tmp_path_factory.mktemp("trace") / "run.h5"
-    run.write(path, run.CHIP, 4)
+    run.write(path, run.SMALL, 4)
     return path
 
 
@@ -95,7 +95,7 @@ def killed(tmp_path_factory):
     """The file that a killed run of four epochs left."""
     path = tmp_path_factory.mktemp("trace") / "run.h5"
     script = f"import sys, os; sys.path.insert(0, {str(Path(run.__file__).parent)!r}); import synthetic_run as run\n"
-    script += f"plan = run.layout(run.CHIP); writer = run.TraceWriter({str(path)!r}, plan, 'x', run.CONFIG, 700)\n"
+    script += f"plan = run.layout(run.SMALL); writer = run.TraceWriter({str(path)!r}, plan, 'x', run.CONFIG, 700)\n"
     script += "[writer.append_epoch(run.epoch_values(plan, k), run.state(k)) for k in range(4)]; os._exit(0)"
     subprocess.run([sys.executable, "-c", script], check=True, cwd=Path.cwd())
     return Path(f"{path}.part")
@@ -116,6 +116,13 @@ def readable(path):
         return trace.epochs, found
 
 
+@pytest.fixture
+def no_pause(monkeypatch):
+    """Nobody writes the file meanwhile: it is looked at as often as ever, without a pause."""
+    monkeypatch.setattr(opening, "_PAUSE_S", 0.0)
+
+
+@pytest.mark.usefixtures("no_pause")
 @pytest.mark.parametrize("what", ["finished", "killed"])
 def test_truncated_anywhere(tmp_path, what, request):
     """Whatever is still there is read, and nothing that isn't."""
@@ -144,6 +151,7 @@ def test_truncated_anywhere(tmp_path, what, request):
     assert partly > 5
 
 
+@pytest.mark.usefixtures("no_pause")
 @pytest.mark.parametrize("what", ["finished", "killed"])
 def test_damaged_anywhere_is_an_error_of_ours_or_harmless(tmp_path, what, request):
     whole = request.getfixturevalue(what)
