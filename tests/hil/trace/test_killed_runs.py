@@ -20,6 +20,7 @@ from hil.trace.provenance import CHIP
 from hil.trace.schema import EPOCH, EPOCH_AXIS, Array, Layout, Plot
 from hil.trace.writer import software_versions
 
+
 class Process:
     """A copy of this process that begins or resumes the run. With its libraries loaded, it starts in no time."""
 
