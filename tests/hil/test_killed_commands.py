@@ -24,7 +24,7 @@ COMMANDS = {
     ],
     "crossbar program": ["crossbar", "program", "--set", "target.array.tile_rows=16"],
 }  # fmt: skip
-FEW, MANY = 3, 50
+FEW, MANY = 2, 50
 SLOW = [pytest.mark.slow]
 pytestmark = pytest.mark.compiled
 
@@ -150,7 +150,7 @@ def test_killed_while_a_measurement_is_written(kills, tmp_path, monkeypatch):
     print("writing", counts)
 
 
-@pytest.mark.parametrize("times", [FEW, pytest.param(MANY, marks=SLOW)])
+@pytest.mark.parametrize("times", [3, pytest.param(MANY, marks=SLOW)])
 def test_of_two_starts_one_goes_on_and_the_other_is_told(times, tmp_path):
     whole, _ = reference(tmp_path, DELGRAD)
     path, told = tmp_path / "twice.h5", 0

@@ -6,13 +6,14 @@ Run as a program, `python synthetic_run.py PATH EPOCHS`, it writes such a run, o
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from hil.protocols import Quantity
-from hil.trace.layouts.delgrad import delgrad_layout
+from hil.trace.layouts.delgrad import SAMPLES, delgrad_layout
 from hil.trace.schema import EPOCH, Layout
 from hil.trace.writer import TraceWriter
 
@@ -20,18 +21,21 @@ STATE_SIZE = 700
 
 
 class Case(NamedTuple):
-    """Sizes of a run: layers, delays into each layer, unit of time."""
+    """Sizes of a run: layers, delays into each layer, unit of time, samples that are recorded."""
 
     name: str
     layers: tuple[int, ...]
     delays: tuple[int, ...]
     time_units: str
+    samples: int = SAMPLES
 
 
 CHIP = Case("chip_yin_yang_axonal", (20, 30, 3), (4, 30), "us")
 IDEAL = Case("yin_yang_weights", (4, 30, 3), (0, 0), "1")
 SYNAPTIC = Case("yin_yang_synaptic", (4, 30, 3), (120, 90), "1")
 DEEP = Case("yin_yang_deep", (5, 12, 9, 3), (5, 12, 9), "1")
+SMALL = Case("small", (4, 3, 3), (4, 0), "us", samples=1)
+"""All that a chip's run holds, once each: for tests that read a trace hundreds of times."""
 
 CONFIG = """summary = "Emulated chip in the loop, 20-30-3, weights and axonal delays: DelGrad's chip setting"
 seed = 3
@@ -43,7 +47,9 @@ serial = 66
 
 
 def layout(case: Case, test_size: int = 200) -> Layout:
-    return delgrad_layout(case.layers, case.delays, test_size, case.time_units, fixed_pattern(case))
+    plan = delgrad_layout(case.layers, case.delays, test_size, case.time_units, fixed_pattern(case))
+    left_out = tuple(f"run/samples/{k}/" for k in range(case.samples, SAMPLES))
+    return replace(plan, plots=tuple(plot for plot in plan.plots if not plot.path.startswith(left_out)))
 
 
 def fixed_pattern(case: Case) -> list[Quantity]:
@@ -102,7 +108,7 @@ def final_values(case: Case, test_size: int = 200) -> dict[str, Any]:
         "run/results/missing_spikes": 0,
         "run/results/chip_seconds": 271.8,
     }
-    for k in range(3):
+    for k in range(case.samples):
         time, neuron, code = raster(rng, case)
         values |= {
             f"run/samples/{k}/raster/time": time,

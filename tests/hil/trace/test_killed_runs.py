@@ -14,18 +14,17 @@ import numpy as np
 import pytest
 import synthetic_run as run
 
-from hil.trace import Trace, TraceError, TraceWriter
+from hil.trace import Trace, TraceError, TraceWriter, opening
 from hil.trace.place import Place
+from hil.trace.provenance import CHIP
+from hil.trace.schema import EPOCH, EPOCH_AXIS, Array, Layout, Plot
 from hil.trace.writer import software_versions
-
-EPOCHS = 120
-KILLS = 50
 
 
 class Process:
     """A copy of this process that begins or resumes the run. With its libraries loaded, it starts in no time."""
 
-    def __init__(self, path: Path, epochs: int = EPOCHS) -> None:
+    def __init__(self, path: Path, epochs: int) -> None:
         self.reading, writing = os.pipe()
         self.pid = os.fork()
         if self.pid == 0:
@@ -61,15 +60,16 @@ def check_epochs(trace: Trace, at_least: int) -> None:
         assert all(np.array_equal(row, values[path]) for row, values in zip(rows, expected, strict=True))
 
 
-def test_every_finished_epoch_survives_sigkill_and_the_end_is_the_same(tmp_path):
+@pytest.mark.parametrize(("epochs", "kills"), [(40, 8), pytest.param(120, 50, marks=pytest.mark.slow)])
+def test_every_finished_epoch_survives_sigkill_and_the_end_is_the_same(tmp_path, epochs, kills):
     reference, path = tmp_path / "reference.h5", tmp_path / "killed.h5"
     part = Path(f"{path}.part")
-    run.write(reference, run.CHIP, EPOCHS)
+    run.write(reference, run.CHIP, epochs)
     rng = random.Random(1)
     killed, finished, most = 0, 0, 0
     patience = 0.1
-    while killed < KILLS or most <= 10 or not part.exists():
-        process = Process(path)
+    while killed < kills or most <= 10 or not part.exists():
+        process = Process(path, epochs)
         # Long enough to create the file, or to write the finished epochs again, and then some; longer each time until
         # it has got somewhere, because a busy machine gets less far.
         time.sleep(rng.uniform(0.0, patience + 0.006 * finished))
@@ -88,14 +88,14 @@ def test_every_finished_epoch_survives_sigkill_and_the_end_is_the_same(tmp_path)
                 if trace.epochs:
                     assert np.array_equal(trace.state(), run.state(trace.epochs - 1))
                 assert trace.epochs <= written + 1
-                assert not trace.complete or trace.epochs == EPOCHS
+                assert not trace.complete or trace.epochs == epochs
                 finished = trace.epochs
         except TraceError:
             # Killed while the file was being created, before the first epoch.
             assert written == 0
             part.unlink(missing_ok=True)
         most = max(most, finished)
-    run.resume(part, run.CHIP, EPOCHS)
+    run.resume(part, run.CHIP, epochs)
     assert path.read_bytes() == reference.read_bytes()
     assert sorted(tmp_path.iterdir()) == [path, reference]
 
@@ -105,7 +105,7 @@ def test_a_running_trace_can_be_watched_but_neither_resumed_nor_overwritten(tmp_
     part = Path(f"{path}.part")
     process = Process(path, epochs=100_000)
     try:
-        for seen in map(int, islice(process.output, 5)):
+        for seen in map(int, islice(process.output, 3)):
             with Trace(part) as trace:
                 check_epochs(trace, at_least=seen)
                 assert not trace.complete
@@ -125,13 +125,15 @@ def test_kill_while_finishing_leaves_the_old_trace_and_a_resumable_part(tmp_path
     path = tmp_path / "run.h5"
     run.write(path, run.IDEAL, 2)
     old = path.read_bytes()
-    script = (
-        f"import os, signal, sys; sys.path.insert(0, {str(Path(run.__file__).parent)!r});"
-        "import synthetic_run as run; rename = os.replace;"
-        "os.replace = lambda a, b: rename(a, b) if str(b).endswith('.part') else os.kill(os.getpid(), signal.SIGKILL);"
-        f"run.write({str(path)!r}, run.IDEAL, 3, overwrite=True)"
-    )
-    assert subprocess.run([sys.executable, "-c", script], cwd=Path.cwd()).returncode == -signal.SIGKILL
+    pid = os.fork()
+    if pid == 0:
+        rename = os.replace
+        os.replace = lambda a, b: rename(a, b) if str(b).endswith(".part") else os.kill(os.getpid(), signal.SIGKILL)
+        try:
+            run.write(path, run.IDEAL, 3, overwrite=True)
+        finally:
+            os._exit(1)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == -signal.SIGKILL
     assert path.read_bytes() == old
     run.resume(f"{path}.part", run.IDEAL, 3, overwrite=True)
     reference = tmp_path / "reference.h5"
@@ -139,12 +141,16 @@ def test_kill_while_finishing_leaves_the_old_trace_and_a_resumable_part(tmp_path
     assert path.read_bytes() == reference.read_bytes()
 
 
+LOSS = Array("loss", (EPOCH,), (None,), "float64", "1", "loss")
+PLAN = Layout((Plot("run/loss", "loss", LOSS, (EPOCH_AXIS,)),), (), "delgrad", provenance=CHIP)
+
+
 def write_with_state_beside(path: Path) -> None:
-    """Two epochs, begun or gone on with, as a command does it."""
-    plan, state = run.layout(run.IDEAL), {"all": np.zeros(50)}
-    rest = (plan, run.IDEAL.name, run.CONFIG, state)
+    """Two epochs, begun or gone on with, as a command does it; of few numbers, because they are written so often."""
+    state = {"all": np.zeros(50)}
+    rest = (PLAN, "killed", run.CONFIG, state)
     with Place(path) as place:
-        found = place.look(run.IDEAL.name, run.CONFIG, software_versions())
+        found = place.look("killed", run.CONFIG, software_versions())
         if found == "finished":
             return
         writer = TraceWriter.resume(place, *rest) if found == "unfinished" else TraceWriter(place, *rest)
@@ -155,8 +161,8 @@ def write_with_state_beside(path: Path) -> None:
         with writer:
             while writer.epochs < 2:
                 epoch = writer.epochs + 1
-                writer.append_epoch(run.epoch_values(plan, epoch - 1), {"all": np.full(50, float(epoch))})
-            writer.finish(run.final_values(run.IDEAL))
+                writer.append_epoch({"run/loss/loss": 1 / epoch}, {"all": np.full(50, float(epoch))})
+            writer.finish({})
 
 
 def killed_at(step: int, path: Path) -> bool:
@@ -182,7 +188,9 @@ def killed_at(step: int, path: Path) -> bool:
     return code != 0
 
 
-def test_killed_at_any_step_the_next_start_goes_on_by_itself(tmp_path):
+@pytest.mark.parametrize("kills_more", [1, pytest.param(1000, marks=pytest.mark.slow)])
+def test_killed_at_any_step_the_next_start_goes_on_by_itself(tmp_path, monkeypatch, kills_more):
+    monkeypatch.setattr(opening, "_PAUSE_S", 0.0)  # whoever wrote is dead: nothing to wait for
     reference = tmp_path / "reference.h5"
     write_with_state_beside(reference)
     step = 0
@@ -190,10 +198,10 @@ def test_killed_at_any_step_the_next_start_goes_on_by_itself(tmp_path):
         path = tmp_path / f"killed_{step}.h5"
         was_killed = killed_at(step, path)
         again = 0
-        while killed_at(step + again, path):  # killed there too, a little further each time
+        while again < kills_more and killed_at(step + again, path):  # killed there too, a little further each time
             again += 1
-        assert path.read_bytes() == reference.read_bytes()
         write_with_state_beside(path)
+        assert path.read_bytes() == reference.read_bytes()
         assert [file for file in os.listdir(tmp_path) if file.startswith(path.name)] == [path.name]
         if not was_killed:
             break
@@ -245,6 +253,7 @@ def real_run_killed(tmp_path, epochs, kills):
     assert path.read_bytes() == reference.read_bytes()
 
 
+@pytest.mark.slow  # test_killed_commands shows it of a command that starts in no time
 @pytest.mark.compiled
 def test_a_training_that_was_killed_ends_with_the_same_bytes(tmp_path):
     real_run_killed(tmp_path, epochs=100, kills=1)

@@ -108,7 +108,15 @@ lines.linewidth: 9
 """
 
 
-@pytest.mark.parametrize("backend", ["module://matplotlib_inline.backend_inline", "nonsense", "tkagg", None])
+@pytest.mark.parametrize(
+    "backend",
+    [
+        "module://matplotlib_inline.backend_inline",
+        pytest.param("nonsense", marks=pytest.mark.slow),
+        "tkagg",
+        pytest.param(None, marks=pytest.mark.slow),
+    ],
+)
 def test_surroundings_do_not_change_a_picture(tmp_path, backend):
     """A notebook's drawing backend that isn't installed here, one that needs a display, and settings of the user."""
     path, png = tmp_path / "run.h5", tmp_path / "run.png"
