@@ -1,21 +1,30 @@
 """The command line as a user meets it."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
 
+import h5py
 import pytest
+from started import Started
+
+from hil.cli import main
+from hil.commands import delgrad
+from hil.trace import Trace, TraceError
 
 SMALL = ["--epochs", "3", "--set", "network.hidden=6"]
 
 
-def neurohil(*arguments, cwd=None):
-    return subprocess.run(
-        [sys.executable, "-m", "hil", *map(str, arguments)], capture_output=True, text=True, cwd=cwd, check=False
-    )
+@pytest.fixture(autouse=True, scope="module")
+def no_pictures():
+    """To draw takes longer than all else; processes of their own draw."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(delgrad, "draw_delgrad", lambda *_: None)
+        yield
 
 
 def test_help_is_quick_and_loads_nothing_heavy():
@@ -32,8 +41,9 @@ def test_help_is_quick_and_loads_nothing_heavy():
     assert "--resume FILE" in result.stdout
 
 
-def test_list_names_the_experiments_with_a_line_each():
-    lines = neurohil("delgrad", "--list").stdout.splitlines()
+def test_list_names_the_experiments_with_a_line_each(capsys):
+    assert main(["delgrad", "--list"]) == 0
+    lines = capsys.readouterr().out.splitlines()
     assert {line.split()[0] for line in lines} >= {"yin_yang_synaptic", "chip_yin_yang_axonal"}
     assert all(len(line.split()) > 4 for line in lines)
 
@@ -41,8 +51,9 @@ def test_list_names_the_experiments_with_a_line_each():
 @pytest.mark.compiled
 def test_json_is_alone_on_stdout_and_trace_and_picture_are_there(tmp_path):
     out = tmp_path / "run.h5"
-    options = ["--seed", 4, "--serial", 9, "--out", out, "--json"]
-    result = neurohil("delgrad", "chip_yin_yang_axonal", *SMALL, *options)
+    command = [sys.executable, "-m", "hil", "delgrad", "chip_yin_yang_axonal", *SMALL]
+    command += ["--seed", "4", "--serial", "9", "--out", str(out), "--json"]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
     (only,) = result.stdout.splitlines()
     summary = json.loads(only)
@@ -77,73 +88,94 @@ def test_json_is_alone_on_stdout_and_trace_and_picture_are_there(tmp_path):
         ([], "name an experiment"),
     ],
 )
-def test_a_mistake_gets_one_line_and_leaves_no_file(arguments, message, tmp_path):
-    import h5py
-
+def test_a_mistake_gets_one_line_and_leaves_no_file(arguments, message, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
     with h5py.File(tmp_path / "foreign.h5", "w") as file:
         file["x"] = [1, 2]
     (tmp_path / "text.h5").write_text("no HDF5")
     before = sorted(tmp_path.rglob("*"))
-    result = neurohil("delgrad", *arguments, cwd=tmp_path)
-    assert result.returncode == 2
-    assert message in result.stderr
-    assert len(result.stderr.splitlines()) == 1
-    assert result.stdout == ""
+    assert main(["delgrad", *arguments]) == 2
+    output = capsys.readouterr()
+    assert message in output.err
+    assert len(output.err.splitlines()) == 1
+    assert output.out == ""
     assert [p for p in sorted(tmp_path.rglob("*")) if p.is_file()] == [p for p in before if p.is_file()]
 
 
-def start_and_stop(out: Path, how: signal.Signals, epochs: int) -> subprocess.CompletedProcess:
-    """Start a run of `epochs` epochs, stop it when its trace shows some finished ones."""
-    from hil.trace.reader import Trace, TraceError
+ARGUMENTS = ["delgrad", "yin_yang_axonal", "--set", "network.hidden=5", "--epochs", "60", "--out"]
 
-    command = [sys.executable, "-m", "hil", "delgrad", "yin_yang_axonal", "--set", "network.hidden=5"]
-    command += ["--epochs", str(epochs), "--out", str(out)]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    part = Path(f"{out}.part")
-    for _ in range(600):
-        time.sleep(0.05)
+
+def start_and_stop(out: Path, how: signal.Signals) -> tuple[int, str]:
+    """Start a run, stop it when its trace shows some finished epochs; exit code, and what it said."""
+    process = Started([*ARGUMENTS, str(out)])
+    for _ in range(1500):
+        time.sleep(0.02)
         try:
-            with Trace(part) as trace:
+            with Trace(Path(f"{out}.part")) as trace:
                 if trace.epochs >= 3:
                     break
         except TraceError:
             continue
-    process.send_signal(how)
-    stdout, stderr = process.communicate(timeout=60)
-    return subprocess.CompletedProcess(command, process.returncode, stdout, stderr)
+    os.kill(process.pid, how)
+    return process.wait()
+
+
+@pytest.fixture(scope="module")
+def straight(tmp_path_factory):
+    """Bytes of the trace of a run that nobody stops."""
+    out = tmp_path_factory.mktemp("straight") / "run.h5"
+    assert main([*ARGUMENTS, str(out)]) == 0
+    return out.read_bytes()
 
 
 @pytest.mark.compiled
-@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=lambda s: s.name)
-def test_a_stopped_run_resumes_to_the_same_bits(how, tmp_path):
-    stopped, straight = tmp_path / "stopped.h5", tmp_path / "straight.h5"
-    result = start_and_stop(stopped, how, epochs=60)
-    assert result.returncode != 0
+@pytest.mark.parametrize(
+    "how",
+    [
+        signal.SIGKILL,
+        signal.SIGINT,
+        pytest.param(signal.SIGTERM, marks=pytest.mark.slow),
+        pytest.param(signal.SIGHUP, marks=pytest.mark.slow),
+    ],
+    ids=lambda how: how.name,
+)
+def test_a_stopped_run_resumes_to_the_same_bits(how, straight, tmp_path, capsys):
+    stopped = tmp_path / "stopped.h5"
+    code, said = start_and_stop(stopped, how)
     assert not stopped.exists()
-    if how is not signal.SIGKILL:
-        assert result.returncode == 128 + how
-        assert f"go on with: neurohil delgrad --resume {stopped}.part" in result.stderr
-    arguments = ["yin_yang_axonal", "--set", "network.hidden=5", "--epochs", "60", "--out"]
-    another = neurohil("delgrad", *arguments, stopped, "--seed", 2)
-    assert another.returncode == 2 and "of another run (seed was 1, now 2)" in another.stderr
+    if how is signal.SIGKILL:
+        assert code == -how
+    else:
+        assert code == 128 + how
+        assert f"go on with: neurohil delgrad --resume {stopped}.part" in said
+    assert main([*ARGUMENTS, str(stopped), "--seed", "2"]) == 2
+    another = capsys.readouterr().err
+    assert "of another run (seed was 1, now 2)" in another
     resume = ["--resume", f"{stopped}.part"]
-    assert f"go on with that one by `neurohil delgrad {' '.join(resume)}`" in another.stderr
+    assert f"go on with that one by `neurohil delgrad {' '.join(resume)}`" in another
     # The same command goes on by itself.
-    resumed = neurohil("delgrad", *(resume if how is signal.SIGKILL else [*arguments, stopped]))
-    assert resumed.returncode == 0, resumed.stderr
-    assert neurohil("delgrad", *arguments, straight).returncode == 0
-    assert stopped.read_bytes() == straight.read_bytes()
+    assert main(["delgrad", *resume] if how is signal.SIGKILL else [*ARGUMENTS, str(stopped)]) == 0
+    assert stopped.read_bytes() == straight
     assert not Path(f"{stopped}.part").exists()
+
+
+WITHOUT_PICTURE = """
+import sys
+from hil.cli import main
+from hil.commands import delgrad
+delgrad.draw_delgrad = lambda *_: None
+sys.exit(main(sys.argv[1:]))
+"""
 
 
 @pytest.mark.compiled
 @pytest.mark.parametrize("experiment", ["yin_yang_synaptic", "chip_yin_yang_axonal"])
-def test_one_or_two_threads_twice_identical_bytes(experiment, tmp_path):
+def test_one_or_two_threads_identical_bytes(experiment, tmp_path):
     contents = set()
-    for name, threads in (("a", 1), ("b", 2), ("c", 2)):
-        out = tmp_path / f"{name}.h5"
-        environment = {"NUMBA_NUM_THREADS": str(threads), "PATH": "/usr/bin"}
-        command = [sys.executable, "-m", "hil", "delgrad", experiment, *SMALL, "--out", str(out)]
-        subprocess.run(command, check=True, capture_output=True, env=environment)
+    for threads in (1, 2):
+        out = tmp_path / f"{threads}.h5"
+        command = [sys.executable, "-c", WITHOUT_PICTURE, "delgrad", experiment, *SMALL, "--epochs", "1"]
+        command += ["--out", str(out)]
+        subprocess.run(command, check=True, capture_output=True, env=os.environ | {"NUMBA_NUM_THREADS": str(threads)})
         contents.add(out.read_bytes())
     assert len(contents) == 1

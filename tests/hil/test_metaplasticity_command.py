@@ -2,6 +2,7 @@
 
 import functools
 import json
+import os
 import random
 import re
 import signal
@@ -16,9 +17,11 @@ import numpy as np
 import pytest
 import tomli_w
 from matplotlib.image import imread
+from started import Started
 
 from benchmarks import metaplasticity as benchmark
 from hil.cli import main
+from hil.commands import metaplasticity as its_command
 from hil.commands import running
 from hil.commands.metaplasticity import MetaplasticityConfig, Run, load
 from hil.config import experiment_summaries, parse, to_toml
@@ -59,6 +62,14 @@ def images_are_read_once():
         yield
 
 
+@pytest.fixture(autouse=True, scope="module")
+def quick_pictures():
+    """To draw takes longer than all else; whoever looks at a picture draws it, see `picture`."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(its_command, "draw_metaplasticity", lambda _, picture, compared_path: picture.touch())
+        yield
+
+
 RUNS = {
     IDEAL: [IDEAL, "--epochs", 2, *TINY],
     CROSSBAR: [CROSSBAR, "--epochs", 2, *TINY, *SMALL_ARRAYS],
@@ -75,6 +86,15 @@ def runs(tmp_path_factory):
     for name, arguments in RUNS.items():
         assert metaplasticity(*arguments, "--seed", 3, "--out", folder / f"{name}.h5") == 0
     return {name: folder / f"{name}.h5" for name in RUNS}
+
+
+def picture(path):
+    """Path of the picture beside a trace, drawn now unless it has been."""
+    found = path.with_suffix(".png")
+    if found.stat().st_size == 0:
+        found.unlink()
+        draw_metaplasticity(path, found)
+    return found
 
 
 @pytest.fixture(params=RUNS)
@@ -235,10 +255,11 @@ def test_consolidation_keeps_the_first_task():
 
 @pytest.mark.compiled
 @pytest.mark.parametrize("name", [IDEAL, CROSSBAR])
-def test_equal_runs_give_equal_bytes(name, runs, tmp_path):
+def test_equal_runs_give_equal_bytes(name, runs, tmp_path, monkeypatch):
+    monkeypatch.setattr(its_command, "draw_metaplasticity", draw_metaplasticity)
     assert metaplasticity(*RUNS[name], "--seed", 3, "--out", tmp_path / "run.h5") == 0
     assert (tmp_path / "run.h5").read_bytes() == runs[name].read_bytes()
-    assert (tmp_path / "run.png").read_bytes() == runs[name].with_suffix(".png").read_bytes()
+    assert (tmp_path / "run.png").read_bytes() == picture(runs[name]).read_bytes()
 
 
 @pytest.mark.compiled
@@ -257,6 +278,7 @@ def test_stopped_after_every_epoch_it_goes_on_to_the_same_bytes(name, runs, tmp_
     assert sorted(path.name for path in tmp_path.iterdir()) == ["run.h5", "run.png"]
 
 
+@pytest.mark.slow
 @pytest.mark.compiled
 def test_killed_at_random_moments_it_goes_on_to_the_same_bytes(tmp_path):
     arguments = [CROSSBAR, "--epochs", 8, *TINY, *SMALL_ARRAYS]
@@ -304,16 +326,16 @@ def epochs(part):
 def test_asked_to_stop_it_says_how_to_go_on(tmp_path):
     out = tmp_path / "run.h5"
     arguments = [IDEAL, "--epochs", 400, *TINY, "--out", out]
-    process = subprocess.Popen(command(*arguments), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = Started(["metaplasticity", *map(str, arguments)])
     for _ in range(600):
         time.sleep(0.05)
         if epochs(f"{out}.part") >= 2:
             break
-    process.send_signal(signal.SIGTERM)
-    _, errors = process.communicate(timeout=60)
-    assert process.returncode == 143
+    os.kill(process.pid, signal.SIGTERM)
+    code, said = process.wait()
+    assert code == 143
     done = epochs(f"{out}.part")
-    assert f"stopped after {done} of 800 epochs; go on with: neurohil metaplasticity --resume {out}.part" in errors
+    assert f"stopped after {done} of 800 epochs; go on with: neurohil metaplasticity --resume {out}.part" in said
     assert metaplasticity(*arguments, "--seed", 2) == 2  # another run is not overwritten
 
 
@@ -416,15 +438,14 @@ def test_images_that_are_nowhere(tmp_path, monkeypatch, capsys):
 
 
 @pytest.mark.compiled
-def test_picture(trace, tmp_path):
-    draw_metaplasticity(trace.path, tmp_path / "run.png")
-    assert imread(tmp_path / "run.png").shape[:2] == (1200, 1600)
+@pytest.mark.parametrize("name", RUNS)
+def test_picture(name, runs):
+    assert imread(picture(runs[name])).shape[:2] == (1200, 1600)
 
 
 @pytest.mark.compiled
 def test_compared_runs_are_drawn_and_need_the_same_tests(runs, tmp_path):
-    alone, compared = tmp_path / "alone.png", tmp_path / "compared.png"
-    draw_metaplasticity(runs[CROSSBAR], alone)
+    alone, compared = picture(runs[CROSSBAR]), tmp_path / "compared.png"
     draw_metaplasticity(runs[CROSSBAR], compared, runs[IDEAL])
     curves = slice(200, 600)
     assert np.any(imread(alone)[curves] != imread(compared)[curves])
@@ -467,7 +488,7 @@ def test_every_sweep_runs(name):
 def test_the_table_of_seeds(tmp_path, capsys):
     words = [word for option in BENCHMARK for word in ("--set", option)]
     out = tmp_path / "all.json"
-    benchmark.main([IDEAL, "--seeds", "2", *words, "--out", str(out)])
+    benchmark.main([IDEAL, "--seeds", "2", "--processes", "1", *words, "--out", str(out)])
     results = [result for _, part in json.loads(out.read_text()) for result in part]
     assert [result["seed"] for result in results] == [1, 2]
     values = [100 * result["test_accuracy"]["mnist"] for result in results]

@@ -8,7 +8,7 @@ import pytest
 
 from benchmarks.tasks import mnist_fashion, yin_yang
 from hil.cli import main
-from hil.commands import metaplasticity
+from hil.commands import delgrad, metaplasticity
 from hil.trace import Trace
 from hil.trace.report import write_report
 from hil.trace.validation import validate
@@ -25,12 +25,24 @@ RUNS = {
 }
 
 
+@pytest.fixture(scope="module")
+def summaries():
+    """Path of the trace, and the line of results, of each run that was asked for already."""
+    return {}
+
+
 @pytest.fixture
-def run(request, tmp_path, capsys):
-    """Path of the trace, and the summary, of a run with one epoch (of each task)."""
-    path = tmp_path / "run.h5"
-    assert not main([*RUNS[request.param], "--seed", "1", "--epochs", "1", "--out", str(path), "--json"])
-    return request.param, path, json.loads(capsys.readouterr().out.splitlines()[-1])
+def run(request, summaries, tmp_path_factory, monkeypatch, capsys):
+    """Path of the trace, and the summary, of a run with one epoch (of each task), without its picture."""
+    name = request.param
+    if name not in summaries:
+        monkeypatch.setattr(delgrad, "draw_delgrad", lambda *_: None)
+        monkeypatch.setattr(metaplasticity, "draw_metaplasticity", lambda *_, **__: None)
+        path = tmp_path_factory.mktemp(name) / "run.h5"
+        assert not main([*RUNS[name], "--seed", "1", "--epochs", "1", "--out", str(path), "--json"])
+        summaries[name] = path, capsys.readouterr().out.splitlines()[-1]
+    path, line = summaries[name]
+    return name, path, json.loads(line)
 
 
 @pytest.mark.compiled
