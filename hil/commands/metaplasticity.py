@@ -51,8 +51,9 @@ from hil.trace.schema import Layout
 from hil.trace.state_file import State
 from hil.trace.writer import TraceWriter
 
-# Measured: hidden weight, level, moments and counters, once more for the state of a run, and a step's temporaries;
-# what each of elastic consolidation and the device gate adds; a neuron's answer to an image with its gradients.
+# Measured on ideal weights: hidden weight, level, moments and counters, once more for the state of a run, and a step's
+# temporaries. Estimated: what each of elastic consolidation and the device gate adds; a neuron's answer to an image
+# with its gradients.
 _BYTES_PER_WEIGHT, _BYTES_PER_EXTRA, _BYTES_PER_ACTIVITY = 68, 12, 16
 
 HIDDEN_BITS = 32  # hidden weights are float32
