@@ -21,7 +21,7 @@ from hil.trace.nxdata import names, text
 from hil.trace.provenance import KINDS
 from hil.trace.reader import finished_epochs
 from hil.trace.schema import EPOCH, RUN, SCHEMA, SCHEMA_VERSION
-from hil.trace.tree import walk
+from hil.trace.tree import UNREADABLE, walk
 
 Severity = Literal["error", "warning"]
 Part = Literal["start", "file", "group", "plot", "dataset"]
@@ -344,14 +344,26 @@ def is_plot(group: Any) -> bool:
 def _is_group(group: Any, name: str) -> bool:
     import h5py
 
-    return _is_there(group, name) and group.get(name, getclass=True) is h5py.Group
+    return isinstance(_child(group, name), h5py.Group)
 
 
 def _is_number(group: Any, name: str) -> bool:
     import h5py
 
-    found = _is_there(group, name) and group.get(name, getclass=True) is h5py.Dataset
-    return found and group[name].dtype.kind in "biuf"
+    found = _child(group, name)
+    return isinstance(found, h5py.Dataset) and found.dtype.kind in "biuf"
+
+
+def _child(group: Any, name: str) -> Any:
+    """The child of that name; None if there is none, or it can't be read, which is told of the child itself.
+
+    It is opened, as `walk` opens it. Asked for the class alone, HDF5 reads a damaged header without all its checks, and
+    crashes.
+    """
+    try:
+        return group[name] if _is_there(group, name) else None
+    except UNREADABLE:
+        return None
 
 
 def _is_there(group: Any, name: str) -> bool:

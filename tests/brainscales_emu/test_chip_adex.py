@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from random_examples import examples
 from scipy import stats
 from scipy.integrate import quad, solve_ivp
 from scipy.optimize import brentq
@@ -269,7 +268,7 @@ def test_rheobase(spike_times):
     assert len(spike_times(p | {"v_t_lsb": 5.0 * (1 - 1e-2)}, 3000.0)) > 5
 
 
-@settings(deadline=None, max_examples=examples(25, in_the_suite=10))
+@settings(deadline=None, max_examples=25)
 @given(seed=st.integers(0, 10**6))
 def test_without_extras_it_is_the_integrate_and_fire_neuron(seed):
     rng = np.random.default_rng(seed)

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from random_examples import examples
 from random_fabrics import random_fabric
 from scipy.optimize import brentq
 
@@ -50,7 +49,7 @@ def random_run(seed):
 
 
 @pytest.mark.parametrize("lockstep", [False, True])
-@settings(deadline=None, max_examples=examples(15, in_the_suite=6))
+@settings(deadline=None, max_examples=15)
 @given(seed=st.integers(0, 10**6))
 def test_engine_equals_twin(lockstep, seed):
     config, fabric, delay_us, times, lines = random_run(seed)

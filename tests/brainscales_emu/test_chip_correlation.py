@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from random_examples import examples
 from scipy import stats
 
 from brainscales_emu import ChipError
@@ -52,7 +51,7 @@ events = st.lists(st.tuples(st.integers(0, 60), st.integers(0, 2), st.integers(0
 spikes = st.lists(st.tuples(st.integers(0, 60), st.integers(0, 2)), max_size=20)
 
 
-@settings(deadline=None, max_examples=examples(60, in_the_suite=25))
+@settings(deadline=None, max_examples=60)
 @given(events, spikes)
 def test_many_synapses_equal_the_twin(events, spikes):
     sensors = CorrelationSensors(CorrelationConfig(), serial=3, half=1)

@@ -7,7 +7,6 @@ import pytest
 from event_path_twin import Twin
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from random_examples import examples
 from random_fabrics import random_fabric
 
 from brainscales_emu import ChipConfig, ChipError, NoiseConfig
@@ -67,7 +66,7 @@ def run_twin(seed):
     return twin
 
 
-@settings(deadline=None, max_examples=examples(25, in_the_suite=8))
+@settings(deadline=None, max_examples=25)
 @given(seed=st.integers(0, 10**6))
 def test_engine_equals_simpy(seed):
     recording, twin = run_engine(seed), run_twin(seed)

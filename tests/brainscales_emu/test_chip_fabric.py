@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from random_examples import examples
 
 from brainscales_emu.constants import BACKGROUND, EXTERNAL
 from brainscales_emu.errors import PlacementError
@@ -164,7 +163,7 @@ def assert_routes_follow_deliver(fabric):
     assert found.synapse_begin[-1] == found.weight.size
 
 
-@settings(deadline=None, max_examples=examples(40, in_the_suite=15))
+@settings(deadline=None, max_examples=40)
 @given(
     seed=st.integers(0, 2**32 - 1),
     n_lines=st.integers(0, 12),

@@ -9,7 +9,6 @@ import pytest
 import simpy
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from random_examples import examples
 from random_fabrics import random_fabric
 from test_chip_event_path import crowded_run
 
@@ -218,7 +217,7 @@ def run_setup(config, fabrics, connections, inputs, latency_us):
     return setup.run([times for times, _ in inputs], [lines for _, lines in inputs], 40.0, 0)
 
 
-@settings(deadline=None, max_examples=examples(10, in_the_suite=4))
+@settings(deadline=None, max_examples=10)
 @given(seed=st.integers(0, 10**6))
 def test_random_setups_equal_the_reference(seed):
     config, fabrics, connections, inputs, latency_us = random_setup(seed)
@@ -326,7 +325,7 @@ def test_a_session_in_windows_is_a_run(seed, ends):
     assert leaving.size == recording.ticks.size
 
 
-@settings(deadline=None, max_examples=examples(300, in_the_suite=100))
+@settings(deadline=None, max_examples=300)
 @given(
     cycles=st.lists(st.integers(0, 30), max_size=60),
     cuts=st.lists(st.integers(0, 60), max_size=4),

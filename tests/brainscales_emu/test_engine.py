@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from random_examples import examples
 from random_fabrics import random_fabric
 
 from brainscales_emu import ChipConfig, NoiseConfig, assembly, kernels, preset
@@ -88,13 +87,13 @@ def check_against_twin(seed):
     return recording
 
 
-@settings(deadline=None, max_examples=examples(25, in_the_suite=10))
+@settings(deadline=None, max_examples=25)
 @given(seed=st.integers(0, 10**6))
 def test_engine_equals_readable_twin(seed):
     check_against_twin(seed)
 
 
-@settings(deadline=None, max_examples=examples(25, in_the_suite=10))
+@settings(deadline=None, max_examples=25)
 @given(seed=st.integers(0, 10**6))
 def test_lockstep_equals_readable_twin(seed):
     with pytest.MonkeyPatch.context() as patch:
@@ -133,7 +132,7 @@ def run_in_windows(config, fabric, times, labels, ends, capacity):
     return state.spikes[: state.progress[0]["recorded"]].tobytes(), int(state.progress[0]["lost"])
 
 
-@settings(deadline=None, max_examples=examples(25, in_the_suite=10))
+@settings(deadline=None, max_examples=25)
 @given(
     seed=st.integers(0, 10**6),
     ends=st.lists(st.floats(0.0, 100.0), max_size=12),

@@ -60,7 +60,7 @@ def check_epochs(trace: Trace, at_least: int) -> None:
         assert all(np.array_equal(row, values[path]) for row, values in zip(rows, expected, strict=True))
 
 
-@pytest.mark.parametrize(("epochs", "kills"), [(40, 8), pytest.param(120, 50, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(("epochs", "kills"), [(120, 50)])
 def test_every_finished_epoch_survives_sigkill_and_the_end_is_the_same(tmp_path, epochs, kills):
     reference, path = tmp_path / "reference.h5", tmp_path / "killed.h5"
     part = Path(f"{path}.part")
