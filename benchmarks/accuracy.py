@@ -27,7 +27,7 @@ DEFAULT = [*IDEAL, *CHIP, *(name + EACH_ITS_CHIP for name in CHIP)]
 
 def train(job: tuple[str, int]) -> dict:
     """Run one experiment (name and --set options) with one seed; returns its results."""
-    from hil.commands.delgrad import Run, load
+    from neurohil.delgrad.run import Run, load
 
     experiment, seed = job
     name, *options = experiment.removesuffix(EACH_ITS_CHIP).split()

@@ -91,7 +91,7 @@ SWEEPS = ("strength", "levels", "programming_sigma", "relaxation", "endurance", 
 
 def train(job: Job) -> list[dict]:
     """Run one job; returns a result for each row of the table that it has a part in."""
-    from hil.commands.metaplasticity import Run, load
+    from neurohil.metaplasticity.run import Run, load
 
     name, *words = job.experiment.split()
     options = [word for word in words if word != "--set"] + [f"seed={job.seed}", f"target.seed={job.seed}"]

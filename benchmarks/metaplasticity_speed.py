@@ -51,11 +51,11 @@ def measure(repeats: int) -> None:
     """One line: median seconds of products and of epochs, and the state's sum."""
     import numpy as np
 
-    from hil.metaplasticity import tasks
-    from hil.metaplasticity.network import Network
-    from hil.metaplasticity.training import PRESETS, Trainer
-    from hil.seeds import stream
-    from hil.targets.ideal_matrix import IdealMatrixTarget
+    from neurohil.metaplasticity import tasks
+    from neurohil.metaplasticity.network import Network
+    from neurohil.metaplasticity.training import PRESETS, Trainer
+    from neurohil.seeds import stream
+    from neurohil.targets.matrix.ideal import IdealMatrixTarget
 
     preset = PRESETS["qnn-2023"]
     quantizer = preset.network.quantizer

@@ -19,10 +19,10 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import numpy as np
 
-from hil.neurobench import metrics
-from hil.neurobench.benchmark import Benchmark, batched
-from hil.neurobench.models import Perceptron
-from hil.neurobench.records import Linear
+from neurohil.neurobench import metrics
+from neurohil.neurobench.benchmark import Benchmark, batched
+from neurohil.neurobench.models import Perceptron
+from neurohil.neurobench.records import Linear
 
 OURS = "this package, numpy"
 OFFICIAL = "official harness, PyTorch"
@@ -60,7 +60,7 @@ def jobs() -> dict[str, Job]:
         from torch import nn
         from torch.utils.data import DataLoader, TensorDataset
 
-        from hil.neurobench.pytorch import TorchModel
+        from neurohil.neurobench.pytorch import TorchModel
     except ImportError:
         print("the official harness is not installed: no rows of PyTorch")
         return found

@@ -15,7 +15,7 @@ os.environ.setdefault("NUMBA_NUM_THREADS", "1")
 
 import numpy as np
 
-from hil.commands.delgrad import Run, load
+from neurohil.delgrad.run import Run, load
 
 EPOCHS_WARM = 2
 

@@ -16,9 +16,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from hil.commands import delgrad, metaplasticity
-from hil.delgrad.training import Trainer
-from hil.trace.writer import TraceWriter
+from neurohil.delgrad import run as delgrad
+from neurohil.delgrad.training import Trainer
+from neurohil.metaplasticity import run as metaplasticity
+from neurohil.trace.writer import TraceWriter
 
 BAR = 0.05
 RUNS = (

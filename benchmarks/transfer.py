@@ -11,7 +11,7 @@ import argparse
 import numpy as np
 from tqdm import tqdm
 
-from hil.commands.delgrad import Run, load
+from neurohil.delgrad.run import Run, load
 
 
 def mean_accuracy(run: Run, evaluations: int) -> float:

@@ -13,7 +13,7 @@ import argparse
 import numpy as np
 from tqdm import tqdm
 
-from hil.commands.delgrad import Run, load
+from neurohil.delgrad.run import Run, load
 
 MEASURED = {
     "chip_yin_yang_axonal": "-0.05, -0.12, -0.29 | 0.05, 0.08, 0.18 | 0.016, 0.023, 0.028 | 0.1 ... 0.4",

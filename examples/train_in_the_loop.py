@@ -2,7 +2,7 @@
 
 import sys
 
-from hil.commands.delgrad import Run, load
+from neurohil.delgrad.run import Run, load
 
 epochs = int(sys.argv[1]) if len(sys.argv) > 1 else 60
 

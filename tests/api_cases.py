@@ -19,21 +19,6 @@ from brainscales_emu.readout.adc import Cadc, CadcConfig, Madc, MadcConfig, coun
 from brainscales_emu.readout.correlation import CorrelationConfig, CorrelationSensors, neighbour_lags
 from brainscales_emu.routing.placement import place_feedforward
 from brainscales_emu.stp import Plasticity
-from hil.delgrad import kernels as delgrad_kernels
-from hil.delgrad import spike_time
-from hil.delgrad.network import Network as DelgradNetwork
-from hil.delgrad.network import NetworkConfig as DelgradConfig
-from hil.metaplasticity import consolidation
-from hil.metaplasticity import kernels as metaplasticity_kernels
-from hil.metaplasticity.accounts import write_statistics
-from hil.metaplasticity.network import cross_entropy
-from hil.metaplasticity.quantizer import Quantizer
-from hil.protocols import Layer, LayerTimes
-from hil.targets.brainscales import BrainscalesConfig, BrainscalesTarget
-from hil.targets.brainscales_matrix import BrainscalesMatrixConfig, BrainscalesMatrixTarget
-from hil.targets.crossbar import CrossbarTarget, CrossbarTargetConfig
-from hil.targets.ideal import IdealTarget
-from hil.targets.ideal_matrix import IdealMatrixTarget
 from memristor import programming
 from memristor.converters import AdcConfig, DacConfig, calibrate, digitise, encode, read_noise
 from memristor.crossbar import Crossbar, CrossbarConfig
@@ -41,6 +26,21 @@ from memristor.device import Cells
 from memristor.parasitics import WireConfig, effective_matrix, refresh, solve, solve_dense, with_access
 from memristor.presets import preset
 from memristor.tile import Tile
+from neurohil.delgrad.network import Network as DelgradNetwork
+from neurohil.delgrad.network import NetworkConfig as DelgradConfig
+from neurohil.first_spike import kernels as delgrad_kernels
+from neurohil.first_spike import spike_time
+from neurohil.metaplasticity import consolidation
+from neurohil.metaplasticity import kernels as metaplasticity_kernels
+from neurohil.metaplasticity.accounts import write_statistics
+from neurohil.metaplasticity.network import cross_entropy
+from neurohil.metaplasticity.quantizer import Quantizer
+from neurohil.protocols import Layer, LayerTimes
+from neurohil.targets.matrix.brainscales import BrainscalesMatrixConfig, BrainscalesMatrixTarget
+from neurohil.targets.matrix.crossbar import CrossbarTarget, CrossbarTargetConfig
+from neurohil.targets.matrix.ideal import IdealMatrixTarget
+from neurohil.targets.spiking.brainscales import BrainscalesConfig, BrainscalesTarget
+from neurohil.targets.spiking.ideal import IdealTarget
 
 
 class Call(NamedTuple):
@@ -511,18 +511,18 @@ def _layer(**more: Any) -> dict[str, Any]:
     return {"arrivals": arrivals, "weights": np.ones((3, 2)), "threshold": 0.5, "tau_ratio": 2} | more
 
 
-@case("hil.delgrad.kernels.spike_times")
+@case("neurohil.first_spike.kernels.spike_times")
 def spike_times() -> Call:
     return Call(delgrad_kernels.spike_times, _layer(delays=np.full((3, 2), 0.1)), ("a delay", "a weight"))
 
 
-@case("hil.delgrad.kernels.gradients")
+@case("neurohil.first_spike.kernels.gradients")
 def gradients() -> Call:
     more = {"spikes": np.full((2, 2), 2.0), "errors": np.ones((2, 2)), "max_dw": 0.2, "delays": np.full((3, 2), 0.1)}
     return Call(delgrad_kernels.gradients, _layer(**more), ("a delay", "a weight"))
 
 
-@case("hil.delgrad.network.Network.gradients", "hil.delgrad.network.Network.load_parameters")
+@case("neurohil.delgrad.network.Network.gradients", "neurohil.delgrad.network.Network.load_parameters")
 def network_gradients() -> Call:
     config = DelgradConfig(4, "none", 2, 1.0, (1.0, 1.0), (0.5, 0.5))
     network = DelgradNetwork(config, 3, 2, 1, np.random.default_rng(1))
@@ -537,7 +537,7 @@ def network_gradients() -> Call:
     return Call(call, arguments | {"parameters": parameters})
 
 
-@case("hil.targets.ideal.IdealTarget.run", "hil.targets.ideal.IdealTarget.record")
+@case("neurohil.targets.spiking.ideal.IdealTarget.run", "neurohil.targets.spiking.ideal.IdealTarget.record")
 def ideal_run() -> Call:
     target = IdealTarget(0.5, 2)
 
@@ -556,7 +556,10 @@ def _chip_target() -> BrainscalesTarget:
     return BrainscalesTarget(BrainscalesConfig(preset="calibrated", serial=1), 0.5, 2, 1)
 
 
-@case("hil.targets.brainscales.BrainscalesTarget.run", "hil.targets.brainscales.BrainscalesTarget.write")
+@case(
+    "neurohil.targets.spiking.brainscales.BrainscalesTarget.run",
+    "neurohil.targets.spiking.brainscales.BrainscalesTarget.write",
+)
 def chip_target_run() -> Call:
     target = _chip_target()
 
@@ -568,7 +571,7 @@ def chip_target_run() -> Call:
     return Call(call, arguments | {"trial": 1}, ("input spikes", "chip.delay", "delay_registers"))
 
 
-@case("hil.metaplasticity.kernels.update", "hil.metaplasticity.consolidation.update")
+@case("neurohil.metaplasticity.kernels.update", "neurohil.metaplasticity.consolidation.update")
 def metaplasticity_update() -> Call:
     arrays: dict[str, Any] = {n: np.full((2, 3), 0.1, np.float32) for n in ("hidden", "mean", "square", "gradient")}
     arrays |= {"levels": np.ones((2, 3), np.int8), "events": np.zeros((2, 3), np.int32)}
@@ -580,7 +583,7 @@ def metaplasticity_update() -> Call:
     return Call(call, arrays | numbers)
 
 
-@case("hil.metaplasticity.consolidation.distance", "hil.metaplasticity.quantizer.Quantizer.to_levels")
+@case("neurohil.metaplasticity.consolidation.distance", "neurohil.metaplasticity.quantizer.Quantizer.to_levels")
 def hidden_weights() -> Call:
     def call(hidden: Any, levels: Any) -> None:
         consolidation.distance("local_binary", hidden, Quantizer())
@@ -590,12 +593,12 @@ def hidden_weights() -> Call:
     return Call(call, {"hidden": np.array([0.1, -0.9], np.float32), "levels": np.array([7, -7], np.int8)})
 
 
-@case("hil.metaplasticity.network.cross_entropy")
+@case("neurohil.metaplasticity.network.cross_entropy")
 def entropy() -> Call:
     return Call(cross_entropy, {"scores": np.zeros((2, 3), np.float32), "labels": np.array([0, 2])})
 
 
-@case("hil.metaplasticity.accounts.write_statistics")
+@case("neurohil.metaplasticity.accounts.write_statistics")
 def statistics() -> Call:
     return Call(write_statistics, {"writes": np.array([[1, 2], [0, 99]])})
 
@@ -616,11 +619,11 @@ def _matrix_target(make: Callable[[], Any], *names: str) -> Callable[[], Call]:
     return build
 
 
-CASES["hil.targets.ideal_matrix.IdealMatrixTarget"] = _matrix_target(lambda: IdealMatrixTarget(7, 1.0))
-CASES["hil.targets.crossbar.CrossbarTarget"] = _matrix_target(
+CASES["neurohil.targets.matrix.ideal.IdealMatrixTarget"] = _matrix_target(lambda: IdealMatrixTarget(7, 1.0))
+CASES["neurohil.targets.matrix.crossbar.CrossbarTarget"] = _matrix_target(
     lambda: CrossbarTarget(CrossbarTargetConfig(), [(4, 3)]), "observed currents"
 )
-CASES["hil.targets.brainscales_matrix.BrainscalesMatrixTarget"] = _matrix_target(
+CASES["neurohil.targets.matrix.brainscales.BrainscalesMatrixTarget"] = _matrix_target(
     lambda: BrainscalesMatrixTarget(BrainscalesMatrixConfig(), [(4, 3)], 7, 1.0, 1)
 )
 
@@ -640,4 +643,4 @@ def _reference(function: str) -> Callable[[], Call]:
 
 
 for _name in ("membrane", "first_spike", "measured_gradients", "implicit_gradients"):
-    CASES[f"hil.delgrad.spike_time.{_name}"] = _reference(_name)
+    CASES[f"neurohil.first_spike.spike_time.{_name}"] = _reference(_name)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 ROOT = Path(__file__).parent.parent
-PACKAGES = ("brainscales_emu", "memristor", "hil")
+PACKAGES = ("brainscales_emu", "memristor", "neurohil")
 
 
 class Function(NamedTuple):

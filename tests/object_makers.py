@@ -19,19 +19,20 @@ from brainscales_emu.network import FixedProbability, Network, SpikeSourceArray,
 from brainscales_emu.readout.correlation import CorrelationConfig, CorrelationSensors
 from brainscales_emu.routing.placement import External, Population, Projection, place
 from brainscales_emu.system import Phase
-from hil.commands import delgrad, metaplasticity
-from hil.neurobench.models import SpikeTimeModel
-from hil.protocols import Layer
-from hil.targets.brainscales import BrainscalesConfig, BrainscalesTarget
-from hil.targets.brainscales_matrix import BrainscalesMatrixConfig, BrainscalesMatrixTarget
-from hil.targets.crossbar import CrossbarTarget, CrossbarTargetConfig
-from hil.targets.crossbar_bench import CrossbarBench
-from hil.targets.ideal import IdealTarget
-from hil.targets.ideal_matrix import IdealMatrixTarget
 from memristor.controller import Controller, Program
 from memristor.costs import CostTable
 from memristor.crossbar import Crossbar, CrossbarConfig
 from memristor.presets import preset as device
+from neurohil.delgrad import run as delgrad
+from neurohil.metaplasticity import run as metaplasticity
+from neurohil.neurobench.models import SpikeTimeModel
+from neurohil.protocols import Layer
+from neurohil.targets.crossbar_bench import CrossbarBench
+from neurohil.targets.matrix.brainscales import BrainscalesMatrixConfig, BrainscalesMatrixTarget
+from neurohil.targets.matrix.crossbar import CrossbarTarget, CrossbarTargetConfig
+from neurohil.targets.matrix.ideal import IdealMatrixTarget
+from neurohil.targets.spiking.brainscales import BrainscalesConfig, BrainscalesTarget
+from neurohil.targets.spiking.ideal import IdealTarget
 
 TINY_DELGRAD = ["network.hidden=4", "epochs=3"]
 TINY_TASKS = ["network.hidden=[6]", "tasks.train_images=60", "tasks.test_images=20", "training.epochs=1",

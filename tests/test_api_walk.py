@@ -26,7 +26,7 @@ NOT_WALKED = {
     "brainscales_emu.neuron.WiredChip.deliver": "advances LifNeuron, a readable twin",
     "brainscales_emu.neuron.simulate_reference": "a readable twin",
     "brainscales_emu.system.execute_together": "sends over Link, which is no kernel",
-    "hil.targets.crossbar_bench.CrossbarBench.current_lost": "checks its two numbers by WireConfig and its own array",
+    "neurohil.targets.crossbar_bench.CrossbarBench.current_lost": "checks its numbers by WireConfig and its array",
     "memristor.device.Cells.telegraph": "takes a generator",
 }
 
@@ -146,7 +146,7 @@ def walk(name, examples, derandomize):
 
 def test_every_public_function_that_reaches_a_kernel_is_walked():
     assert len(kernel_reach.kernels()) > 50
-    assert {"brainscales_emu.chip.Session.advance", "hil.metaplasticity.kernels.update"} <= kernel_reach.gates()
+    assert {"brainscales_emu.chip.Session.advance", "neurohil.metaplasticity.kernels.update"} <= kernel_reach.gates()
     assert kernel_reach.walked() == (api_cases.CASES.keys() | NOT_WALKED.keys()) & kernel_reach.walked()
     assert NOT_WALKED.keys() <= kernel_reach.walked()
 

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 
 import brainscales_emu.arrays
-import hil.arrays
 import memristor.arrays
+import neurohil.arrays
 from brainscales_emu.errors import ChipError
-from hil.errors import UserError
 from memristor.errors import CrossbarError
+from neurohil.errors import UserError
 
-DOORS = {UserError: hil.arrays, ChipError: brainscales_emu.arrays, CrossbarError: memristor.arrays}
+DOORS = {UserError: neurohil.arrays, ChipError: brainscales_emu.arrays, CrossbarError: memristor.arrays}
 
 
 def test_all_packages_have_the_same_door():
@@ -33,40 +33,40 @@ def hidden_values(dtype):
 @pytest.mark.parametrize("dtype", ["f2", "f4", "f8", "g", "i1", "u2", "u8"])
 def test_any_layout_becomes_one_layout(dtype):
     values = hidden_values(dtype)
-    checked = hil.arrays.floats("x", values, (2, 3), 0, 5)
+    checked = neurohil.arrays.floats("x", values, (2, 3), 0, 5)
     assert checked.dtype == np.float64 and checked.dtype.isnative and checked.flags.c_contiguous
     assert checked.tolist() == [[3.0, 4.0, 5.0], [0.0, 1.0, 2.0]]
     if values.dtype.kind in "iu":
-        whole = hil.arrays.integers("x", values, (2, None), 0, 5)
+        whole = neurohil.arrays.integers("x", values, (2, None), 0, 5)
         assert whole.dtype == np.int64 and whole.flags.c_contiguous and whole.tolist() == [[3, 4, 5], [0, 1, 2]]
 
 
 def test_what_fits_is_not_copied_and_a_number_stays_one():
     values = np.ones((3, 4))
-    assert hil.arrays.floats("x", values) is values
-    assert hil.arrays.floats("x", values, [(), (3, None)]) is values
-    assert hil.arrays.floats("x", 2, ()).shape == () and hil.arrays.integers("k", 2, ()).shape == ()
+    assert neurohil.arrays.floats("x", values) is values
+    assert neurohil.arrays.floats("x", values, [(), (3, None)]) is values
+    assert neurohil.arrays.floats("x", 2, ()).shape == () and neurohil.arrays.integers("k", 2, ()).shape == ()
 
 
 def test_single_precision_stays_where_asked():
     values = np.ones(3, np.float32)
-    assert hil.arrays.floats("x", values, single=True) is values
-    assert hil.arrays.floats("x", values.astype(">f4"), single=True).dtype == np.float32
+    assert neurohil.arrays.floats("x", values, single=True) is values
+    assert neurohil.arrays.floats("x", values.astype(">f4"), single=True).dtype == np.float32
     for other in (values, values.astype(np.float16)):
-        assert hil.arrays.floats("x", other).dtype == np.float64
-    assert hil.arrays.floats("x", values.astype(np.int64), single=True).dtype == np.float64
+        assert neurohil.arrays.floats("x", other).dtype == np.float64
+    assert neurohil.arrays.floats("x", values.astype(np.int64), single=True).dtype == np.float64
 
 
 def test_empty_lists_pass():
-    for door in (hil.arrays.floats, hil.arrays.integers, hil.arrays.booleans):
+    for door in (neurohil.arrays.floats, neurohil.arrays.integers, neurohil.arrays.booleans):
         assert door("x", [], (None,)).shape == (0,)
 
 
 def test_largest_values_pass():
     largest = np.finfo(np.float64).max
-    assert hil.arrays.floats("x", [largest, -largest]).tolist() == [largest, -largest]
-    assert hil.arrays.integers("k", np.array([2**63 - 1], np.uint64)).tolist() == [2**63 - 1]
-    assert hil.arrays.floats("t", [0.0, np.inf], low=0.0, finite=False).tolist() == [0.0, np.inf]
+    assert neurohil.arrays.floats("x", [largest, -largest]).tolist() == [largest, -largest]
+    assert neurohil.arrays.integers("k", np.array([2**63 - 1], np.uint64)).tolist() == [2**63 - 1]
+    assert neurohil.arrays.floats("t", [0.0, np.inf], low=0.0, finite=False).tolist() == [0.0, np.inf]
 
 
 @pytest.mark.parametrize(

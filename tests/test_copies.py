@@ -16,7 +16,7 @@ import pytest
 from object_makers import MAKERS
 
 TESTS = Path(__file__).parent
-PACKAGES = ("brainscales_emu", "memristor", "hil")
+PACKAGES = ("brainscales_emu", "memristor", "neurohil")
 SENT = ("chip", "chip with AdEx", "network", "chip target", "ideal target", "chip matrix target", "crossbar target",
         "delgrad run")  # fmt: skip
 
@@ -67,7 +67,11 @@ def errors():
     found = set()
     for package in PACKAGES:
         for module in pkgutil.walk_packages(importlib.import_module(package).__path__, f"{package}."):
-            if module.name in ("hil.__main__", "hil.neurobench.adapter", "hil.neurobench.pytorch"):  # start; torch
+            if module.name in (
+                "neurohil.__main__",
+                "neurohil.neurobench.adapter",
+                "neurohil.neurobench.pytorch",
+            ):  # start; torch
                 continue
             for _, member in inspect.getmembers(importlib.import_module(module.name), inspect.isclass):
                 if issubclass(member, BaseException) and member.__module__.split(".")[0] in PACKAGES:

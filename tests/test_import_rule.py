@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-PACKAGES = ("brainscales_emu", "memristor", "hil")
+PACKAGES = ("brainscales_emu", "memristor", "neurohil")
 EMULATORS = {"brainscales_emu", "memristor"}
 FILES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
 
@@ -29,7 +29,7 @@ def broken_rules(path: str, source: str) -> list[str]:
     wrong = []
     if package in EMULATORS:
         wrong += [name for name in PACKAGES if name != package and name in roots]
-    if package == "hil" and not path.startswith("hil/targets/"):
+    if package == "neurohil" and not path.startswith("neurohil/targets/"):
         wrong += sorted(EMULATORS & roots)
     wrong += sorted(roots & {"benchmarks", "tests"})
     return wrong
@@ -43,11 +43,11 @@ def test_file_keeps_the_rule(file):
 @pytest.mark.parametrize(
     ("path", "source"),
     [
-        ("brainscales_emu/chip.py", "from hil.config import parse"),
+        ("brainscales_emu/chip.py", "from neurohil.config import parse"),
         ("brainscales_emu/chip.py", "import memristor.device"),
         ("memristor/crossbar.py", "def f():\n    import brainscales_emu"),
-        ("hil/delgrad/training.py", "from brainscales_emu import Chip"),
-        ("hil/cli.py", "import benchmarks.run"),
+        ("neurohil/delgrad/training.py", "from brainscales_emu import Chip"),
+        ("neurohil/cli.py", "import benchmarks.run"),
     ],
 )
 def test_rule_sees_a_break(path, source):
@@ -55,7 +55,7 @@ def test_rule_sees_a_break(path, source):
 
 
 def test_targets_may_import_the_chip():
-    assert broken_rules("hil/targets/brainscales.py", "from brainscales_emu import Chip") == []
+    assert broken_rules("neurohil/targets/spiking/brainscales.py", "from brainscales_emu import Chip") == []
 
 
 def imports_between_files() -> dict[str, set[str]]:

@@ -72,7 +72,8 @@ def test_a_mutant_differs_from_the_file_in_one_place():
 def test_all_physics_is_mutated_and_all_tests_that_are_named_are_there():
     named = {ROOT / path for path in FILES}
     physics = [path for folder in ("brainscales_emu", "memristor") for path in (ROOT / folder).rglob("*.py")]
-    physics += [ROOT / "hil/delgrad" / name for name in ("spike_time.py", "kernels.py", "losses.py")]
+    physics += [ROOT / "neurohil/first_spike" / name for name in ("spike_time.py", "kernels.py")]
+    physics.append(ROOT / "neurohil/delgrad/losses.py")
     no_physics = ("arrays.py", "blas.py", "jit.py")  # how arrays, BLAS and the compiler are used
     physics = [path for path in physics if path.name not in no_physics]
     with_faults = {path for path in physics if mutants_of(str(path.relative_to(ROOT)))}

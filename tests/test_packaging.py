@@ -43,10 +43,10 @@ def metadata(wheel):
 
 
 def test_metadata_arrived(metadata):
-    import hil
+    import neurohil
 
     assert metadata["Name"] == "neurohil"
-    assert metadata["Version"] == hil.__version__
+    assert metadata["Version"] == neurohil.__version__
     assert metadata["Requires-Python"] == ">=3.11"
     assert "Apache-2.0" in (metadata["License"] or metadata["License-Expression"])
     assert metadata["Description-Content-Type"] == "text/markdown"
@@ -74,24 +74,24 @@ def test_only_the_packages_are_inside(wheel):
     with zipfile.ZipFile(wheel) as archive:
         names = archive.namelist()
         (entry_points,) = (n for n in names if n.endswith("entry_points.txt"))
-        assert "neurohil = hil.cli:main" in archive.read(entry_points).decode()
+        assert "neurohil = neurohil.cli:main" in archive.read(entry_points).decode()
     tops = {name.split("/")[0] for name in names if ".dist-info/" not in name}
-    assert tops == {"brainscales_emu", "hil", "memristor"}
+    assert tops == {"brainscales_emu", "neurohil", "memristor"}
     assert any(name.endswith(".dist-info/LICENSE") or name.endswith("licenses/LICENSE") for name in names)
     assert {f"{package}/py.typed" for package in tops} <= set(names)
-    assert "hil/experiments/delgrad/chip_yin_yang_axonal.toml" in names
-    assert "hil/experiments/crossbar/crossbar_9_levels.toml" in names
-    assert "hil/experiments/metaplasticity/mnist_fashion_crossbar.toml" in names
-    assert "hil/neurobench/costs.toml" in names
-    assert "hil/trace/report/assets/page.html" in names
+    assert "neurohil/experiments/delgrad/chip_yin_yang_axonal.toml" in names
+    assert "neurohil/experiments/crossbar/crossbar_9_levels.toml" in names
+    assert "neurohil/experiments/metaplasticity/mnist_fashion_crossbar.toml" in names
+    assert "neurohil/neurobench/costs.toml" in names
+    assert "neurohil/trace/report/assets/page.html" in names
 
 
 def test_installed_elsewhere_it_runs(wheel, tmp_path):
     target = tmp_path / "site"
     command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", target, wheel]
     subprocess.run(command, check=True, capture_output=True)
-    code = "import hil, sys; assert hil.__file__.startswith(sys.argv[1]), hil.__file__\n"
-    code += "from hil.cli import main; main(['delgrad', '--list'])"
+    code = "import neurohil, sys; assert neurohil.__file__.startswith(sys.argv[1]), neurohil.__file__\n"
+    code += "from neurohil.cli import main; main(['delgrad', '--list'])"
     result = subprocess.run(
         [sys.executable, "-c", code, str(target)], cwd=tmp_path, env={"PYTHONPATH": str(target)},
         check=True, capture_output=True, text=True,

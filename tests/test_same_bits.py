@@ -16,10 +16,10 @@ import hashlib, json
 import numpy as np
 from benchmarks.tasks import esn
 from brainscales_emu.mac import MacArray, MacConfig
-from hil.metaplasticity.network import Network, NetworkConfig
-from hil.neurobench.models import Perceptron
-from hil.neurobench.records import Linear
-from hil.targets.ideal_matrix import IdealMatrixConfig, IdealMatrixTarget
+from neurohil.metaplasticity.network import Network, NetworkConfig
+from neurohil.neurobench.models import Perceptron
+from neurohil.neurobench.records import Linear
+from neurohil.targets.matrix.ideal import IdealMatrixConfig, IdealMatrixTarget
 from memristor.converters import AdcConfig
 from memristor.crossbar import Crossbar, CrossbarConfig
 

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from benchmarks.tasks import chaotic, esn
-from hil.datasets import mackey_glass
-from hil.errors import UserError
-from hil.targets.crossbar import CrossbarTargetConfig
+from neurohil.datasets import mackey_glass
+from neurohil.errors import UserError
+from neurohil.targets.matrix.crossbar import CrossbarTargetConfig
 
 SMALL = esn.Config(
     units=20, connectivity=0.3, spectral_radius=0.8, input_scale=1.2, bias_scale=0.3, leak=0.5, ridge=1e-6

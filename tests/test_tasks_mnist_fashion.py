@@ -27,7 +27,7 @@ def test_both_tasks_are_tested(scored):
 
 def test_accuracy_is_that_of_the_experiment(scored):
     """On ideal weights nothing is random in a test: the last one of the training says the same."""
-    from hil.commands import metaplasticity
+    from neurohil.metaplasticity import run as metaplasticity
 
     overrides = ["seed=1", "training.epochs=1", *SMALL]
     run = metaplasticity.Run(metaplasticity.load("mnist_fashion_ideal", overrides))

@@ -10,9 +10,9 @@ from scipy.optimize import Bounds, LinearConstraint, milp
 from benchmarks.tasks import qubo, qubo_kernels, qubo_plain
 from benchmarks.tasks.branch_and_bound import maximum_independent_set
 from benchmarks.tasks.solvers import Limits, SimulatedAnnealing, Solution, TabuSearch, _Problem
-from hil.datasets import max_independent_set as mis
-from hil.datasets.max_independent_set import Workload
-from hil.errors import UserError
+from neurohil.datasets import max_independent_set as mis
+from neurohil.datasets.max_independent_set import Workload
+from neurohil.errors import UserError
 
 SOLVERS = {"annealing": SimulatedAnnealing(), "tabu": TabuSearch()}
 SMALL = list(mis.workloads(sizes=(10, 25, 50)))

@@ -7,8 +7,8 @@ import pytest
 
 from benchmarks.tasks import chaotic, mnist_fashion, qubo, yin_yang
 from benchmarks.tasks.seeds import RESULTS, results_folder
-from hil.datasets import mackey_glass
-from hil.neurobench.benchmark import Results
+from neurohil.datasets import mackey_glass
+from neurohil.neurobench.benchmark import Results
 
 ROOT = Path(__file__).parent.parent
 TRACKED = [*sorted(RESULTS.glob("*.json")), ROOT / "docs" / "leaderboard.md"]

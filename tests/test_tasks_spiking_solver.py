@@ -29,9 +29,9 @@ from brainscales_emu import NoiseConfig, PlacementError
 from brainscales_emu.chip import Chip
 from brainscales_emu.routing.delivery import check
 from brainscales_emu.routing.placement import place
-from hil.datasets import max_independent_set as mis
-from hil.datasets.max_independent_set import Workload
-from hil.errors import UserError
+from neurohil.datasets import max_independent_set as mis
+from neurohil.datasets.max_independent_set import Workload
+from neurohil.errors import UserError
 
 
 def graph_of(n, edges):

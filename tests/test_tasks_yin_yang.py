@@ -8,7 +8,7 @@ import pytest
 
 from benchmarks.tasks import yin_yang
 from benchmarks.tasks.seeds import over_seeds, quick_note, save
-from hil.neurobench.benchmark import Results
+from neurohil.neurobench.benchmark import Results
 
 EPOCHS = 1
 

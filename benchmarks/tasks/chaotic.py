@@ -22,12 +22,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.tasks.seeds import QUICK, RESULTS, results_folder
-from hil.errors import UserError
+from neurohil.errors import UserError
 
 if TYPE_CHECKING:
     from benchmarks.tasks.esn import Config
-    from hil.neurobench.benchmark import Results
-    from hil.targets.crossbar import CrossbarTargetConfig
+    from neurohil.neurobench.benchmark import Results
+    from neurohil.targets.matrix.crossbar import CrossbarTargetConfig
 
 MODELS = ("esn", "esn_crossbar")
 RESERVOIRS = 5
@@ -56,7 +56,7 @@ def hyperparameters(model: str) -> Config:
 
 def crossbar_config(seed: int) -> CrossbarTargetConfig:
     """HfOx devices with 16 levels, written once without verification, read noise, 8-bit converters."""
-    from hil.targets.crossbar import CrossbarTargetConfig
+    from neurohil.targets.matrix.crossbar import CrossbarTargetConfig
 
     return CrossbarTargetConfig(
         seed=seed,
@@ -91,9 +91,9 @@ def score(model: str, tau: int, repeats: int, seed: int, folder: str | Path | No
     import numpy as np
 
     from benchmarks.tasks import esn
-    from hil.datasets import mackey_glass
-    from hil.neurobench import metrics
-    from hil.neurobench.benchmark import Benchmark, Task
+    from neurohil.datasets import mackey_glass
+    from neurohil.neurobench import metrics
+    from neurohil.neurobench.benchmark import Benchmark, Task
 
     if model not in MODELS:
         raise UserError(f"there is no model {model!r}; choose one of {', '.join(MODELS)}")
@@ -146,7 +146,7 @@ def constant_predictor(tau: int, repeats: int, folder: str | Path | None = None)
     """Mean sMAPE of predicting the mean of the training targets: what a model must be better than."""
     import numpy as np
 
-    from hil.datasets import mackey_glass
+    from neurohil.datasets import mackey_glass
 
     values = mackey_glass.load(tau, folder).values
     windows = [mackey_glass.window(values, repeat) for repeat in range(repeats)]
@@ -166,7 +166,7 @@ def averaged(runs: Sequence[Results]) -> Results:
 
     SMAPE_computed is that of the same reservoir in plain numbers.
     """
-    from hil.neurobench.benchmark import Results
+    from neurohil.neurobench.benchmark import Results
 
     names = [name for name in runs[0] if name != "metadata"]
     mean = Results({name: _mean([run[name] for run in runs]) for name in names})
@@ -234,7 +234,7 @@ def run(options: argparse.Namespace) -> None:
     """What the command does."""
     from tqdm import tqdm
 
-    from hil.datasets import mackey_glass
+    from neurohil.datasets import mackey_glass
 
     if options.reservoirs < 1:
         raise UserError(f"--reservoirs {options.reservoirs}: give at least 1")

@@ -19,9 +19,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
-from hil.blas import one_thread
-from hil.errors import UserError
-from hil.neurobench.records import (
+from neurohil.blas import one_thread
+from neurohil.errors import UserError
+from neurohil.neurobench.records import (
     ActivationRecord,
     ConnectionLayer,
     LayerRecord,
@@ -31,8 +31,8 @@ from hil.neurobench.records import (
     Stored,
     parameters_of,
 )
-from hil.seeds import stream
-from hil.targets.crossbar import CrossbarTarget, CrossbarTargetConfig
+from neurohil.seeds import stream
+from neurohil.targets.matrix.crossbar import CrossbarTarget, CrossbarTargetConfig
 
 Floats = NDArray[np.float64]
 
@@ -229,7 +229,7 @@ def ridge_regression(features: Floats, targets: Floats, penalty: float) -> Float
 
 
 class EchoStateNetwork:
-    """Networks that share a reservoir, one for each repeat of a task, for `hil.neurobench.benchmark.Benchmark`.
+    """Networks that share a reservoir, one for each repeat of a task, for `neurohil.neurobench.benchmark.Benchmark`.
 
     Parameters
     ----------

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.tasks.published import PUBLISHED, REMARKS, Row
-from hil.errors import UserError
-from hil.neurobench.costs import load_costs, spiking_phases
+from neurohil.errors import UserError
+from neurohil.neurobench.costs import load_costs, spiking_phases
 
 ROOT = Path(__file__).parents[2]
 RESULTS, PAGE = ROOT / "benchmarks" / "results", ROOT / "docs" / "leaderboard.md"

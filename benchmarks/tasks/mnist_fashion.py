@@ -15,13 +15,13 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.tasks.seeds import chosen, over_seeds, parser, quick_note, save
-from hil.errors import UserError
+from neurohil.errors import UserError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from hil.commands.metaplasticity import Run
-    from hil.neurobench.benchmark import Results
+    from neurohil.metaplasticity.run import Run
+    from neurohil.neurobench.benchmark import Results
 
 EXPERIMENTS = {"ideal": "mnist_fashion_ideal", "crossbar": "mnist_fashion_crossbar", "chip": "mnist_fashion_chip"}
 TARGETS = {
@@ -56,8 +56,8 @@ def score(
     """
     from tqdm import trange
 
-    from hil.commands import metaplasticity
-    from hil.neurobench.costs import crossbar_changes, load_costs, spent
+    from neurohil.metaplasticity import run as metaplasticity
+    from neurohil.neurobench.costs import crossbar_changes, load_costs, spent
 
     table = load_costs(costs)
     changes = [f"seed={seed}", f"training.epochs={epochs}", *overrides]
@@ -92,11 +92,11 @@ def _measured(run: Run, target: str, index: int) -> tuple[Results, dict[str, flo
     """Metrics of the test images of a task, and what the target spent on them, calibration apart."""
     import numpy as np
 
-    from hil.neurobench import metrics
-    from hil.neurobench.benchmark import Benchmark, Task, batched
-    from hil.neurobench.costs import spent
-    from hil.neurobench.models import MatrixModel
-    from hil.neurobench.records import ModelInfo
+    from neurohil.neurobench import metrics
+    from neurohil.neurobench.benchmark import Benchmark, Task, batched
+    from neurohil.neurobench.costs import spent
+    from neurohil.neurobench.models import MatrixModel
+    from neurohil.neurobench.records import ModelInfo
 
     task, memory, state = run.trainer.tasks[index], run.memory(), run.trainer.state()
     for k, norm in enumerate(run.network.norms):
@@ -145,8 +145,8 @@ def _system(
     run: Run, learnt: dict[str, float], done: dict[str, float], samples: int, table: dict[str, Any]
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """The modelled system track, and its costs."""
-    from hil.neurobench.costs import crossbar_phases, described, matrix_phases, system_track
-    from hil.targets.crossbar import CrossbarTarget
+    from neurohil.neurobench.costs import crossbar_phases, described, matrix_phases, system_track
+    from neurohil.targets.matrix.crossbar import CrossbarTarget
 
     if not isinstance(run.target, CrossbarTarget):
         costs = table["matrix"]

@@ -21,12 +21,12 @@ from statistics import fmean, median
 from typing import TYPE_CHECKING, NamedTuple
 
 from benchmarks.tasks.seeds import QUICK, RESULTS, results_folder
-from hil.errors import UserError
+from neurohil.errors import UserError
 
 if TYPE_CHECKING:
     from benchmarks.tasks.solvers import Solution, Solver
-    from hil.datasets.max_independent_set import Workload
-    from hil.neurobench.benchmark import Results
+    from neurohil.datasets.max_independent_set import Workload
+    from neurohil.neurobench.benchmark import Results
 
 DEFAULT_TIMEOUTS_S = {"annealing": 1.0, "tabu": 1.0, "spiking": 0.1}
 SOLVERS = tuple(DEFAULT_TIMEOUTS_S)
@@ -86,7 +86,7 @@ def measure(solvers: Sequence[Solver], workload: Workload, timeouts_s: Sequence[
 
     from benchmarks.tasks.branch_and_bound import maximum_independent_set
     from benchmarks.tasks.solvers import Limits
-    from hil.datasets import max_independent_set as mis
+    from neurohil.datasets import max_independent_set as mis
 
     graph = mis.graph(workload)
     matrix = mis.qubo(graph)
@@ -107,9 +107,9 @@ def measure(solvers: Sequence[Solver], workload: Workload, timeouts_s: Sequence[
 
 def results_of(solver: Solver, runs: Sequence[Run], timeout_s: float, seed: int) -> Results:
     """Gaps and times of one solver, by size and density, and every run in the metadata."""
-    from hil.datasets import max_independent_set as mis
-    from hil.neurobench.benchmark import Results, Task, metadata
-    from hil.neurobench.records import ModelInfo, Provenance
+    from neurohil.datasets import max_independent_set as mis
+    from neurohil.neurobench.benchmark import Results, Task, metadata
+    from neurohil.neurobench.records import ModelInfo, Provenance
 
     timeouts = [seconds for seconds in TIMEOUTS_S if seconds <= timeout_s * (1 + 1e-9)]
     groups: dict[str, list[Run]] = {}
@@ -164,14 +164,14 @@ def results_of(solver: Solver, runs: Sequence[Run], timeout_s: float, seed: int)
 
 
 def _gap(run: Run, seconds: float) -> float:
-    from hil.datasets import max_independent_set as mis
+    from neurohil.datasets import max_independent_set as mis
 
     # A solver ends with a call that may pass the timeout by a fraction of a millisecond.
     return mis.gap(run.solution.cost_after(seconds), run.target)
 
 
 def _mean_gap_without_repair(runs: Sequence[Run]) -> float:
-    from hil.datasets import max_independent_set as mis
+    from neurohil.datasets import max_independent_set as mis
 
     return fmean([mis.gap(run.solution.work["cost_without_repair"], run.target) for run in runs])
 
@@ -239,7 +239,7 @@ def run(options: argparse.Namespace) -> None:
     from tqdm import tqdm
 
     from benchmarks.tasks.solvers import Limits
-    from hil.datasets import max_independent_set as mis
+    from neurohil.datasets import max_independent_set as mis
 
     if options.timeout is not None and not 0 < options.timeout < math.inf:
         raise UserError(f"--timeout {options.timeout}: give seconds above 0")

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from hil.jit import njit
+from neurohil.jit import njit
 
 
 @njit(cache=True, error_model="numpy")

@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hil.errors import UserError
+from neurohil.errors import UserError
 
 if TYPE_CHECKING:
-    from hil.neurobench.benchmark import Results
+    from neurohil.neurobench.benchmark import Results
 
 RESULTS = Path(__file__).parents[1] / "results"
 QUICK = Path("runs") / "neurobench"
@@ -19,7 +19,7 @@ QUICK = Path("runs") / "neurobench"
 
 def over_seeds(runs: Sequence[Results]) -> Results:
     """Mean of every metric over the seeds; the accuracies of the single seeds, and what all share, in the metadata."""
-    from hil.neurobench.benchmark import Results
+    from neurohil.neurobench.benchmark import Results
 
     mean = {name: _mean([run[name] for run in runs]) for name in runs[0] if name != "metadata"}
     first = runs[0]["metadata"]
@@ -69,7 +69,9 @@ def parser(description: str | None, targets: Sequence[str], seeds: int, epochs: 
     made.add_argument("--full", action="store_true", help="the whole protocol instead of the quick one")
     made.add_argument("--seeds", type=int, help=f"seeds 1 ... n (quick: {seeds})")
     made.add_argument("--epochs", type=int, help=f"of each task (quick: {epochs})")
-    made.add_argument("--costs", type=Path, help="TOML file with costs that replace those of hil/neurobench/costs.toml")
+    made.add_argument(
+        "--costs", type=Path, help="TOML file with costs that replace those of neurohil/neurobench/costs.toml"
+    )
     made.add_argument("--out", type=Path, help=f"folder for the results (quick: {QUICK}/, whole: {RESULTS.name}/ here)")
     return made
 

@@ -14,8 +14,8 @@ from typing import Any, Literal, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from hil.errors import UserError
-from hil.seeds import stream
+from neurohil.errors import UserError
+from neurohil.seeds import stream
 
 Ints = NDArray[np.int64]
 

@@ -31,8 +31,8 @@ from brainscales_emu import ChipConfig
 from brainscales_emu.chip import Chip
 from brainscales_emu.constants import N_BACKGROUND
 from brainscales_emu.errors import PlacementError
-from hil.errors import UserError
-from hil.seeds import stream
+from neurohil.errors import UserError
+from neurohil.seeds import stream
 
 Bools = NDArray[np.bool_]
 Ints = NDArray[np.int64]

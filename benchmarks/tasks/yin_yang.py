@@ -14,13 +14,13 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from benchmarks.tasks.seeds import chosen, over_seeds, parser, quick_note, save
-from hil.errors import UserError
+from neurohil.errors import UserError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from hil.commands.delgrad import Run
-    from hil.neurobench.benchmark import Results
+    from neurohil.delgrad.run import Run
+    from neurohil.neurobench.benchmark import Results
 
 EXPERIMENTS = {
     "ideal": ("yin_yang_weights", "yin_yang_axonal"),
@@ -54,8 +54,8 @@ def score(experiment: str, seed: int, epochs: int, costs: str | Path | None = No
     """
     from tqdm import trange
 
-    from hil.commands import delgrad
-    from hil.neurobench.costs import described, load_costs, spent, spiking_phases, system_track
+    from neurohil.delgrad import run as delgrad
+    from neurohil.neurobench.costs import described, load_costs, spent, spiking_phases, system_track
 
     table = load_costs(costs)
     run = delgrad.Run(delgrad.load(experiment, [f"seed={seed}", f"epochs={epochs}"]))
@@ -76,10 +76,10 @@ def score(experiment: str, seed: int, epochs: int, costs: str | Path | None = No
 
 
 def _measured(run: Run) -> Results:
-    from hil.neurobench import metrics
-    from hil.neurobench.benchmark import Benchmark, Task, batched
-    from hil.neurobench.models import SpikeTimeModel
-    from hil.neurobench.records import ModelInfo
+    from neurohil.neurobench import metrics
+    from neurohil.neurobench.benchmark import Benchmark, Task, batched
+    from neurohil.neurobench.models import SpikeTimeModel
+    from neurohil.neurobench.records import ModelInfo
 
     config, test = run.config, run.data["test"]
     is_chip = run.target.tau_us is not None

@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "hil" / "trace"))
+sys.path.insert(0, str(Path(__file__).parents[1] / "neurohil" / "trace"))
 import synthetic_run as run
 
-from hil.trace.report import write_report
-from hil.trace.writer import TraceWriter
+from neurohil.trace.report import write_report
+from neurohil.trace.writer import TraceWriter
 
 pytestmark = pytest.mark.browser
 

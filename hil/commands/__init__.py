@@ -1,1 +1,0 @@
-"""One module per subcommand: it puts config, target, training and trace together."""

@@ -1,1 +1,0 @@
-"""What each kind of run puts into its trace, one file a kind."""

@@ -1,1 +1,0 @@
-"""Pictures drawn from traces, one file a kind of run."""

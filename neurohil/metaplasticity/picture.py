@@ -1,0 +1,179 @@
+"""Picture of a finished metaplasticity run, drawn from its trace, and from a second one to compare with."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Collection
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from neurohil.trace.reader import Trace, open_finished
+from neurohil.trace.schema import RUN, TraceError
+from neurohil.trace.viewing.style import (
+    CLASS_COLOURS,
+    COLOUR_MAP,
+    COLOURS,
+    FAINT,
+    GRID,
+    INK,
+    headline,
+    new_figure,
+    own_style,
+    save,
+)
+
+MOST_LABELS = 6  # tasks that can be marked by name
+MOST_CURVES = 3  # curves that the legend has room for
+
+
+def draw_metaplasticity(trace_path: str | Path, png_path: str | Path, compared_path: str | Path | None = None) -> None:
+    """Draw a finished run: accuracy of each test over the epochs, writes per device, a corner of the first layer.
+
+    Parameters
+    ----------
+    trace_path : str or path
+        Complete trace with the layout of `metaplasticity_layout`.
+    png_path : str or path
+        Picture to write, 1600 x 1200 pixels.
+    compared_path : str or path, optional
+        Complete trace of a run with the same tests, whose accuracies are dashed.
+
+    Raises
+    ------
+    TraceError
+        If a trace can't be read, its run has not come to its end, or the tests differ.
+    """
+    with ExitStack() as stack:
+        trace = stack.enter_context(open_finished(trace_path))
+        compared = None
+        if compared_path:
+            check_comparable(compared_path, _tests(trace))
+            compared = stack.enter_context(open_finished(compared_path))
+        stack.enter_context(own_style())
+        figure = new_figure(8, 6)
+        grid = figure.add_gridspec(
+            2, 2, left=0.085, right=0.925, top=0.82, bottom=0.085, hspace=0.42, wspace=0.2, width_ratios=(1.25, 1)
+        )
+        _draw_headline(figure, trace)
+        _draw_accuracy(figure.add_subplot(grid[0, :]), trace, compared)
+        _draw_writes(figure.add_subplot(grid[1, 0]), trace)
+        axes = figure.add_subplot(grid[1, 1])
+        if f"{RUN}/maps/layer0_conductance/layer0_conductance" in trace.paths:
+            _draw_conductance(axes, trace)
+        else:
+            _draw_levels(axes, trace)
+        save(figure, png_path)
+
+
+def check_comparable(path: str | Path, tests: Collection[str]) -> None:
+    """Raise TraceError unless the trace is that of a finished run with these tests."""
+    with open_finished(path) as trace:
+        found = _tests(trace)
+        if sorted(found) != sorted(tests):
+            raise TraceError(
+                f"{path} can't be compared: it has tests of {', '.join(found) or 'nothing'}, this run of "
+                f"{', '.join(tests)}; compare runs that are tested on the same images"
+            )
+
+
+def _tests(trace: Trace) -> list[str]:
+    prefix = f"{RUN}/accuracy/test_"
+    return [path.removeprefix(prefix) for path in trace.paths if path.startswith(prefix)]
+
+
+def _name(test: str) -> str:
+    return {"mnist": "MNIST", "fashion_mnist": "Fashion-MNIST"}.get(test, test.replace("_", " "))
+
+
+def _draw_headline(figure: Any, trace: Trace) -> None:
+    tests = _tests(trace)
+    final = [100 * float(trace[f"{RUN}/results/test_accuracy_{name}"]) for name in tests]
+    if len(tests) <= 2:
+        finding = ", ".join(f"{_name(name)} {value:.1f} %" for name, value in zip(tests, final, strict=True))
+    else:
+        finding = f"{np.mean(final):.1f} % in the mean of {len(tests)} tests"
+    config = tomllib.loads(trace.config)
+    target = config["target"]
+    devices = ("kind", "table") if "table" in target else ("kind", "preset")  # a table stands for the preset
+    words = [str(target[key]) for key in devices if key in target]
+    origin = ", ".join([*words, f"seed {config['seed']}"])
+    headline(figure, trace.title, finding, config["summary"], origin, finding_size=12)
+
+
+def _draw_accuracy(axes: Any, trace: Trace, compared: Trace | None) -> None:
+    from matplotlib import colormaps
+
+    tests, epoch = _tests(trace), trace[f"{RUN}/accuracy/epoch"]
+    colours: Any = (*CLASS_COLOURS, *COLOURS)
+    if len(tests) > len(colours):
+        colours = colormaps[COLOUR_MAP](np.linspace(0.05, 0.85, len(tests)))
+    marker = "." if epoch.size < 40 else ""
+    for name, colour in zip(tests, colours, strict=False):
+        label = _name(name) if len(tests) <= MOST_CURVES else None
+        path = f"{RUN}/accuracy/test_{name}"
+        axes.plot(epoch, 100 * trace[path], color=colour, marker=marker, linewidth=1.3, label=label)
+        if compared:
+            there = compared[f"{RUN}/accuracy/epoch"]
+            axes.plot(there, 100 * compared[path], color=colour, linewidth=1, linestyle=(0, (4, 2)))
+    _mark_tasks(axes, trace, dict(zip(tests, colours, strict=False)))
+    axes.set(xlabel="epoch", ylabel="test accuracy (%)", ylim=(0, 100), xlim=(0.5, epoch.size + 0.5))
+    axes.set_title("Test accuracy", pad=14)
+    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.grid(axis="y", color=GRID, linewidth=0.6)
+    if compared:
+        axes.plot([np.nan], [np.nan], color=INK, linewidth=1, linestyle=(0, (4, 2)), label=compared.title)
+    if len(tests) <= MOST_CURVES or compared:
+        axes.legend(loc="lower right", bbox_to_anchor=(1.0, 1.09), ncols=4, borderaxespad=0.0, columnspacing=1.2)
+
+
+def _mark_tasks(axes: Any, trace: Trace, colours: dict[str, Any]) -> None:
+    """A line where a task begins, and its name above, in the colour of its test."""
+    task = trace[f"{RUN}/accuracy/task"]
+    names = str(trace.attributes(f"{RUN}/accuracy/task")["flag_meanings"]).split()
+    starts = np.flatnonzero(np.diff(task, prepend=-1))
+    for k, start in enumerate(starts):
+        if start:
+            axes.axvline(start + 0.5, color=FAINT, linewidth=0.8)
+        if len(starts) <= MOST_LABELS:
+            name = names[task[start]]
+            label = f"learns {_name(name)}" if len(starts) <= MOST_CURVES else f"task {task[start] + 1}"
+            end = starts[k + 1] if k + 1 < len(starts) else len(task)
+            middle = 0.5 + (start + end) / 2
+            axes.text(middle, 101, label, ha="center", va="bottom", size=8, color=colours.get(name, FAINT))
+
+
+def _draw_writes(axes: Any, trace: Trace) -> None:
+    has_devices = f"{RUN}/programming/pulses" in trace.paths
+    counts, edges = trace[f"{RUN}/writes/devices"], trace[f"{RUN}/writes/at_least"]
+    width = edges[1] - edges[0] if edges.size > 1 else 1
+    axes.stairs(counts, np.append(edges, edges[-1] + width), fill=True, color=COLOURS[1])
+    mean, most = (float(trace[f"{RUN}/results/writes_per_device_{name}"]) for name in ("mean", "max"))
+    axes.set_yscale("log")
+    axes.set_ylim(bottom=0.7)
+    axes.set(
+        title="Writes per device" if has_devices else "Level changes per weight",
+        xlabel=f"{'programming cycles' if has_devices else 'level changes'} (mean {mean:.1f}, most {most:.0f})",
+        ylabel="devices" if has_devices else "weights",
+    )
+
+
+def _draw_conductance(axes: Any, trace: Trace) -> None:
+    path = f"{RUN}/maps/layer0_conductance/layer0_conductance"
+    values = trace[path]
+    image = axes.imshow(values, cmap=COLOUR_MAP, interpolation="nearest", vmin=0.0, aspect="auto")
+    rows, columns = values.shape
+    axes.set(title=f"First {rows} x {columns} devices of layer 1", xlabel="column", ylabel="row")
+    axes.figure.colorbar(image, ax=axes, label="conductance (\N{MICRO SIGN}S)", fraction=0.046, pad=0.03)
+
+
+def _draw_levels(axes: Any, trace: Trace) -> None:
+    level, weights = trace[f"{RUN}/levels/level"], trace[f"{RUN}/levels/weights"]
+    for k, counts in enumerate(weights):
+        share = 100 * counts / counts.sum()
+        axes.plot(level, share, ".-", color=COLOURS[k % len(COLOURS)], linewidth=1, label=f"layer {k + 1}")
+    axes.set(title="Levels at the end", xlabel="signed level", ylabel="% of the layer's weights")
+    axes.set_ylim(bottom=0)
+    axes.legend()

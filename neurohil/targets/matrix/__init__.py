@@ -1,0 +1,1 @@
+"""Targets that multiply by layers of quantised weights, one file each."""

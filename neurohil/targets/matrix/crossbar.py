@@ -1,0 +1,237 @@
+"""The emulated memristor crossbar as a target: one array, or many, per layer, driven through their controller."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from memristor.controller import Controller, Multiply, Program, Read, Wait
+from memristor.converters import AdcConfig, DacConfig
+from memristor.costs import CostTable
+from memristor.crossbar import Crossbar, CrossbarConfig
+from memristor.device import FaultConfig, RtnConfig, WearConfig
+from memristor.errors import CrossbarError
+from memristor.parasitics import WireConfig
+from memristor.presets import DeviceModel, preset, table_model
+from memristor.random import stream
+from memristor.tile import Recipe
+from neurohil.arrays import integers
+from neurohil.errors import UserError
+from neurohil.memory import demand_bytes
+from neurohil.protocols import Floats, Levels, MatrixCapabilities, Quantity, WriteReport
+from neurohil.ranges import Seed, Size
+from neurohil.targets.errors import known_keys, user_errors
+from neurohil.text import shown
+
+T = TypeVar("T")
+# What the emulator calls its parameters, and where they stand in an experiment.
+KEYS = {
+    **{f"crossbar.{key}": f"target.{key}" for key in ("seed", "preset", "device", "faults", "wear", "rtn", "wires")},
+    **{f"crossbar.{key}": f"target.array.{key}" for key in ("layout", "conversion", "tile_rows", "tile_columns")},
+    **{f"{table}.": f"target.{table}." for table in ("mapping", "dac", "adc", "wires", "recipe", "costs")},
+    "relax_tolerance_uS": "target.array.relax_tolerance_uS",
+    "controller.banks": "target.banks",
+}
+BYTES_PER_DEVICE = 180  # measured: state of a device, and what programming it takes
+Changes = dict[str, bool | int | float | str]
+
+
+class CrossbarTargetConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="crossbar", tag_field="kind"):
+    """Which arrays: a preset of devices or a table of measured ones; tables change single values of the defaults.
+
+    The keys of a table are the parameters of the class of that name in `memristor`: `device` of DeviceModel, `array` of
+    CrossbarConfig (layout, tile_rows, ...), `mapping` of Mapping, and so on. "none" stands for None. No table `wires`
+    means no wire resistance.
+    """
+
+    seed: Seed = 1
+    preset: str = "hfox_wan2022"
+    table: str | None = None
+    banks: Size = 8
+    device: Changes = {}
+    array: Changes = {}
+    mapping: Changes = {}
+    dac: Changes = {}
+    adc: Changes = {}
+    wires: Changes | None = None
+    recipe: Changes = {}
+    faults: Changes = {}
+    wear: Changes = {}
+    rtn: Changes = {}
+    costs: Changes = {}
+
+
+class CrossbarTarget:
+    """Layers of quantised weights on emulated arrays, with their controller.
+
+    Where the converters' range isn't given, the first inputs of a layer set it.
+
+    Parameters
+    ----------
+    config : CrossbarTargetConfig
+    shapes : sequence of (int, int)
+        Inputs and outputs of each layer.
+    log_pulses : bool
+        Keep every single pulse.
+
+    Attributes
+    ----------
+    controller : memristor.controller.Controller
+        Its timeline and pulse log, and the arrays themselves, for traces. Training code must not look at it.
+
+    Raises
+    ------
+    UserError
+        An unknown key, a value out of range, or more devices than fit into memory.
+    """
+
+    def __init__(
+        self, config: CrossbarTargetConfig, shapes: Sequence[tuple[int, int]], log_pulses: bool = False
+    ) -> None:
+        with user_errors(CrossbarError, KEYS):
+            costs = _changed("costs", CostTable(), config.costs)
+            layers = _crossbar_config(config)
+            devices = sum(n_in * layers.mapping().columns(n_out) for n_in, n_out in shapes)
+            sizes = " and ".join(f"{n_in} x {n_out}" for n_in, n_out in shapes)
+            demand_bytes(
+                devices * BYTES_PER_DEVICE,
+                f"{devices} devices for layers of {sizes} weights",
+                "lower network.hidden, or target.array.tile_rows and target.array.tile_columns of a single array",
+            )
+            seeds = [int(stream(config.seed, "layer", k).integers(2**63)) for k in range(len(shapes))]
+            crossbars = [Crossbar(layers, shape, seed) for shape, seed in zip(shapes, seeds, strict=True)]
+            self.controller = Controller(crossbars, costs, config.banks, log_pulses)
+        mapping = crossbars[0].mapping
+        self.capabilities = MatrixCapabilities(
+            n_levels=mapping.n_levels,
+            max_level=mapping.max_level,
+            weight_range=mapping.weight_range,
+            input_min=-1.0 if layers.dac.signed else 0.0,
+            input_max=1.0,
+            reads_back=True,
+        )
+
+    def write(self, layers: Sequence[Levels]) -> WriteReport:
+        if len(layers) != len(self.controller.crossbars):
+            raise UserError(
+                f"{len(layers)} layers of levels for {len(self.controller.crossbars)} layers of arrays; give one each"
+            )
+        with user_errors(CrossbarError, KEYS):
+            self.controller.submit(*(Program(k, levels) for k, levels in enumerate(layers)))
+            reports = self.controller.run()
+        return WriteReport(
+            changed=sum(report.weights for report in reports),
+            pulses=sum(report.pulses for report in reports),
+            failed=sum(len(report.unverified) for report in reports),
+        )
+
+    def calibrate(self, layer: int, x: Floats) -> None:
+        """As the protocol says; takes no time of the arrays."""
+        with user_errors(CrossbarError, KEYS):
+            self._crossbar(layer).calibrate(x)
+
+    def multiply(self, layer: int, x: Floats, trial: int) -> Floats:
+        if self._crossbar(layer).range_uA is None:
+            self.calibrate(layer, x)
+        with user_errors(CrossbarError, KEYS):
+            return self.controller.execute(Multiply(layer, x, trial))
+
+    def read(self, layer: int, trial: int) -> Floats:
+        with user_errors(CrossbarError, KEYS):
+            return self.controller.execute(Read(layer, trial))
+
+    def wait(self, seconds: float) -> None:
+        with user_errors(CrossbarError, KEYS):
+            self.controller.execute(Wait(seconds))
+
+    def account(self) -> dict[str, Any]:
+        return dataclasses.asdict(self.controller.account())
+
+    def maps(self) -> list[Quantity]:
+        return [quantity for k, crossbar in enumerate(self.controller.crossbars) for quantity in _maps(k, crossbar)]
+
+    def state(self) -> dict[str, NDArray[Any]]:
+        return self.controller.state()
+
+    def load_state(self, state: Mapping[str, NDArray[Any]]) -> None:
+        with user_errors(CrossbarError, KEYS):
+            self.controller.load_state(state)
+
+    def _crossbar(self, layer: int) -> Crossbar:
+        crossbars = self.controller.crossbars
+        return crossbars[int(integers("layer", layer, (), 0, len(crossbars) - 1, remedy="name a layer"))]
+
+
+def _maps(layer: int, crossbar: Crossbar) -> list[Quantity]:
+    maps: dict[str, NDArray[Any]] = {name: found.values for name, found in crossbar.maps().items()}
+    cycles = np.maximum(maps["set_pulses"], maps["reset_pulses"])
+    wear = cycles / maps["lifetime"]
+    described = (
+        ("conductance", maps["conductance"], "uS", "conductance (uS)"),
+        ("target", maps["target"], "uS", "target conductance (uS)"),
+        ("pulses", maps["set_pulses"] + maps["reset_pulses"], "1", "SET and RESET pulses"),
+        ("cycles", cycles, "1", "programming cycles"),
+        ("wear", wear, "1", "programming cycles over lifetime"),
+        ("stuck", maps["stuck"], "1", "stuck on (1) or off (-1)"),
+        ("failed", ((maps["stuck"] != 0) | (wear > 1.0)).astype(np.int8), "1", "stuck or worn out"),
+    )
+    return [
+        Quantity(f"layer{layer}_{name}", values, ("row", "column"), units, f"{label}, layer {layer}")
+        for name, values, units, label in described
+    ]
+
+
+_MAPPING = ("levels_per_device", "scheme", "weight_range", "low_uS", "high_uS")
+_ARRAY = ("layout", "tile_rows", "tile_columns", "conversion", "relax_tolerance_uS")
+
+
+def _crossbar_config(config: CrossbarTargetConfig) -> CrossbarConfig:
+    return CrossbarConfig(
+        device=_device(config),
+        dac=_changed("dac", DacConfig(), config.dac),
+        adc=_changed("adc", AdcConfig(), config.adc),
+        wires=None if config.wires is None else _changed("wires", WireConfig(), config.wires),
+        recipe=_changed("recipe", Recipe(), config.recipe),
+        faults=_changed("faults", FaultConfig(), config.faults),
+        wear=_changed("wear", WearConfig(), config.wear),
+        rtn=_changed("rtn", RtnConfig(), config.rtn),
+        **_known("mapping", config.mapping, _MAPPING),
+        **_known("array", config.array, _ARRAY),
+    )
+
+
+def _device(config: CrossbarTargetConfig) -> DeviceModel:
+    names = [field.name for field in dataclasses.fields(DeviceModel) if field.type == "float"]
+    if config.preset == "cmo_hfox":
+        names.append("acceptance_percent")
+    changes = _known("device", config.device, names)
+    if config.table is None:
+        return preset(config.preset, **changes)
+    try:
+        if Path(config.table).exists() and not Path(config.table).is_file():  # a pipe would wait for a writer
+            raise OSError(None, "it is no regular file")
+        return table_model(config.table, **changes)
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is no text in UTF-8 with short lines"
+        raise UserError(
+            f"target.table = {shown(config.table)} cannot be read: {reason}; give the path of a CSV file"
+        ) from error
+
+
+def _changed(table: str, default: T, changes: Changes) -> T:
+    """The default with some of its values changed."""
+    names = [field.name for field in dataclasses.fields(default)]  # type: ignore[arg-type]
+    return dataclasses.replace(default, **_known(table, changes, names))  # type: ignore[type-var]
+
+
+def _known(table: str, changes: Changes, names: Sequence[str]) -> dict[str, Any]:
+    """Changes with None for "none"; UserError if a key isn't among the names."""
+    changes = known_keys(f"target.{table}", changes, names)
+    return {name: None if str(value).lower() == "none" else value for name, value in changes.items()}

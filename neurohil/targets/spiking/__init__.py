@@ -1,0 +1,1 @@
+"""Targets that turn input spike times into spike times, one file each."""

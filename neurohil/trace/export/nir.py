@@ -1,0 +1,115 @@
+"""NIR: the trained network as a graph of linear maps, delays and current-based LIF neurons.
+
+J. E. Pedersen et al., "Neuromorphic intermediate representation: a unified instruction set for interoperable
+brain-inspired computing", Nature Communications, 2024. NIR's CubaLIF is tau_mem dv/dt = v_leak - v + r I with
+tau_syn dI/dt = -I + w_in S. A weight w of the model raises I by w when w_in = tau_syn, and r is tau_mem / tau_syn.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neurohil.files import replacing
+from neurohil.trace.export.files import MARK, is_exported
+from neurohil.trace.reader import Trace
+from neurohil.trace.schema import RUN, TraceError
+
+_LARGEST_LINES = 10_000  # of a layer with synaptic delays, where every synapse becomes a line of its own
+
+
+def write(trace: Trace, out: Path) -> list[Path]:
+    """The network with the parameters that were tested, or those of the last finished epoch; see `export`."""
+    if f"{RUN}/weights_0/weights" not in trace.paths or trace.epochs == 0:
+        raise TraceError(f"{trace.path} holds no trained weights; export the trace of a `neurohil delgrad` run")
+    try:
+        import nir
+    except ImportError as error:
+        raise TraceError("writing NIR needs the package nir; install it with pip install 'neurohil[nir]'") from error
+    import h5py
+
+    tested = int(trace[f"{RUN}/results/tested_epoch"])
+    epoch = tested if 1 <= tested <= trace.epochs else trace.epochs
+    graph = _graph(nir, trace, tomllib.loads(trace.config), epoch)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(out, is_exported) as temporary:
+        nir.write(temporary, graph)
+        with h5py.File(temporary, "r+") as file:
+            file.attrs["creator"] = MARK
+    return [out]
+
+
+def _graph(nir: Any, trace: Trace, config: dict[str, Any], epoch: int) -> Any:
+    network = config["network"]
+    has_ms = config["target"]["kind"] == "brainscales"  # ideal neurons count time in tau_s
+    tau = _tau_us(config) * 1e-3 if has_ms else 1.0
+    weights = [trace.dataset(f"{RUN}/weights_{k}/weights")[epoch - 1] for k in range(2)]
+    nodes: dict[str, Any] = {"input": nir.Input(np.array([weights[0].shape[0]]))}
+    for k, (layer, weight) in enumerate(zip(("hidden", "output"), weights, strict=True)):
+        if network["delays"] != "none":
+            delays = trace.dataset(f"{RUN}/delays_{k}/delays")[:, epoch - 1] * (1e-3 if has_ms else 1.0)
+            nodes |= _delayed_projection(nir, network["delays"], layer, weight, delays)
+        else:
+            nodes[f"{layer}_weights"] = nir.Linear(weight.T)
+        each = np.ones(weight.shape[1])
+        nodes[layer] = nir.CubaLIF(
+            tau_syn=tau * each,
+            tau_mem=tau * network["tau_ratio"] * each,
+            r=network["tau_ratio"] * each,
+            v_leak=0 * each,
+            v_threshold=network["threshold"] * each,
+            v_reset=0 * each,
+            w_in=tau * each,
+        )
+    nodes["decision"] = nir.Output(np.array([weights[-1].shape[1]]))
+    names = list(nodes)
+    about = {
+        "time_unit": "ms" if has_ms else "tau_s",
+        "potential_unit": "model units (tau_s = 1, C = 1), relative to the leak potential",
+        "spikes": "trained on the first spike of each neuron and sample; the first output spike decides",
+        "parameters": f"of the host after epoch {epoch}, before a target rounds them",
+        "config": trace.config,
+        **trace.provenance._asdict(),
+    }
+    return nir.NIRGraph(nodes, list(pairwise(names)), metadata=about)
+
+
+def _delayed_projection(nir: Any, kind: str, layer: str, weight: NDArray, delays: NDArray) -> dict[str, Any]:
+    """Weights and delays of a layer as nodes in a row."""
+    pre, post = weight.shape
+    if kind == "axonal":  # neighbouring input lines may share one
+        return {
+            f"{layer}_delays": nir.Delay(np.repeat(delays, pre // delays.size)),
+            f"{layer}_weights": nir.Linear(weight.T),
+        }
+    if kind == "dendritic":
+        return {f"{layer}_weights": nir.Linear(weight.T), f"{layer}_delays": nir.Delay(delays)}
+    if pre * post > _LARGEST_LINES:
+        raise TraceError(
+            f"layer {layer} has {pre * post} synaptic delays, each a line of its own in NIR; more than "
+            f"{_LARGEST_LINES} make files without use, export to csv instead"
+        )
+    # NIR delays lines, not synapses: each synapse (pre, post) gets a line.
+    fan_out = np.repeat(np.eye(pre), post, axis=0)
+    fan_in = np.tile(np.eye(post), pre) * weight.ravel()
+    return {
+        f"{layer}_synapses": nir.Linear(fan_out),
+        f"{layer}_delays": nir.Delay(delays),
+        f"{layer}_weights": nir.Linear(fan_in),
+    }
+
+
+def _tau_us(config: dict[str, Any]) -> float:
+    """Synaptic time constant of the chip that the config names."""
+    import msgspec
+
+    from neurohil.targets.spiking.brainscales import BrainscalesConfig, BrainscalesTarget
+
+    target = msgspec.convert(config["target"], BrainscalesConfig)
+    network = config["network"]
+    return BrainscalesTarget(target, network["threshold"], network["tau_ratio"], config["seed"]).tau_us

@@ -1,0 +1,162 @@
+"""What a network decided: the Yin-Yang plane, and what is remembered of earlier tasks."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neurohil.trace.nxdata import PlotGroup, text
+from neurohil.trace.reader import Trace
+from neurohil.trace.report.style import CLASS_COLOURS, CLASS_MARKERS, hover, new_figure, readable, span
+from neurohil.trace.report.view import Table
+from neurohil.trace.schema import RUN
+
+SIDE = 480
+
+
+def draw_plane(
+    decisions: PlotGroup, labels: NDArray[np.int64], decision_map: PlotGroup | None, times: PlotGroup | None
+) -> Any:
+    """Figures of the test samples on the decisions over the plane, and of the output spikes of a chosen sample.
+
+    Parameters
+    ----------
+    decisions : PlotGroup
+        Predicted class of each sample, over its x and y.
+    labels : (n,) int64
+        True classes.
+    decision_map : PlotGroup, optional
+        Predicted class at each place.
+    times : PlotGroup, optional
+        Output spike times (output, sample).
+
+    Returns
+    -------
+    bokeh layout
+    """
+    from bokeh.layouts import row
+
+    figures = [_samples(decisions, labels, decision_map)]
+    if times:
+        figures.append(_output_spikes(times, decisions.signal.flag_meanings))
+    return row(figures, sizing_mode="stretch_width")
+
+
+def _samples(decisions: PlotGroup, labels: NDArray[np.int64], decision_map: PlotGroup | None) -> Any:
+    from bokeh.models import CDSView, ColumnDataSource, IndexFilter, TapTool
+
+    x, y = (axis.array[...].astype(float) for axis in decisions.axes)
+    predicted, true = decisions.signal.array[...], labels
+    names = decisions.signal.flag_meanings
+    figure = new_figure(
+        "plane", "x", "y", (0.0, 1.0), (0.0, 1.0), height=SIDE, width=SIDE, sizing_mode="fixed", name="plane"
+    )
+    figure.grid.visible = False
+    if decision_map:
+        _draw_map(figure, decision_map)
+    wrong = predicted != true
+    source = ColumnDataSource(
+        {
+            "x": x,
+            "y": y,
+            "sample": np.arange(x.size),
+            "label": true,
+            "predicted": predicted,
+            "truth": [_name(names, code) for code in true],
+            "decision": [_name(names, code) for code in predicted],
+        },
+        name="samples",
+    )
+    rings = CDSView(filter=IndexFilter(np.flatnonzero(wrong).tolist()))
+    figure.scatter("x", "y", source=source, view=rings, size=13, fill_color=None, line_width=2, tags=["ink"])
+    drawn = []
+    for code, (colour, marker) in enumerate(zip(CLASS_COLOURS, CLASS_MARKERS, strict=True)):
+        of_class = CDSView(filter=IndexFilter(np.flatnonzero(true == code).tolist()))
+        style: dict[str, Any] = {"color": colour, "line_color": "#ffffff", "line_width": 0.6, "marker": marker}
+        drawn.append(
+            figure.scatter(
+                "x", "y", source=source, view=of_class, size=7, nonselection_alpha=0.9, selection_alpha=1.0, **style
+            )
+        )
+    figure.scatter("x", "y", source=ColumnDataSource({"x": [], "y": []}, name="chosen"), size=20, fill_color=None,
+                   line_width=3, marker="square", tags=["ink"])  # fmt: skip
+    tips = (("sample", "@sample"), ("true class", "@truth"), ("decision", "@decision"))
+    figure.add_tools(hover(drawn, *tips), TapTool(renderers=drawn))
+    return figure
+
+
+def _draw_map(figure: Any, decision_map: PlotGroup) -> None:
+    from bokeh.models import LinearColorMapper
+
+    y, x = (axis.array[...].astype(float) for axis in decision_map.axes)
+    half_x, half_y = (x[1] - x[0]) / 2, (y[1] - y[0]) / 2
+    colours = ["#444444", *CLASS_COLOURS]
+    figure.image(
+        image=[decision_map.signal.array[...].astype(np.float32)],
+        x=x[0] - half_x,
+        y=y[0] - half_y,
+        dw=x[-1] - x[0] + 2 * half_x,
+        dh=y[-1] - y[0] + 2 * half_y,
+        color_mapper=LinearColorMapper(colours, low=-1.5, high=len(CLASS_COLOURS) - 0.5),
+        global_alpha=0.28,
+        level="image",
+    )
+
+
+def _output_spikes(times: PlotGroup, names: tuple[str, ...]) -> Any:
+    from bokeh.models import ColumnDataSource, FixedTicker
+
+    spikes = times.signal.array[...].astype(float)
+    outputs = range(len(spikes))
+    figure = new_figure(
+        "output_spikes",
+        readable(times.signal.label),
+        "",
+        span(spikes),
+        (len(spikes) - 0.5, -0.5),
+        height=220,
+        name="output_spikes",
+        min_width=200,
+    )
+    figure.yaxis.ticker = FixedTicker(ticks=list(outputs))
+    figure.yaxis.major_label_overrides = {k: _name(names, k) for k in outputs}
+    colours = [CLASS_COLOURS[k % len(CLASS_COLOURS)] for k in outputs]
+    nowhere = [float("nan")] * len(spikes)
+    source = ColumnDataSource({"time": nowhere, "output": list(outputs), "colour": colours}, name="output_events")
+    drawn = figure.scatter("time", "output", source=source, marker="dash", angle=np.pi / 2, size=34, line_width=4,
+                           color="colour")  # fmt: skip
+    figure.add_tools(hover([drawn], ("output", "@output"), (readable(times.signal.label), "@time{0.####}")))
+    figure.tags = [ColumnDataSource({"time": list(spikes.T)}, name="output_times")]
+    return figure
+
+
+def _name(names: tuple[str, ...], code: int) -> str:
+    return names[code] if 0 <= code < len(names) else "silent"
+
+
+def recorded_samples(labels: Any, count: int) -> list[int]:
+    """Which test samples a DelGrad run recorded: sample k of the trace is the first one of class k."""
+    return [int(np.argmax(labels == k)) for k in range(count) if (labels == k).any()]
+
+
+def task_table(trace: Trace) -> Table | None:
+    """Accuracy of each test after each task was learnt; None unless the run learnt several."""
+    path = f"{RUN}/accuracy/task"
+    if path not in trace.paths:
+        return None
+    task = trace[path]
+    names = text(trace.attributes(path).get("flag_meanings")).split()
+    last = [k for k in range(len(task)) if k + 1 == len(task) or task[k + 1] != task[k]]
+    if len(last) < 2:
+        return None
+    prefix = f"{RUN}/accuracy/test_"
+    tests = [name.removeprefix(prefix) for name in trace.paths if name.startswith(prefix)]
+    shares = tuple(tuple(float(trace[f"{prefix}{test}"][epoch]) for test in tests) for epoch in last)
+    rows = tuple(
+        (f"{names[task[epoch]]} (epoch {epoch + 1})", *(f"{100 * share:.1f} %" for share in row))
+        for epoch, row in zip(last, shares, strict=True)
+    )
+    header = ("after learning", *(f"test on {test}" for test in tests))
+    return Table(header, rows, tuple((None, *row) for row in shares))

@@ -1,0 +1,1 @@
+"""Looking at traces: lists, descriptions, drawings, comparison, and following a run."""
