@@ -206,14 +206,14 @@ def read_noise(keys: NDArray[np.uint32], n: int) -> NDArray[np.float32]:
     ----------
     keys : (batch, 2) uint32
     n : int
-        Currents per row.
+        Currents per row, up to a million.
 
     Returns
     -------
     (batch, n) float32
     """
     checked = integers("keys", keys, (None, 2), 0, 2**32 - 1, remedy="give two numbers of 32 bits per row")
-    check_number("n", n, 0, 2**32, "", "give the currents per row", whole=True)
+    check_number("n", n, 0, 10**6, "", "give the currents per row", whole=True)
     k0, k1 = checked.astype(np.uint64).T[:, :, None]
     low_half, by_16, by_15 = np.uint64(0xFFFFFFFF), np.uint64(16), np.uint64(15)
     h = (((np.arange(n, dtype=np.uint64) ^ k1) * np.uint64(0x9E3779B1)) & low_half) ^ k0

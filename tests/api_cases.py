@@ -568,7 +568,7 @@ def chip_target_run() -> Call:
         target.run(inputs, trial)
 
     arguments = {"inputs": np.array([[0.0, 1.0, np.inf]]), "weights": np.full((3, 2), 0.1), "axonal": np.full(3, 2.0)}
-    return Call(call, arguments | {"trial": 1}, ("input spikes", "chip.delay", "delay_registers"))
+    return Call(call, arguments | {"trial": 1}, ("input spikes", "network.delay", "delay_registers"))
 
 
 @case("neurohil.metaplasticity.kernels.update", "neurohil.metaplasticity.consolidation.update")

@@ -239,7 +239,9 @@ class Madc:
         noise = np.empty(potential.shape)
         for row, circuit in enumerate(selected):
             noise[row] = stream(self._seed, "madc", trial, int(circuit)).standard_normal(potential.shape[1])
-        analogue = self.config.zero_lsb + self.config.lsb_per_cadc_lsb * potential + self.config.noise_std_lsb * noise
+        with np.errstate(over="ignore"):  # what is beyond all numbers is beyond the range, too
+            analogue = self.config.zero_lsb + self.config.lsb_per_cadc_lsb * potential
+        analogue += self.config.noise_std_lsb * noise
         return np.clip(np.rint(analogue), 0, MADC_MAX).astype(np.int64)
 
     def to_cadc_lsb(self, readings: ArrayLike) -> FloatArray:

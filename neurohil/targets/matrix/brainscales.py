@@ -133,6 +133,8 @@ class BrainscalesMatrixTarget:
         A search by halves over 1..max_sends that looks at codes alone, as with a real chip. It takes the chip's time.
         """
         layer, inputs = self._index(layer), _codes(x)
+        if not len(inputs):
+            raise UserError("inputs hold no sample to calibrate by; give at least one")
         few, many = 1, self._max_sends
         while few < many:
             sends = (few + many + 1) // 2
