@@ -27,7 +27,8 @@ DEFAULT = [*IDEAL, *CHIP, *(name + EACH_ITS_CHIP for name in CHIP)]
 
 def train(job: tuple[str, int]) -> dict:
     """Run one experiment (name and --set options) with one seed; returns its results."""
-    from neurohil.delgrad.run import Run, load
+    from neurohil.delgrad.run import DelGradRun
+from neurohil.kinds import KINDS
 
     experiment, seed = job
     name, *options = experiment.removesuffix(EACH_ITS_CHIP).split()

@@ -54,7 +54,8 @@ def spreads(serial: int, found: Calibration, targets: ChipConfig) -> list[str]:
 
 def accuracy(serial: int, seed: int, epochs: int, target: Sequence[str]) -> float:
     """Test accuracy of the experiment on this chip."""
-    from neurohil.delgrad.run import Run, load
+    from neurohil.delgrad.run import DelGradRun
+from neurohil.kinds import KINDS
 
     run = Run(load(EXPERIMENT, [f"seed={seed}", f"epochs={epochs}", f"target.serial={serial}", *target]))
     for _ in range(epochs):

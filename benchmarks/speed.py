@@ -15,8 +15,6 @@ os.environ.setdefault("NUMBA_NUM_THREADS", "1")
 
 import numpy as np
 
-from neurohil.delgrad.run import Run, load
-
 EPOCHS_WARM = 2
 
 

@@ -11,8 +11,6 @@ import argparse
 import numpy as np
 from tqdm import tqdm
 
-from neurohil.delgrad.run import Run, load
-
 
 def mean_accuracy(run: Run, evaluations: int) -> float:
     """Mean test accuracy over noisy evaluations."""

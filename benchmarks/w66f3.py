@@ -13,8 +13,6 @@ import argparse
 import numpy as np
 from tqdm import tqdm
 
-from neurohil.delgrad.run import Run, load
-
 MEASURED = {
     "chip_yin_yang_axonal": "-0.05, -0.12, -0.29 | 0.05, 0.08, 0.18 | 0.016, 0.023, 0.028 | 0.1 ... 0.4",
     "chip_yin_yang_weights": "0.06, 0.06, -0.02 | 0.10, 0.10, 0.11 | 0.023, 0.029, 0.028 | 1.4 ... 6.4",

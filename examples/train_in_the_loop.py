@@ -2,8 +2,6 @@
 
 import sys
 
-from neurohil.delgrad.run import Run, load
-
 epochs = int(sys.argv[1]) if len(sys.argv) > 1 else 60
 
 # Any value of an experiment can be changed; `neurohil delgrad --list` names the experiments.

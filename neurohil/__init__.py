@@ -1,3 +1,48 @@
-"""neurohil: the host side of an emulated neuromorphic laboratory."""
+"""neurohil: the host side of an emulated neuromorphic laboratory.
+
+    import neurohil as nh
+
+    run = nh.train("chip_yin_yang_axonal", serial=7, epochs=60, trace="runs/a.h5")
+    run.result.test_accuracy
+    run.plot()
+    nh.open("runs/a.h5").plot("accuracy")
+
+Nothing is loaded before it is used.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from neurohil.errors import Stopped, UserError
+    from neurohil.kinds import Experiment, experiment
+    from neurohil.results import RunTrace as open
+    from neurohil.run import Run
+    from neurohil.starting import measure, train
 
 __version__ = "0.1.0"
+__all__ = ["Experiment", "Run", "Stopped", "UserError", "experiment", "measure", "open", "train"]
+
+_PLACES = {
+    "Experiment": "neurohil.kinds:Experiment",
+    "Run": "neurohil.run:Run",
+    "Stopped": "neurohil.errors:Stopped",
+    "UserError": "neurohil.errors:UserError",
+    "experiment": "neurohil.kinds:experiment",
+    "measure": "neurohil.starting:measure",
+    "open": "neurohil.results:RunTrace",
+    "train": "neurohil.starting:train",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _PLACES:
+        raise AttributeError(f"module 'neurohil' has no attribute {name!r}; it has {', '.join(__all__)}")
+    module, _, attribute = _PLACES[name].partition(":")
+    return getattr(import_module(module), attribute)
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]

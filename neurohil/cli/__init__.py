@@ -10,10 +10,12 @@ import sys
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from functools import partial
 from typing import Any, NoReturn
 
 from neurohil import __version__
 from neurohil.errors import Stopped, UserError
+from neurohil.kinds import FAMILIES, KINDS, Kind
 from neurohil.text import one_line, say
 
 OK, FAILED, USAGE = 0, 1, 2
@@ -115,9 +117,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"neurohil {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    _add_delgrad(commands)
-    _add_crossbar(commands)
-    _add_metaplasticity(commands)
+    _add_runs(commands)
     _add_trace(commands)
     doctor = commands.add_parser(
         "doctor",
@@ -135,144 +135,83 @@ def _doctor(options: argparse.Namespace) -> int:
     return doctor(options.json)
 
 
-def _add_delgrad(commands: argparse._SubParsersAction) -> None:
-    delgrad = commands.add_parser(
-        "delgrad",
-        help="train weights and delays from spike times",
-        description="Train a spiking network with DelGrad, on ideal neurons or in the loop with the emulated chip.",
-    )
-    delgrad.set_defaults(command=_delgrad)
-    _add_experiment(delgrad)
-    delgrad.add_argument("--seed", type=int, metavar="N", help="seed of initial values, order, and trial noise")
-    delgrad.add_argument("--serial", type=int, metavar="N", help="serial number of the emulated chip")
-    delgrad.add_argument("--epochs", type=int, metavar="N", help="number of epochs")
-    _add_run_options(delgrad)
+def _add_runs(commands: argparse._SubParsersAction) -> None:
+    """A command for each kind of run; those of a family are commands of one command."""
+    families: dict[str, argparse._SubParsersAction] = {}
+    for kind in KINDS.values():
+        family, _, measurement = kind.name.rpartition(" ")
+        if family and family not in families:
+            families[family] = _add_family(commands, family)
+        command = families.get(family, commands).add_parser(
+            measurement, help=kind.summary, description=kind.description
+        )
+        command.set_defaults(command=partial(_run, kind))
+        _add_run_options(command, kind)
 
 
-def _delgrad(options: argparse.Namespace) -> None:
+def _add_family(commands: argparse._SubParsersAction, family: str) -> argparse._SubParsersAction:
+    summary, description = FAMILIES[family]
+    parser = commands.add_parser(family, help=summary, description=description)
+    parser.set_defaults(command=partial(_family, family))
+    parser.add_argument("--list", action="store_true", help="list the experiments and stop")
+    return parser.add_subparsers(metavar="MEASUREMENT")
+
+
+def _family(family: str, options: argparse.Namespace) -> None:
+    kinds = {kind.name.partition(" ")[2]: kind for kind in KINDS.values() if kind.name.startswith(f"{family} ")}
+    *first, last = kinds
+    if not options.list:
+        raise UserError(f"name a measurement: {', '.join(first)} or {last} (neurohil {family} --help)")
+    _list_experiments(kinds[last].folder)
+
+
+def _run(kind: Kind, options: argparse.Namespace) -> None:
     if options.list:
-        _list_experiments("delgrad")
+        _list_experiments(kind.folder)
         return
-    _check_resume(options, ("experiment", "seed", "serial", "epochs", "set", "out"))
-    from neurohil.delgrad import run as delgrad
+    if not kind.measures:
+        _check_resume(kind, options)
+    from neurohil.cli.run import run
 
-    if options.resume:
-        delgrad.resume(options.resume, options.json, options.overwrite)
-        return
-    overrides = [
-        f"{name}={getattr(options, name)}" for name in ("seed", "epochs") if getattr(options, name) is not None
-    ]
-    if options.serial is not None:
-        overrides.append(f"target.serial={options.serial}")
-    delgrad.start(options.experiment, [*options.set, *overrides], options.out, options.json, options.overwrite)
+    run(kind, options)
 
 
-def _add_metaplasticity(commands: argparse._SubParsersAction) -> None:
-    metaplasticity = commands.add_parser(
-        "metaplasticity",
-        help="learn tasks one after the other with consolidated weights",
-        description="Learn tasks one after the other with quantised weights, on ideal ones or on an emulated crossbar.",
-    )
-    metaplasticity.set_defaults(command=_metaplasticity)
-    _add_experiment(metaplasticity)
-    metaplasticity.add_argument("--seed", type=int, metavar="N", help="seed of initial values and order")
-    metaplasticity.add_argument("--epochs", type=int, metavar="N", help="number of epochs of each task")
-    metaplasticity.add_argument("--compare", metavar="FILE", help="trace whose accuracies are drawn beside this run's")
-    _add_run_options(metaplasticity)
-
-
-def _metaplasticity(options: argparse.Namespace) -> None:
-    if options.list:
-        _list_experiments("metaplasticity")
-        return
-    _check_resume(options, ("experiment", "seed", "epochs", "set", "out"))
-    # More threads of the BLAS library give other bits, and wait for each other wherever a core has other work.
-    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    from neurohil.metaplasticity import run as metaplasticity
-
-    if options.resume:
-        metaplasticity.resume(options.resume, options.compare, options.json, options.overwrite)
-        return
-    values = {"seed": options.seed, "training.epochs": options.epochs}
-    overrides = [*options.set, *(f"{key}={value}" for key, value in values.items() if value is not None)]
-    metaplasticity.start(options.experiment, overrides, options.out, options.compare, options.json, options.overwrite)
-
-
-def _add_experiment(command: argparse.ArgumentParser) -> None:
-    command.add_argument("experiment", nargs="?", help="a name from --list, or a .toml file")
-    command.add_argument("--list", action="store_true", help="list the experiments and stop")
-
-
-def _add_run_options(command: argparse.ArgumentParser) -> None:
-    """What all commands that train have: changes of the config, files, and the form of the results."""
+def _add_run_options(command: argparse.ArgumentParser, kind: Kind) -> None:
+    """Experiment, changes of its config, files, and the form of the results."""
+    family = kind.name.partition(" ")[0]
+    command.add_argument(
+        "experiment", nargs="?", help=f"a name from `{family} --list`, or a .toml file" if kind.measures else
+        "a name from --list, or a .toml file",
+    )  # fmt: skip
+    if not kind.measures:
+        command.add_argument("--list", action="store_true", help="list the experiments and stop")
+    for option in kind.options:
+        command.add_argument(f"--{option.name}", type=int, metavar="N", help=option.help)
+    if kind.compares:
+        command.add_argument("--compare", metavar="FILE", help="trace whose accuracies are drawn beside this run's")
     command.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", help="change a config value, e.g. training.batch=50"
     )
+    stem = "EXPERIMENT-" + f"{kind.name.partition(' ')[2]}-" * kind.measures + "seedN"
     command.add_argument(
-        "--out", metavar="FILE", help="trace to write (default runs/EXPERIMENT-seedN.h5, and what differs in its name)"
+        "--out", metavar="FILE", help=f"trace to write (default runs/{stem}.h5, and what differs in its name)"
     )
-    _add_overwrite(command)
-    command.add_argument("--resume", metavar="FILE", help="go on with an interrupted run, by its .part file")
-    command.add_argument("--json", action="store_true", help="print the results as one line, alone on stdout")
-
-
-def _add_overwrite(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--overwrite", action="store_true", help="replace the trace of that name when this run has finished"
     )
+    if not kind.measures:
+        command.add_argument("--resume", metavar="FILE", help="go on with an interrupted run, by its .part file")
+    command.add_argument("--json", action="store_true", help="print the results as one line, alone on stdout")
 
 
-def _check_resume(options: argparse.Namespace, names: Sequence[str]) -> None:
+def _check_resume(kind: Kind, options: argparse.Namespace) -> None:
     """An experiment with its options, or a run to resume without any."""
+    names = ["experiment", *(option.name for option in kind.options), "set", "out"]
     given = [name for name in names if getattr(options, name) not in (None, [])]
     if options.resume and given:
         raise UserError(f"--resume takes everything from the interrupted run; drop {', '.join(given)}")
     if not options.resume and not options.experiment:
-        command = options.command.__name__.removeprefix("_")
-        raise UserError(f"name an experiment (neurohil {command} --list shows them) or give --resume FILE")
-
-
-def _add_crossbar(commands: argparse._SubParsersAction) -> None:
-    crossbar = commands.add_parser(
-        "crossbar",
-        help="measure on an emulated memristor array",
-        description="Measure on one emulated memristor array: what is written, what remains of it, what fails.",
-    )
-    crossbar.set_defaults(command=_crossbar)
-    crossbar.add_argument("--list", action="store_true", help="list the experiments and stop")
-    measurements = crossbar.add_subparsers(dest="measurement", metavar="MEASUREMENT")
-    for name, summary in (
-        ("program", "write an array: levels at once, a day later and after wear; pulses, time, energy"),
-        ("characterise", "spread and drift of each level against the device model; verifying with a wait"),
-        ("age", "failed cells over cycles, errors over time"),
-        ("ir-drop", "voltages on the wires, loss over size and wire resistance"),
-    ):
-        measurement = measurements.add_parser(name, help=summary, description=f"{summary[0].upper()}{summary[1:]}.")
-        measurement.add_argument("experiment", nargs="?", help="a name from `crossbar --list`, or a .toml file")
-        measurement.add_argument("--seed", type=int, metavar="N", help="which individual array, and its noise")
-        measurement.add_argument(
-            "--set", action="append", default=[], metavar="KEY=VALUE", help="change a config value"
-        )
-        measurement.add_argument(
-            "--out",
-            metavar="FILE",
-            help=f"trace to write (default runs/EXPERIMENT-{name}-seedN.h5, and what differs in its name)",
-        )
-        _add_overwrite(measurement)
-        measurement.add_argument("--json", action="store_true", help="print the results as one line, alone on stdout")
-
-
-def _crossbar(options: argparse.Namespace) -> None:
-    if options.list:
-        _list_experiments("crossbar")
-        return
-    if options.measurement is None:
-        raise UserError("name a measurement: program, characterise, age or ir-drop (neurohil crossbar --help)")
-    from neurohil.probing import run as crossbar
-
-    seed = [] if options.seed is None else [f"target.seed={options.seed}"]
-    overrides = [*options.set, *seed]
-    crossbar.start(options.measurement, options.experiment, overrides, options.out, options.json, options.overwrite)
+        raise UserError(f"name an experiment (neurohil {kind.name} --list shows them) or give --resume FILE")
 
 
 def _add_trace(commands: argparse._SubParsersAction) -> None:

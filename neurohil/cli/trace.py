@@ -7,7 +7,6 @@ import webbrowser
 from collections import Counter
 from collections.abc import Sequence
 from itertools import groupby
-from pathlib import Path
 
 from neurohil.cli.output import json_line
 from neurohil.text import clear_line, one_line, say
@@ -101,7 +100,8 @@ def diff(a: str, b: str, rtol: float, atol: float) -> int:
 
 def watch(file: str) -> int:
     """A line for each finished epoch until the run ends; exit code 1 if it stopped before its last epoch."""
-    from neurohil.trace.viewing.watching import follow, how_to_go_on
+    from neurohil.results import how_to_go_on
+    from neurohil.trace.viewing.watching import follow
 
     shown, is_terminal = 0, sys.stdout.isatty()
     for progress in follow(file):
@@ -126,18 +126,19 @@ def watch(file: str) -> int:
 
 def export(file: str, to: str, out: str) -> int:
     """Write the trace in another format."""
-    from neurohil.trace.export import export as write
+    from neurohil.results import RunTrace
 
-    for path in write(file, to, out):
-        say(path)
+    with RunTrace(file) as trace:
+        for path in trace.export(to, out):
+            say(path)
     return OK
 
 
 def report(file: str, out: str | None, is_opened: bool) -> int:
     """Write the trace as one page of HTML, and open it in the browser if asked to."""
-    from neurohil.trace.report import write_report
+    from neurohil.results import report as write_report
 
-    path = Path(write_report(file, out))
+    path = write_report(file, out)
     say(path)
     if is_opened and not webbrowser.open(path.resolve().as_uri()):
         raise TraceError(f"no browser was found to open {path}; open it by hand")

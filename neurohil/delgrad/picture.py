@@ -3,15 +3,32 @@
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Callable, Iterator
+from itertools import count, takewhile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from neurohil.delgrad.trace import CLASSES
+from neurohil.delgrad.trace import (
+    CLASSES,
+    LABEL,
+    MAP_PREDICTED,
+    MAP_X,
+    MAP_Y,
+    PREDICTED,
+    TEST_ACCURACY,
+    TRAIN_ACCURACY,
+    VALIDATION_ACCURACY,
+    X,
+    Y,
+    delays_path,
+    raster_path,
+    weights_path,
+)
 from neurohil.trace.reader import Trace, open_finished
-from neurohil.trace.schema import RUN
+from neurohil.trace.schema import EPOCH, group_of
 from neurohil.trace.viewing.style import (
     CLASS_COLOURS,
     COLOURS,
@@ -54,7 +71,7 @@ def draw_delgrad(trace_path: str | Path, png_path: str | Path) -> None:
 
 
 def _draw_headline(figure: Any, trace: Trace) -> None:
-    accuracy = 100 * float(trace[f"{RUN}/results/test_accuracy"])
+    accuracy = 100 * float(trace[TEST_ACCURACY])
     config = tomllib.loads(trace.config)
     headline(figure, trace.title, f"{accuracy:.1f} % test accuracy", config.get("summary", ""), _origin(config))
 
@@ -77,8 +94,8 @@ def _draw_plane(axes: Any, trace: Trace) -> None:
     from matplotlib.colors import ListedColormap, to_rgb
     from matplotlib.patches import Circle
 
-    decided = trace[f"{RUN}/decision_map/predicted"]
-    x, y = trace[f"{RUN}/decision_map/x"], trace[f"{RUN}/decision_map/y"]
+    decided = trace[MAP_PREDICTED]
+    x, y = trace[MAP_X], trace[MAP_Y]
     tints = [0.75 + 0.25 * np.array(to_rgb(colour)) for colour in (SILENT_COLOUR, *CLASS_COLOURS)]
     half_x, half_y = (x[1] - x[0]) / 2, (y[1] - y[0]) / 2
     axes.imshow(
@@ -90,8 +107,8 @@ def _draw_plane(axes: Any, trace: Trace) -> None:
         vmax=2.5,
         interpolation="nearest",
     )
-    label, predicted = trace[f"{RUN}/decisions/label"], trace[f"{RUN}/decisions/predicted"]
-    x, y = trace[f"{RUN}/decisions/x"], trace[f"{RUN}/decisions/y"]
+    label, predicted = trace[LABEL], trace[PREDICTED]
+    x, y = trace[X], trace[Y]
     for code, (name, colour) in enumerate(zip(CLASSES, CLASS_COLOURS, strict=True)):
         chosen = label == code
         axes.scatter(x[chosen], y[chosen], s=6, color=colour, linewidths=0, label=name)
@@ -107,10 +124,10 @@ def _draw_plane(axes: Any, trace: Trace) -> None:
 
 
 def _draw_learning_curve(axes: Any, trace: Trace) -> None:
-    epoch = trace[f"{RUN}/accuracy/epoch"]
-    train = 100 * trace[f"{RUN}/accuracy/train_accuracy"]
-    validation = 100 * trace[f"{RUN}/accuracy/validation_accuracy"]
-    test = 100 * float(trace[f"{RUN}/results/test_accuracy"])
+    epoch = trace[f"{group_of(VALIDATION_ACCURACY)}/{EPOCH}"]
+    train = 100 * trace[TRAIN_ACCURACY]
+    validation = 100 * trace[VALIDATION_ACCURACY]
+    test = 100 * float(trace[TEST_ACCURACY])
     marker = "." if epoch.size < 20 else ""
     axes.plot(epoch, train, color=COLOURS[0], marker=marker, linewidth=1, label="training")
     axes.plot(epoch, validation, color=COLOURS[1], marker=marker, linewidth=1.2, label="validation")
@@ -123,11 +140,10 @@ def _draw_learning_curve(axes: Any, trace: Trace) -> None:
 
 def _draw_raster(axes: Any, trace: Trace) -> None:
     """A band per layer; hollow where the spikes of a layer come out of its delays."""
-    sample = f"{RUN}/samples/0/raster"
-    time, neuron, code = (trace[f"{sample}/{name}"] for name in ("time", "neuron", "layer"))
-    weights = _newest(trace, "weights")
+    time, neuron, code = (trace[raster_path(0, name)] for name in ("time", "neuron", "layer"))
+    weights = _newest_weights(trace)
     sizes = [weights[0].shape[0], *(w.shape[1] for w in weights)]
-    names = str(trace.attributes(f"{sample}/layer")["flag_meanings"]).split()[: len(sizes)]
+    names = str(trace.attributes(raster_path(0, "layer"))["flag_meanings"]).split()[: len(sizes)]
     first = 0
     for layer, size in enumerate(sizes):
         for delayed in (False, True):
@@ -142,7 +158,7 @@ def _draw_raster(axes: Any, trace: Trace) -> None:
         first += size
     axes.set(
         title="One test sample" + (" (hollow: delayed)" if np.any(code >= len(sizes)) else ""),
-        xlabel=_label(trace, f"{sample}/time"),
+        xlabel=_label(trace, raster_path(0, "time")),
         ylim=(0, len(sizes)),
         yticks=np.arange(len(sizes)) + 0.5,
         yticklabels=[name.replace("_", " ") for name in names],
@@ -154,14 +170,15 @@ def _draw_raster(axes: Any, trace: Trace) -> None:
 
 def _draw_parameters(axes: Any, trace: Trace) -> None:
     """Histogram of the delays, or of the weights where no delay is trained."""
-    kind = "delays" if _newest(trace, "delays") else "weights"
-    layers = [values.ravel() for values in _newest(trace, kind)]
+    delays = _newest_delays(trace)
+    kind, path = ("delays", delays_path(0)) if delays else ("weights", weights_path(0))
+    layers = delays or [weights.ravel() for weights in _newest_weights(trace)]
     labels = [f"into layer {k + 1} ({values.size})" for k, values in enumerate(layers)]
     colours = [COLOURS[k % len(COLOURS)] for k in range(len(layers))]
     axes.hist(layers, bins=20, stacked=True, color=colours, label=labels, edgecolor="white", linewidth=0.6)
     axes.set(
         title=f"Learned {kind}",
-        xlabel=_label(trace, f"{RUN}/{kind}_0/{kind}"),
+        xlabel=_label(trace, path),
         ylabel=f"number of {kind}",
     )
     axes.yaxis.get_major_locator().set_params(integer=True)
@@ -169,9 +186,15 @@ def _draw_parameters(axes: Any, trace: Trace) -> None:
     axes.legend()
 
 
-def _newest(trace: Trace, kind: str) -> list[NDArray]:
-    """Weights (pre, post) or delays (line,) of each layer after the last epoch."""
-    layers: list[NDArray] = []
-    while (path := f"{RUN}/{kind}_{len(layers)}/{kind}") in trace.paths:
-        layers.append(trace[path][-1] if kind == "weights" else trace[path][:, -1])
-    return layers
+def _newest_weights(trace: Trace) -> list[NDArray]:
+    """Weights (pre, post) into each layer after the last epoch."""
+    return [trace[path][-1] for path in _of_layers(trace, weights_path)]
+
+
+def _newest_delays(trace: Trace) -> list[NDArray]:
+    """Delays (line,) in front of each layer that has any, after the last epoch."""
+    return [trace[path][:, -1] for path in _of_layers(trace, delays_path)]
+
+
+def _of_layers(trace: Trace, path: Callable[[int], str]) -> Iterator[str]:
+    return takewhile(trace.paths.__contains__, map(path, count()))

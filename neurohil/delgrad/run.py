@@ -1,29 +1,17 @@
-"""`neurohil delgrad`: config -> target and network -> loop -> trace, picture and summary."""
+"""A DelGrad run on Yin-Yang: config, data, network, target, and what its epochs and its end come to."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Sequence
-from pathlib import Path
-from typing import Any, Literal
+from collections.abc import Mapping
+from typing import Any, Literal, NamedTuple
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
-from neurohil.cli.output import draw_picture, line, print_results
-from neurohil.cli.running import (
-    carry_out,
-    interrupted,
-    place_of_new,
-    tell_finished,
-    writer_for,
-)
-from neurohil.cli.summary import with_true_summary
-from neurohil.config import experiment_name, experiment_text, parse, to_toml
 from neurohil.datasets import yin_yang
 from neurohil.delgrad.network import Network, NetworkConfig
-from neurohil.delgrad.picture import draw_delgrad
-from neurohil.delgrad.trace import delgrad_layout
+from neurohil.delgrad.trace import CLASSES, SAMPLES, delgrad_layout
 from neurohil.delgrad.training import EpochResult, Evaluation, Trainer, TrainingConfig
 from neurohil.errors import UserError
 from neurohil.memory import demand_bytes
@@ -32,18 +20,16 @@ from neurohil.neurobench.benchmark import Benchmark, batched
 from neurohil.neurobench.models import SpikeTimeModel
 from neurohil.neurobench.records import ModelInfo
 from neurohil.neurobench.trace import neurobench_arrays
-from neurohil.protocols import Floats, SpikingTarget
+from neurohil.protocols import Floats, SampleRecord, SpikingTarget
 from neurohil.ranges import Count, Seed, Time
+from neurohil.run import Run, Summary
 from neurohil.seeds import stream
 from neurohil.targets.spiking.brainscales import BrainscalesConfig, BrainscalesTarget
 from neurohil.targets.spiking.ideal import IdealConfig, IdealTarget
 from neurohil.text import exact
-from neurohil.trace.place import Place
-from neurohil.trace.reader import Trace
+from neurohil.trace.provenance import CHIP, IDEAL_NEURONS
 from neurohil.trace.schema import Layout
-from neurohil.trace.writer import TraceWriter
 
-CLASSES = 3
 BEYOND = "per-synapse delays, which BrainScaleS-2 does not have"
 MAP_SIDE = 61
 _COPIES = 10  # of a parameter: itself, gradient, two moments, the best so far, a run's state, temporaries
@@ -87,36 +73,6 @@ class DelGradConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     experiment: str = "unnamed"
 
 
-def start(experiment: str, overrides: Sequence[str], out: str | None, as_json: bool, overwrite: bool = False) -> None:
-    """Run an experiment, or go on with an unfinished run of this very configuration; picture beside the trace.
-
-    The trace goes to `out` (default runs/EXPERIMENT-seedN.h5, with what differs from the experiment in its name).
-    """
-    config = load(experiment, overrides)
-    stem = f"{config.experiment}-seed{config.seed}"
-    with place_of_new(out, stem, config.experiment, config, load(experiment), overwrite) as (place, found):
-        if found == "finished":
-            tell_finished(place, as_json, draw_delgrad)
-            return
-        run = Run(config)
-        _finish(run, writer_for(run, place, goes_on=found == "unfinished"), as_json)
-
-
-def resume(part: str, as_json: bool, overwrite: bool = False) -> None:
-    """Go on with an interrupted run, to the same bits as if it had never stopped."""
-    with interrupted(part, "delgrad", DelGradConfig, overwrite) as (place, config):
-        run = Run(config)
-        _finish(run, writer_for(run, place, goes_on=True), as_json)
-
-
-@with_true_summary
-def load(experiment: str, overrides: Sequence[str] = ()) -> DelGradConfig:
-    """Validated config of a shipped experiment or a .toml file."""
-    return parse(
-        experiment_text("delgrad", experiment), DelGradConfig, overrides, experiment=experiment_name(experiment)
-    )
-
-
 def build_target(config: DelGradConfig) -> SpikingTarget:
     """The target that the config names."""
     network = config.network
@@ -131,8 +87,54 @@ def beyond(config: DelGradConfig) -> str | None:
     return BEYOND if on_chip and config.network.delays != "none" else None
 
 
-class Run:
+class Epoch(NamedTuple):
+    """What one epoch came to: training, then the evaluation on the validation data."""
+
+    trained: EpochResult
+    validated: Evaluation
+
+    def __str__(self) -> str:
+        return f"loss {self.trained.loss:.3f}, validation {self.validated.accuracy:.1%}"
+
+
+class Tested(NamedTuple):
+    """What the tested parameters are worth on data that they were not trained on: one evaluation of each set."""
+
+    epoch: int
+    validated: Evaluation
+    tested: Evaluation
+
+
+class End(NamedTuple):
+    """What is known after the last epoch.
+
+    map_decisions (MAP_SIDE, MAP_SIDE) int64: the class that the network sees at each point [y, x] of a grid over the
+    square; map_side (MAP_SIDE,): its coordinates. samples: one test sample of each class, watched closely. neurobench:
+    NeuroBench's metrics on the test set.
+    """
+
+    tested_epoch: int
+    validated: Evaluation
+    tested: Evaluation
+    chip_seconds: float
+    map_decisions: NDArray[np.int64]
+    map_side: Floats
+    samples: list[SampleRecord]
+    neurobench: dict[str, Any]
+
+
+class DelGradRun(Run[DelGradConfig]):
     """One experiment, ready to train: data, target, network and trainer.
+
+    Attributes
+    ----------
+    data : dict of yin_yang.Split
+        ``train``, ``validation`` and ``test``.
+    inputs : dict of (n, lines) float64
+        The same as spike times in tau_s.
+    network : Network
+    target : SpikingTarget
+    trainer : Trainer
 
     Raises
     ------
@@ -140,26 +142,47 @@ class Run:
         If the network does not fit the target; nothing has been written then.
     """
 
+    command = "delgrad"
+    Config = DelGradConfig
+
     def __init__(self, config: DelGradConfig) -> None:
-        self.config = config
+        super().__init__(config)
         self.data = {name: yin_yang.load(name) for name in ("train", "validation", "test")}
         _demand_memory(config)
         self.inputs = {name: config.data.encode(split.samples) for name, split in self.data.items()}
         n_in = self.inputs["train"].shape[1]
-        self.network = Network(config.network, n_in, CLASSES, config.data.copies, stream(config.seed, "init"))
+        self.network = Network(config.network, n_in, len(CLASSES), config.data.copies, stream(config.seed, "init"))
         self.target = build_target(config)
         self.target.write(self.network.layers())
         self.trainer = Trainer(config.training, self.network, self.target, config.seed)
         self._chip_seconds_before = 0.0
         self._best = self._candidate(-1.0)
+        self._layout = self._make_layout()
 
-    def train_epoch(self) -> tuple[EpochResult, Evaluation]:
+    @property
+    def epochs_done(self) -> int:
+        return self.trainer.epoch
+
+    @property
+    def epochs_in_all(self) -> int:
+        return self.config.epochs
+
+    @property
+    def layout(self) -> Layout:
+        return self._layout
+
+    @property
+    def time_scale(self) -> float:
+        """Times in the trace over times in tau_s: microseconds where the target knows them."""
+        return self.target.tau_us or 1.0
+
+    def train_epoch(self) -> Epoch:
         """One epoch on the training data, then an evaluation on the validation data."""
         trained = self.trainer.train_epoch(self.inputs["train"], self.data["train"].labels)
         validated = self.evaluate("validation")
         if validated.accuracy > self._best[0]:
             self._best = self._candidate(validated.accuracy)
-        return trained, validated
+        return Epoch(trained, validated)
 
     def evaluate(self, split: str) -> Evaluation:
         """Accuracy, decisions and output times on a split."""
@@ -170,75 +193,20 @@ class Run:
         return round(self._chip_seconds_before + self.target.account()["chip_seconds"], 9)
 
     def state(self) -> Floats:
-        """All that the run goes on from."""
         return np.concatenate([[self.chip_seconds()], self._best, self.trainer.state()])
 
     def load_state(self, state: Floats) -> None:
-        """Go on from a vector that `state` returned."""
         self._chip_seconds_before = float(state[0])
         self._best, trainer_state = np.split(state[1:], [self._best.size])
         self.trainer.load_state(trainer_state)
 
-    def layout(self) -> Layout:
-        """What the trace of this run holds."""
-        delays = self.network.delay_parameters or [np.empty(0)] * len(self.network.weights)
-        return delgrad_layout(
-            layers=[self.network.weights[0].shape[0], *(w.shape[1] for w in self.network.weights)],
-            delays=[d.size for d in delays],
-            test_size=len(self.inputs["test"]),
-            time_units="us" if self.target.tau_us else "1",
-            quantities=self.target.fixed_pattern(),
-            beyond=beyond(self.config),
-            neurobench=neurobench_arrays(f"{DURATION / DT:.0f} steps of {DT} tau_s"),
-        )
-
-    def load_from(self, trace: Trace) -> None:
-        """Go on from the last finished epoch of an interrupted run's trace."""
-        self.load_state(trace.state())
-
-    def open_trace(self, path: Path | Place) -> TraceWriter:
-        """A new trace for this run."""
-        return self._trace(TraceWriter, path)
-
-    def reopen_trace(self, part: Path | Place) -> TraceWriter:
-        """The interrupted trace of this run, ready to go on."""
-        return self._trace(TraceWriter.resume, part)
-
-    def _trace(self, open_it: Callable[..., TraceWriter], path: Path | Place) -> TraceWriter:
-        config, size = self.config, self.state().size
-        return open_it(path, self.layout(), config.experiment, to_toml(config), size, epochs=config.epochs)
-
-    @property
-    def epochs_done(self) -> int:
-        """Finished epochs."""
-        return self.trainer.epoch
-
-    @property
-    def epochs_in_all(self) -> int:
-        """Epochs that it takes."""
-        return self.config.epochs
-
-    def run_epoch(self, writer: TraceWriter) -> str:
-        """One epoch, and its row in the trace; tells in a few words how it went."""
-        trained, validated = self.train_epoch()
-        writer.append_epoch(self._epoch_values(trained, validated), self.state())
-        return f"loss {trained.loss:.3f}, validation {validated.accuracy:.1%}"
-
-    def results(self) -> tuple[dict[str, Any], Evaluation]:
-        """What the finished network is worth on data that it was not trained on: one evaluation of each set."""
+    def test(self) -> Tested:
+        """Evaluate the parameters that the config wants tested, which the network then has."""
         tested_epoch = self.trainer.epoch
         if self.config.tested_epoch == "best_validation":
             tested_epoch = int(self._best[1])
             self.network.load_parameters(self._best[2:])
-        validated, tested = self.evaluate("validation"), self.evaluate("test")
-        results = {
-            "test_accuracy": tested.accuracy,
-            "tested_epoch": tested_epoch,
-            "validation_accuracy": validated.accuracy,
-            "missing_spikes": tested.missing_spikes,
-            "chip_seconds": self.chip_seconds(),
-        }
-        return results, tested
+        return Tested(tested_epoch, self.evaluate("validation"), self.evaluate("test"))
 
     def neurobench(self) -> dict[str, Any]:
         """NeuroBench's metrics of the present parameters on the test set: one more evaluation."""
@@ -248,72 +216,83 @@ class Run:
         measured = Benchmark(model, data, None, None, (STATIC, WORKLOAD)).run(quiet=True)
         return {name: value for name, value in measured.items() if name != "metadata"}
 
-    def conclude(self, writer: TraceWriter) -> dict[str, Any]:
-        """Test once, watch one sample of each class, map the plane, count, close the trace; returns the results."""
-        results, tested = self.results()
-        scale = self.target.tau_us or 1.0
-        test = self.data["test"]
-        values: dict[str, Any] = {f"run/results/{name}": value for name, value in results.items()}
-        values |= {
-            "run/decisions/predicted": tested.decisions,
-            "run/decisions/label": test.labels,
-            "run/decisions/x": test.samples[:, 0],
-            "run/decisions/y": test.samples[:, 1],
-            "run/test_times/spike_time": tested.times.T * scale,
+    def conclude(self) -> End:
+        """Test once, map the plane, watch one sample of each class, count."""
+        done = self.test()
+        chip_seconds = self.chip_seconds()  # what is looked at for the trace alone doesn't count
+        side = np.linspace(0.0, 1.0, MAP_SIDE)
+        return End(
+            tested_epoch=done.epoch,
+            validated=done.validated,
+            tested=done.tested,
+            chip_seconds=chip_seconds,
+            map_decisions=self._map(side),
+            map_side=side,
+            samples=self._watched(done.tested),
+            neurobench=self.neurobench(),  # last: nothing else may depend on it
+        )
+
+    def values(self, end: End) -> dict[str, Any]:
+        results = [array for array in self.layout.results if array.fill]
+        return {a.name: a.fill(self, end) for a in results if a.fill} | {"neurobench": end.neurobench}
+
+    def summary(self, values: Mapping[str, Any]) -> Summary:
+        config = self.config
+        outputs = len(CLASSES) * len(self.inputs["test"])
+        rows = [
+            ("test accuracy", f"{values['test_accuracy']:.1%} (epoch {values['tested_epoch']})"),
+            ("validation accuracy", f"{values['validation_accuracy']:.1%}"),
+            ("missing output spikes", f"{values['missing_spikes']} of {outputs} in the test"),
+        ]
+        if values["chip_seconds"]:
+            rows.append(("chip time", f"{values['chip_seconds']:.1f} s of real-time sections (emulated)"))
+        if unreal := beyond(config):
+            rows.insert(0, ("beyond the real chip", unreal))
+        target = "ideal neurons"
+        if isinstance(config.target, BrainscalesConfig):
+            target = f"emulated chip {config.target.preset}, serial {config.target.serial}"
+        return Summary(f"{config.experiment}: {config.epochs} epochs, seed {config.seed}, {target}", rows)
+
+    def facts(self) -> dict[str, Any]:
+        config = self.config
+        facts = {
+            "experiment": config.experiment,
+            "epochs": config.epochs,
+            "seed": config.seed,
+            "serial": getattr(config.target, "serial", None),
         }
-        values |= self._map_values() | self._sample_values(tested, scale)
-        measured = self.neurobench()  # last: nothing else may depend on it
-        for name, value in measured.items():
-            parts = {f"{name}_{part}": n for part, n in value.items()} if isinstance(value, dict) else {name: value}
-            values |= {f"run/neurobench/{part}": n for part, n in parts.items()}
-        writer.finish(values)
-        return results | {"neurobench": measured}
+        return facts | ({"beyond": unreal} if (unreal := beyond(config)) else {})
+
+    def _make_layout(self) -> Layout:
+        delays = self.network.delay_parameters or [np.empty(0)] * len(self.network.weights)
+        return delgrad_layout(
+            layers=[self.network.weights[0].shape[0], *(w.shape[1] for w in self.network.weights)],
+            delays=[d.size for d in delays],
+            test_size=len(self.inputs["test"]),
+            time_units="us" if self.target.tau_us else "1",
+            provenance=CHIP if self.target.tau_us else IDEAL_NEURONS,
+            quantities=self.target.fixed_pattern(),
+            beyond=beyond(self.config),
+            neurobench=neurobench_arrays(f"{DURATION / DT:.0f} steps of {DT} tau_s"),
+        )
 
     def _candidate(self, accuracy: float) -> Floats:
         """Validation accuracy, epoch and parameters, as one vector."""
         return np.concatenate([[accuracy, self.trainer.epoch], *(p.ravel() for p in self.network.parameters)])
 
-    def _map_values(self) -> dict[str, Any]:
+    def _map(self, side: Floats) -> NDArray[np.int64]:
         """The class that the network sees at each point of a grid over the square."""
-        side = np.linspace(0.0, 1.0, MAP_SIDE)
         x, y = (grid.ravel() for grid in np.meshgrid(side, side))
         points = self.config.data.encode(np.column_stack([x, y, 1.0 - x, 1.0 - y]))
         seen = self.trainer.evaluate(points, np.zeros(len(points), dtype=np.int64))
-        return {
-            "run/decision_map/predicted": seen.decisions.reshape(MAP_SIDE, MAP_SIDE),
-            "run/decision_map/x": side,
-            "run/decision_map/y": side,
-        }
+        return seen.decisions.reshape(side.size, side.size)
 
-    def _sample_values(self, tested: Evaluation, scale: float) -> dict[str, Any]:
+    def _watched(self, tested: Evaluation) -> list[SampleRecord]:
         """Events and membranes of the first test sample of each class, until all outputs have spiked."""
-        chosen = [int(np.flatnonzero(self.data["test"].labels == c)[0]) for c in range(CLASSES)]
+        chosen = [int(np.flatnonzero(self.data["test"].labels == c)[0]) for c in range(SAMPLES)]
         spiked = tested.times[chosen][np.isfinite(tested.times[chosen])]
         duration = float(np.ceil(spiked.max(initial=self.config.data.t_late)) + 1.0)
-        values: dict[str, Any] = {}
-        for k, sample in enumerate(chosen):
-            seen = self.trainer.watch(self.inputs["test"][sample], duration)
-            values |= {
-                f"run/samples/{k}/raster/layer": seen.event_kinds,
-                f"run/samples/{k}/raster/time": seen.event_times * scale,
-                f"run/samples/{k}/raster/neuron": seen.event_neurons,
-                f"run/samples/{k}/membrane/potential": seen.membrane,
-                f"run/samples/{k}/membrane/time": seen.membrane_times * scale,
-            }
-        return values
-
-    def _epoch_values(self, trained: EpochResult, validated: Evaluation) -> dict[str, Any]:
-        scale = self.target.tau_us or 1.0
-        values: dict[str, Any] = {
-            "run/accuracy/validation_accuracy": validated.accuracy,
-            "run/accuracy/train_accuracy": trained.accuracy,
-            "run/loss/train_loss": trained.loss,
-            "run/silence/bumped_batches": trained.bumped,
-            "run/silence/missing_spikes": trained.missing,
-        }
-        values |= {f"run/weights_{k}/weights": w for k, w in enumerate(self.network.weights)}
-        values |= {f"run/delays_{k}/delays": d.ravel() * scale for k, d in enumerate(self.network.delays())}
-        return values
+        return [self.trainer.watch(self.inputs["test"][sample], duration) for sample in chosen]
 
 
 def _demand_memory(config: DelGradConfig) -> None:
@@ -322,51 +301,14 @@ def _demand_memory(config: DelGradConfig) -> None:
     hidden, batch = config.network.hidden, max(config.training.batch, MAP_SIDE**2)
     samples = sum(n for n, _ in yin_yang.SPLITS.values())
     lines = (4 + (config.data.bias_time is not None)) * config.data.copies
-    weights = hidden * (lines + CLASSES)
+    weights = hidden * (lines + len(CLASSES))
     values = (
         _COPIES * (weights * (1 + (config.network.delays == "synaptic")))
         + 2 * samples * lines
-        + 2 * min(batch, samples) * (lines + hidden + CLASSES)
+        + 2 * min(batch, samples) * (lines + hidden + len(CLASSES))
     )
     demand_bytes(
         8 * values,
         f"network.hidden = {hidden} with data.copies = {config.data.copies}, that is {weights} weights,",
         "lower network.hidden, data.copies or training.batch",
     )
-
-
-def _finish(run: Run, writer: TraceWriter, as_json: bool) -> None:
-    """Train, conclude, report, draw."""
-    path, config = writer.path, run.config
-    began = time.perf_counter()
-    results = carry_out("delgrad", run, writer)
-    seconds = time.perf_counter() - began
-    serial = getattr(config.target, "serial", None)
-    facts = {"experiment": config.experiment, "epochs": config.epochs, "seed": config.seed, "serial": serial}
-    if beyond(config):
-        facts["beyond"] = beyond(config)
-    values = facts | results | {"seconds": round(seconds, 3), "trace": str(path)}
-    print_results(*_table(run, results, seconds, path), values, as_json)
-    draw_picture(draw_delgrad, path, as_json)
-
-
-def _table(run: Run, results: dict[str, Any], seconds: float, path: Path) -> tuple[str, list[str]]:
-    """Heading and lines."""
-    config = run.config
-    target = "ideal neurons"
-    if isinstance(config.target, BrainscalesConfig):
-        target = f"emulated chip {config.target.preset}, serial {config.target.serial}"
-    outputs = CLASSES * len(run.inputs["test"])
-    rows = [
-        ("test accuracy", f"{results['test_accuracy']:.1%} (epoch {results['tested_epoch']})"),
-        ("validation accuracy", f"{results['validation_accuracy']:.1%}"),
-        ("missing output spikes", f"{results['missing_spikes']} of {outputs} in the test"),
-        ("wall time", f"{seconds:.1f} s"),
-        ("trace", str(path)),
-    ]
-    if results["chip_seconds"]:
-        rows.insert(3, ("chip time", f"{results['chip_seconds']:.1f} s of real-time sections (emulated)"))
-    if unreal := beyond(config):
-        rows.insert(0, ("beyond the real chip", unreal))
-    heading = f"{config.experiment}: {config.epochs} epochs, seed {config.seed}, {target}"
-    return heading, [line(name, value) for name, value in rows]

@@ -1,18 +1,64 @@
-"""What the trace of a DelGrad run on Yin-Yang holds."""
+"""What the trace of a DelGrad run on Yin-Yang holds: each array's name, and what fills it, stand here and only here."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 
 from neurohil.protocols import Quantity
-from neurohil.trace.provenance import CHIP, IDEAL_NEURONS
-from neurohil.trace.schema import EPOCH, EPOCH_AXIS, RUN, Array, Layout, Plot, TraceError, index_axis, quantity_plot
+from neurohil.trace.provenance import Provenance
+from neurohil.trace.schema import (
+    EPOCH,
+    EPOCH_AXIS,
+    RUN,
+    Array,
+    Layout,
+    Plot,
+    TraceError,
+    group_of,
+    index_axis,
+    name_of,
+    quantity_plot,
+)
 
 CLASSES = ("yin", "yang", "dot")
 SAMPLES = 3
+
+# Paths of all that is read again, by pictures, reports and exports.
+VALIDATION_ACCURACY = f"{RUN}/accuracy/validation_accuracy"
+TRAIN_ACCURACY = f"{RUN}/accuracy/train_accuracy"
+LOSS = f"{RUN}/loss/train_loss"
+BUMPED = f"{RUN}/silence/bumped_batches"
+MISSING = f"{RUN}/silence/missing_spikes"
+TEST_ACCURACY = f"{RUN}/results/test_accuracy"
+TESTED_EPOCH = f"{RUN}/results/tested_epoch"
+PREDICTED, LABEL, X, Y = (f"{RUN}/decisions/{name}" for name in ("predicted", "label", "x", "y"))
+MAP_PREDICTED, MAP_X, MAP_Y = (f"{RUN}/decision_map/{name}" for name in ("predicted", "x", "y"))
+TEST_TIMES = f"{RUN}/test_times/spike_time"
+SAMPLES_FOLDER = f"{RUN}/samples"
+
+
+def weights_path(layer: int) -> str:
+    """Weights into a layer, (epoch, pre, post)."""
+    return f"{RUN}/weights_{layer}/weights"
+
+
+def delays_path(layer: int) -> str:
+    """Delays in front of a layer, (line, epoch)."""
+    return f"{RUN}/delays_{layer}/delays"
+
+
+def raster_path(sample: int, name: str) -> str:
+    """Events of a watched sample: ``layer``, ``time`` or ``neuron`` of each."""
+    return f"{SAMPLES_FOLDER}/{sample}/raster/{name}"
+
+
+def membrane_path(sample: int, name: str) -> str:
+    """Membranes of a watched sample: ``potential``, and ``time`` of each reading."""
+    return f"{SAMPLES_FOLDER}/{sample}/membrane/{name}"
 
 
 def delgrad_layout(
@@ -20,6 +66,7 @@ def delgrad_layout(
     delays: Sequence[int],
     test_size: int,
     time_units: str,
+    provenance: Provenance,
     quantities: Iterable[Quantity] = (),
     beyond: str | None = None,
     neurobench: Iterable[Array] = (),
@@ -28,8 +75,7 @@ def delgrad_layout(
 
     Accuracies and shares are fractions (0..1), weights are in model units, and an infinite time means "no
     spike". Neurons are numbered over all layers, input lines first; in a raster, k marks a spike of layer k, and
-    n_layers + k such a spike after its delay. Which datasets the run must deliver, and when, tell
-    `Layout.growing` and `Layout.final`.
+    n_layers + k such a spike after its delay. The arrays are filled by a `DelGradRun` with its `Epoch` and `End`.
 
     Parameters
     ----------
@@ -42,6 +88,8 @@ def delgrad_layout(
         Number of test samples.
     time_units : str
         ``us`` for a chip, ``1`` for times in units of the synaptic time constant tau_s.
+    provenance : Provenance
+        What the target says of its answers.
     quantities : iterable of Quantity
         Fixed pattern of the emulated chip, 1-D or 2-D; each quantity gets a plot in ``run/chip``.
     beyond : str or None
@@ -74,132 +122,182 @@ def delgrad_layout(
         _test_times(layers[-1], test_size, time_units),
         *(quantity_plot(quantity, "chip") for quantity in quantities),
     ]
+    return Layout(tuple(plots), tuple(_results(beyond)), "delgrad", tuple(neurobench), provenance=provenance)
+
+
+def _results(beyond: str | None) -> list[Array]:
+    def number(path: str, dtype: str, units: str, label: str, fill: Callable[[Any, Any], Any], kind: str = "") -> Array:
+        return Array(name_of(path), (), (), dtype, units, label, kind=kind, fill=fill)
+
     results = [
-        Array("test_accuracy", (), (), "float64", "1", "test accuracy"),
-        Array("tested_epoch", (), (), "int64", "1", "epoch whose parameters were tested"),
-        Array("validation_accuracy", (), (), "float64", "1", "validation accuracy of the tested parameters"),
-        Array("missing_spikes", (), (), "int64", "1", "number of output spikes missing in the test"),
-        Array("chip_seconds", (), (), "float64", "s", "time on the chip (s)", kind="modelled"),
-    ]
+        number(TEST_ACCURACY, "float64", "1", "test accuracy", lambda _, end: end.tested.accuracy),
+        number(TESTED_EPOCH, "int64", "1", "epoch whose parameters were tested", lambda _, end: end.tested_epoch),
+        number(
+            "validation_accuracy", "float64", "1", "validation accuracy of the tested parameters",
+            lambda _, end: end.validated.accuracy,
+        ),
+        number(
+            "missing_spikes", "int64", "1", "number of output spikes missing in the test",
+            lambda _, end: end.tested.missing_spikes,
+        ),
+        number(
+            "chip_seconds", "float64", "s", "time on the chip (s)", lambda _, end: end.chip_seconds, kind="modelled"
+        ),
+    ]  # fmt: skip
     if beyond:
         kinds = ("hardware", "beyond")
         label = f"beyond: {beyond}"
         results.append(Array("delays", (), (), "int64", "1", label, np.array(kinds.index("beyond")), kinds))
-    provenance = CHIP if time_units == "us" else IDEAL_NEURONS
-    return Layout(tuple(plots), tuple(results), "delgrad", tuple(neurobench), provenance=provenance)
+    return results
 
 
 def _learning_curves() -> list[Plot]:
-    def share(name: str, long_name: str) -> Array:
-        return Array(name, (EPOCH,), (None,), "float64", "1", long_name)
+    def share(path: str, long_name: str, fill: Callable[[Any, Any], Any]) -> Array:
+        return Array(name_of(path), (EPOCH,), (None,), "float64", "1", long_name, fill=fill)
 
+    validation = share(VALIDATION_ACCURACY, "validation accuracy", lambda _, epoch: epoch.validated.accuracy)
+    train = share(TRAIN_ACCURACY, "training accuracy", lambda _, epoch: epoch.trained.accuracy)
+    loss = share(LOSS, "training loss", lambda _, epoch: epoch.trained.loss)
+    bumped = share(BUMPED, "share of batches whose weights were bumped", lambda _, epoch: epoch.trained.bumped)
+    missing = share(MISSING, "share of output spikes missing", lambda _, epoch: epoch.trained.missing)
     return [
-        Plot(
-            f"{RUN}/accuracy",
-            "Accuracy",
-            share("validation_accuracy", "validation accuracy"),
-            (EPOCH_AXIS,),
-            auxiliary=(share("train_accuracy", "training accuracy"),),
-        ),
-        Plot(f"{RUN}/loss", "Training loss", share("train_loss", "training loss"), (EPOCH_AXIS,)),
-        Plot(
-            f"{RUN}/silence",
-            "Silence in training",
-            share("bumped_batches", "share of batches whose weights were bumped"),
-            (EPOCH_AXIS,),
-            auxiliary=(share("missing_spikes", "share of output spikes missing"),),
-        ),
+        Plot(group_of(VALIDATION_ACCURACY), "Accuracy", validation, (EPOCH_AXIS,), auxiliary=(train,)),
+        Plot(group_of(LOSS), "Training loss", loss, (EPOCH_AXIS,)),
+        Plot(group_of(BUMPED), "Silence in training", bumped, (EPOCH_AXIS,), auxiliary=(missing,)),
     ]
 
 
 def _weights(k: int, pre: int, post: int) -> Plot:
+    path = weights_path(k)
     return Plot(
-        f"{RUN}/weights_{k}",
+        group_of(path),
         f"Weights into layer {k + 1}",
-        Array("weights", (EPOCH, "pre", "post"), (None, pre, post), "float64", "1", "weight (model units)"),
+        Array(
+            name_of(path), (EPOCH, "pre", "post"), (None, pre, post), "float64", "1", "weight (model units)",
+            fill=lambda run, _: run.network.weights[k],
+        ),
         (EPOCH_AXIS, index_axis("pre", pre, "presynaptic line"), index_axis("post", post, "neuron")),
         interpretation="image",
-    )
+    )  # fmt: skip
 
 
 def _delays(k: int, count: int, time_units: str) -> Plot:
+    path = delays_path(k)
     return Plot(
-        f"{RUN}/delays_{k}",
+        group_of(path),
         f"Delays into layer {k + 1}",
-        _time("delays", ("line", EPOCH), (count, None), time_units, "delay"),
+        _time(
+            path, ("line", EPOCH), (count, None), time_units, "delay",
+            lambda run, _: run.network.delays()[k].ravel() * run.time_scale,
+        ),
         (index_axis("line", count, "delay"), EPOCH_AXIS),
         interpretation="spectrum",
-    )
+    )  # fmt: skip
 
 
 def _raster(k: int, n_layers: int, time_units: str) -> Plot:
     hidden = ["hidden"] if n_layers == 3 else [f"hidden_{i}" for i in range(1, n_layers - 1)]
     layers = ["input", *hidden, "output"]
     meanings = (*layers, *(f"delayed_{name}" for name in layers[:-1]))
+    layer, time, neuron = (raster_path(k, name) for name in ("layer", "time", "neuron"))
     return Plot(
-        f"{RUN}/samples/{k}/raster",
+        group_of(layer),
         f"Spikes of sample {k}",
-        Array("layer", ("event",), (None,), "int64", "1", "layer of the event", flag_meanings=meanings),
-        (
-            _time("time", ("event",), (None,), time_units, "time"),
-            Array("neuron", ("event",), (None,), "int64", "1", "neuron"),
+        Array(
+            name_of(layer), ("event",), (None,), "int64", "1", "layer of the event", flag_meanings=meanings,
+            fill=lambda _, end: end.samples[k].event_kinds,
         ),
-    )
+        (
+            _time(
+                time, ("event",), (None,), time_units, "time",
+                lambda run, end: end.samples[k].event_times * run.time_scale,
+            ),
+            Array(
+                name_of(neuron), ("event",), (None,), "int64", "1", "neuron",
+                fill=lambda _, end: end.samples[k].event_neurons,
+            ),
+        ),
+    )  # fmt: skip
 
 
 def _membrane(k: int, layers: Sequence[int], time_units: str) -> Plot:
     unit = "CADC LSB" if time_units == "us" else "model units"
     n_neurons = sum(layers[1:])
     shape = (n_neurons, None)
+    potential, time = (membrane_path(k, name) for name in ("potential", "time"))
     return Plot(
-        f"{RUN}/samples/{k}/membrane",
+        group_of(potential),
         f"Membrane potentials of sample {k}",
-        Array("potential", ("neuron", "time"), shape, "float32", "1", f"membrane potential ({unit})"),
+        Array(
+            name_of(potential), ("neuron", "time"), shape, "float32", "1", f"membrane potential ({unit})",
+            fill=lambda _, end: end.samples[k].membrane,
+        ),
         (
             index_axis("neuron", n_neurons, "neuron", first=layers[0]),
-            _time("time", ("time",), (None,), time_units, "time"),
+            _time(
+                time, ("time",), (None,), time_units, "time",
+                lambda run, end: end.samples[k].membrane_times * run.time_scale,
+            ),
         ),
         interpretation="spectrum",
-    )
+    )  # fmt: skip
 
 
 def _decisions(test_size: int) -> Plot:
-    def of_sample(name: str, dtype: str, long_name: str, flag_meanings: tuple[str, ...] = ()) -> Array:
-        return Array(name, ("sample",), (test_size,), dtype, "1", long_name, flag_meanings=flag_meanings)
+    def of_sample(
+        path: str, dtype: str, long_name: str, fill: Callable[[Any, Any], Any], meanings: tuple[str, ...] = ()
+    ) -> Array:
+        return Array(name_of(path), ("sample",), (test_size,), dtype, "1", long_name, flag_meanings=meanings, fill=fill)
 
     return Plot(
-        f"{RUN}/decisions",
+        group_of(PREDICTED),
         "Decisions on the test set",
-        of_sample("predicted", "int64", "predicted class (-1: silent)", CLASSES),
-        (of_sample("x", "float64", "x"), of_sample("y", "float64", "y")),
-        companions=(of_sample("label", "int64", "true class", CLASSES),),
+        of_sample(PREDICTED, "int64", "predicted class (-1: silent)", lambda _, end: end.tested.decisions, CLASSES),
+        (
+            of_sample(X, "float64", "x", lambda run, _: run.data["test"].samples[:, 0]),
+            of_sample(Y, "float64", "y", lambda run, _: run.data["test"].samples[:, 1]),
+        ),
+        companions=(of_sample(LABEL, "int64", "true class", lambda run, _: run.data["test"].labels, CLASSES),),
     )
 
 
 def _decision_map() -> Plot:
     label = "predicted class (-1: silent)"
     return Plot(
-        f"{RUN}/decision_map",
+        group_of(MAP_PREDICTED),
         "Decisions over the Yin-Yang square",
-        Array("predicted", ("y", "x"), (None, None), "int64", "1", label, flag_meanings=CLASSES),
+        Array(
+            name_of(MAP_PREDICTED), ("y", "x"), (None, None), "int64", "1", label, flag_meanings=CLASSES,
+            fill=lambda _, end: end.map_decisions,
+        ),
         (
-            Array("y", ("y",), (None,), "float64", "1", "y"),
-            Array("x", ("x",), (None,), "float64", "1", "x"),
+            Array(name_of(MAP_Y), ("y",), (None,), "float64", "1", "y", fill=lambda _, end: end.map_side),
+            Array(name_of(MAP_X), ("x",), (None,), "float64", "1", "x", fill=lambda _, end: end.map_side),
         ),
         interpretation="image",
-    )
+    )  # fmt: skip
 
 
 def _test_times(n_out: int, test_size: int, time_units: str) -> Plot:
     return Plot(
-        f"{RUN}/test_times",
+        group_of(TEST_TIMES),
         "Output spike times of the test set",
-        _time("spike_time", ("output", "sample"), (n_out, test_size), time_units, "spike time"),
+        _time(
+            TEST_TIMES, ("output", "sample"), (n_out, test_size), time_units, "spike time",
+            lambda run, end: end.tested.times.T * run.time_scale,
+        ),
         (index_axis("output", n_out, "output neuron"), index_axis("sample", test_size, "test sample")),
         interpretation="spectrum",
-    )
+    )  # fmt: skip
 
 
-def _time(name: str, dims: tuple[str, ...], shape: tuple[int | None, ...], time_units: str, long_name: str) -> Array:
+def _time(
+    path: str,
+    dims: tuple[str, ...],
+    shape: tuple[int | None, ...],
+    time_units: str,
+    long_name: str,
+    fill: Callable[[Any, Any], Any],
+) -> Array:
     unit = "us" if time_units == "us" else "tau_s"
-    return Array(name, dims, shape, "float64", time_units, f"{long_name} ({unit})")
+    return Array(name_of(path), dims, shape, "float64", time_units, f"{long_name} ({unit})", fill=fill)

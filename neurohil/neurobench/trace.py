@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 from neurohil.trace.schema import Array
 
 
 def neurobench_arrays(steps: str = "") -> tuple[Array, ...]:
     """NeuroBench's metrics of a network, by their official names; parts of one are joined to its name.
+
+    They are filled from `neurobench` of what a run's `conclude` returned, as `Benchmark.run` gives it.
 
     Parameters
     ----------
@@ -34,4 +38,10 @@ def neurobench_arrays(steps: str = "") -> tuple[Array, ...]:
             f"synaptic operations with zeros counted, per test sample{stepped}",
         ),
     )  # fmt: skip
-    return tuple(replace(metric, kind="computed") for metric in metrics)
+    return tuple(replace(metric, kind="computed", fill=_filling(metric.name)) for metric in metrics)
+
+
+def _filling(name: str) -> Callable[[Any, Any], Any]:
+    """The metric, or the part of one, from what a run measured in the end."""
+    metric, _, part = name.partition("_")
+    return lambda _, end: end.neurobench[metric][part] if part else end.neurobench[metric]

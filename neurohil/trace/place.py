@@ -131,12 +131,8 @@ class Place:
             with self._opened(self.part) as old:
                 epochs, is_same = old.epochs, _identity(old) == wanted
                 said = f"{self.part} holds {_epochs(old)} of another run ({_difference(old, *wanted)})"
-                go_on = f"`{go_on_command(command_of(old), self.part, bool(files.kind(self.path)))}`"
             if epochs and not is_same and not self.overwrite:
-                raise TraceError(
-                    f"{said}; go on with that one by {go_on}, give this one another --out, or drop those epochs with "
-                    "--overwrite"
-                )
+                raise OtherRunError(said, self.part, bool(files.kind(self.path)))
             if epochs and is_same:
                 self.refuse_existing(f"; its unfinished successor ({epochs} epochs) goes on with --overwrite")
                 return "unfinished"
@@ -244,6 +240,28 @@ class Place:
 _ENDINGS = ("", ".part", ".part.state", ".part.part", ".part.lock")
 
 
+class OtherRunError(TraceError):
+    """An unfinished run of another configuration stands where a new one shall go.
+
+    Attributes
+    ----------
+    part : path
+        Its trace.
+    """
+
+    def __init__(self, said: str, part: Path, replaces: bool) -> None:
+        super().__init__(f"{said}; go on with that one, {_INSTEAD}")
+        self.part = part
+        self._said, self._replaces = said, replaces
+
+    def told(self, command: str) -> str:
+        """The message, with the command that goes on with the other run."""
+        return f"{self._said}; go on with that one by `{go_on_command(command, self.part, self._replaces)}`, {_INSTEAD}"
+
+
+_INSTEAD = "give this one another --out, or drop those epochs with --overwrite"
+
+
 def lock_path(part: Path) -> Path:
     """The lock of an unfinished run."""
     return Path(f"{part}.lock")
@@ -290,18 +308,6 @@ def is_picture(path: Path) -> bool:
 def go_on_command(command: str, part: Path, overwrite: bool = False) -> str:
     """What to type to go on with an interrupted run of a subcommand."""
     return f"neurohil {command} --resume {shlex.quote(str(part))}{' --overwrite' if overwrite else ''}"
-
-
-def command_of(trace: Trace) -> str:
-    """The subcommand that began a run with epochs."""
-    try:
-        tables = tomllib.loads(trace.config)
-    except tomllib.TOMLDecodeError:
-        tables = {}
-    return next((name for table, name in _COMMANDS.items() if table in tables), "COMMAND")
-
-
-_COMMANDS = {"data": "delgrad", "tasks": "metaplasticity"}  # by a table that only its config has
 
 
 def _refuse_name(name: str) -> None:

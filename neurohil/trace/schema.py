@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -56,6 +57,9 @@ class Array:
         For an array of codes: what 0, 1, ... mean, as in the CF conventions.
     kind : str
         ``emulated``, ``computed`` or ``modelled``, where it isn't plainly what the whole trace is; else empty.
+    fill : callable, optional
+        ``fill(run, seen)`` gives the content of an array that isn't static: of one that grows after each epoch, of a
+        final one when the run ends. `seen` is what the run says of that epoch, or of its end.
 
     Raises
     ------
@@ -72,6 +76,7 @@ class Array:
     values: NDArray | None = None
     flag_meanings: tuple[str, ...] = ()
     kind: str = ""
+    fill: Callable[[Any, Any], Any] | None = None
 
     def __post_init__(self) -> None:
         for name in (self.name, *self.dims):
@@ -169,6 +174,19 @@ class Layout:
         for array in self.neurobench:
             yield f"{RUN}/neurobench/{array.name}", array
 
+    def filled(self, arrays: dict[str, Array], run: Any, seen: Any) -> dict[str, Any]:
+        """Content of some of the arrays, by path.
+
+        Raises
+        ------
+        TraceError
+            If one of them doesn't know what it holds.
+        """
+        for path, array in arrays.items():
+            if array.fill is None:
+                raise TraceError(f"{path} has nothing to fill it; give the array of that name a function `fill`")
+        return {path: array.fill(run, seen) for path, array in arrays.items() if array.fill}
+
     def static(self) -> dict[str, Array]:
         """Datasets that are complete before the run starts, by path."""
         return {path: array for path, array in self.arrays() if array.values is not None}
@@ -180,6 +198,16 @@ class Layout:
     def final(self) -> dict[str, Array]:
         """Datasets that are written when the run ends, by path."""
         return {path: array for path, array in self.arrays() if array.values is None and not array.grows}
+
+
+def name_of(path: str) -> str:
+    """Name of the dataset at a path."""
+    return path.rpartition("/")[2]
+
+
+def group_of(path: str) -> str:
+    """Path of the group that a dataset stands in."""
+    return path.rpartition("/")[0]
 
 
 def index_axis(dim: str, size: int, long_name: str, first: int = 0) -> Array:

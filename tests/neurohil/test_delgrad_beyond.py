@@ -5,7 +5,6 @@ import json
 import pytest
 
 from neurohil.datasets import yin_yang
-from neurohil.delgrad.run import Run, load, start
 from neurohil.trace.reader import Trace
 
 SENTENCE = "per-synapse delays, which BrainScaleS-2 does not have"

@@ -6,9 +6,9 @@ import pytest
 
 from neurohil.cli import main
 from neurohil.delgrad.network import Network, NetworkConfig
-from neurohil.delgrad.run import Run, load
 from neurohil.delgrad.training import ShiftInvariantMse, Trainer, TrainingConfig
 from neurohil.errors import UserError
+from neurohil.kinds import KINDS
 from neurohil.protocols import Layer
 from neurohil.targets.spiking.ideal import IdealTarget
 from neurohil.trace import Trace

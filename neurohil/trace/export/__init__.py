@@ -1,29 +1,31 @@
-"""Traces in the formats of other programs: SONATA (spikes, membranes), NIR (the trained network), CSV (all plots)."""
+"""Traces in the formats of other programs: CSV for every trace, and what a kind of run writes of its own."""
 
 from __future__ import annotations
 
-from importlib import import_module
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from neurohil.trace.export import csv
 from neurohil.trace.reader import Trace
 from neurohil.trace.schema import TraceError
 
-FORMATS = ("sonata", "nir", "csv")
+Write = Callable[[Trace, Path], list[Path]]
 
 
-def export(path: str | Path, to: str, out: str | Path) -> list[Path]:
+def export(trace: Trace, to: str, out: str | Path, own: Mapping[str, Write]) -> list[Path]:
     """Write what a trace holds in another format.
 
     Parameters
     ----------
-    path : str or path
-        A trace; of an unfinished one, what is there is written.
+    trace : Trace
+        Of an unfinished run, what is there is written.
     to : str
-        ``sonata``: spikes and membrane potentials of the watched samples, times in ms; ``nir``: the trained network;
-        ``csv``: a table for each plot.
+        ``csv``: a table for each plot; or one of the formats that kinds of runs have.
     out : str or path
-        Folder for SONATA and CSV, made if it is missing; file for NIR. Files of the same names are replaced, each as a
-        whole, if they were exported too: a table with the same columns, an HDF5 file that says so.
+        Folder or file, made if it is missing. Files of the same names are replaced, each as a whole, if they were
+        exported too: a table with the same columns, an HDF5 file that says so.
+    own : mapping
+        What writes the formats that kinds of runs have; each refuses traces of others.
 
     Returns
     -------
@@ -37,10 +39,10 @@ def export(path: str | Path, to: str, out: str | Path) -> list[Path]:
     UserError
         Something else stands there; it stays.
     """
-    if to not in FORMATS:
-        raise TraceError(f"format {to!r} is unknown; choose one of {', '.join(FORMATS)}")
+    formats: dict[str, Write] = {**own, "csv": csv.write}
+    if to not in formats:
+        raise TraceError(f"format {to!r} is unknown; choose one of {', '.join(formats)}")
     try:
-        with Trace(path) as trace:
-            return import_module(f"{__name__}.{to}").write(trace, Path(out))
+        return formats[to](trace, Path(out))
     except OSError as error:
         raise TraceError(f"{out} can't be written ({error.strerror or error}); choose another place") from error

@@ -7,7 +7,7 @@ import gzip
 import json
 import re
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -18,8 +18,8 @@ from neurohil.files import has_mark, replacing
 from neurohil.trace.nxdata import variable
 from neurohil.trace.reader import Trace
 from neurohil.trace.report.style import readable, words
-from neurohil.trace.report.view import Table
-from neurohil.trace.report.views import views
+from neurohil.trace.report.view import Table, View
+from neurohil.trace.report.views import OwnViews, views
 from neurohil.trace.schema import RUN, TraceError
 
 MARK = "neurohil trace report"
@@ -28,7 +28,9 @@ MARK = "neurohil trace report"
 _MODEL = re.compile(r'("(?:root_)?id":)"(p[0-9]+)"')
 
 
-def write_report(path: str | Path, out: str | Path | None = None) -> Path:
+def write_report(
+    path: str | Path, out: str | Path | None = None, own: Callable[[Trace], OwnViews | None] = lambda _: None
+) -> Path:
     """Write a trace as one HTML page that needs no network.
 
     The page has interactive figures of all that the trace holds, its results, and its configuration. Any browser
@@ -40,6 +42,8 @@ def write_report(path: str | Path, out: str | Path | None = None) -> Path:
         Trace of a run that is finished, going on, or was interrupted.
     out : str or path, optional
         Page to write; by default beside the trace, with ``.html`` in place of ``.h5``.
+    own : callable, optional
+        What makes the views of a trace's kind of run, see `views`.
 
     Returns
     -------
@@ -56,7 +60,7 @@ def write_report(path: str | Path, out: str | Path | None = None) -> Path:
     if out.exists() and path.exists() and out.samefile(path):
         raise TraceError(f"{out} is the trace itself; name another file for the page")
     with Trace(path) as trace:
-        page = _render(trace)
+        page = _render(trace, views(trace, own(trace)))
     _replace(out, page)
     return out
 
@@ -75,14 +79,13 @@ def _replace(out: Path, page: str) -> None:
         raise TraceError(f"{out} can't be written ({error.strerror}); choose another file") from error
 
 
-def _render(trace: Trace) -> str:
+def _render(trace: Trace, shown: list[View]) -> str:
     from bokeh.resources import INLINE
     from jinja2 import Environment, StrictUndefined
 
     parts = files("neurohil.trace.report") / "assets"
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     template = environment.from_string((parts / "page.html").read_text(encoding="utf-8"))
-    shown = views(trace)
     models: dict[str, int] = {}
     return template.render(
         generator=MARK,

@@ -1,15 +1,14 @@
-"""Which views a trace gets: those of its own kind of run, then one for every plot that is left."""
+"""Which views a trace gets: those that its kind of run makes, and one for every plot that is left."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
 from neurohil.trace.nxdata import PlotGroup, is_plot, plot_group
 from neurohil.trace.reader import Trace
 from neurohil.trace.report.curves import draw_curves, draw_lines
-from neurohil.trace.report.decisions import draw_plane, recorded_samples, task_table
 from neurohil.trace.report.maps import draw_frames, draw_map
 from neurohil.trace.report.spikes import draw_raster, event_colours, resolution
 from neurohil.trace.report.style import readable, words
@@ -19,8 +18,17 @@ from neurohil.trace.schema import RUN
 _DRAW = {"curve": draw_curves, "lines": draw_lines, "image": draw_map, "images": draw_frames, "scatter": draw_raster}
 
 
-def views(trace: Trace) -> list[View]:
+OwnViews = Callable[[Trace, dict[str, PlotGroup]], Iterator[View]]
+
+
+def views(trace: Trace, own: OwnViews | None = None) -> list[View]:
     """All views of the trace, in the order of the page.
+
+    Parameters
+    ----------
+    trace : Trace
+    own : callable, optional
+        Makes the views of the trace's kind of run; takes the plots that it draws out of those it gets, by path.
 
     Raises
     ------
@@ -29,7 +37,7 @@ def views(trace: Trace) -> list[View]:
     """
     plots = {path: plot_group(trace, path) for path in trace.groups if is_plot(trace, path)}
     plots = {path: plot for path, plot in plots.items() if _has_data(plot, trace.complete)}
-    made = [*_tasks(trace), *_plane(trace, plots), *_samples(plots)]
+    made = list(own(trace, plots)) if own else []
     return [*_left(plots, over_epochs=True), *made, *_left(plots, over_epochs=False)]
 
 
@@ -43,50 +51,18 @@ def _has_data(plot: PlotGroup, complete: bool) -> bool:
     return not bool(np.all(np.isnan(values) | (values == -1)))
 
 
-def _tasks(trace: Trace) -> Iterator[View]:
-    table = task_table(trace)
-    if table:
-        caption = "What is kept and what is forgotten: accuracy of every test after the last epoch of each task."
-        yield View("tasks", "Accuracy task by task", caption, table=table)
+def raster_view(key: str, heading: str, plot: PlotGroup, figures: dict) -> View:
+    """View of scatter plots of events, with the membranes below them where a figure has any.
 
-
-def _plane(trace: Trace, plots: dict[str, PlotGroup]) -> Iterator[View]:
-    decisions = plots.pop(f"{RUN}/decisions", None)
-    decision_map, times = plots.pop(f"{RUN}/decision_map", None), plots.pop(f"{RUN}/test_times", None)
-    if decisions is None:
-        return
-    labels = trace[f"{RUN}/decisions/label"]
-    wrong = int(np.sum(decisions.signal.array[...] != labels))
-    caption = (
-        f"Each sign is a test sample in the colour of its true class; the {wrong} of {labels.size} that were decided "
-        "wrongly are ringed. The ground is coloured by the decision at each place, grey where the network is silent. "
-        "Click a sample, or give its number, to see when the outputs spiked: the first one decides."
-    )
-    recorded = recorded_samples(labels, sum(path.endswith("/raster") for path in plots))
-    controls = (
-        Control("number", "sample", "Test sample", 0, labels.size - 1, recorded[0] if recorded else 0),
-        Control("button", "next_wrong", "Next wrong one"),
-    )
-    figure = draw_plane(decisions, labels, decision_map, times)
-    yield View(
-        "decisions", decisions.title, caption, {"": figure}, controls=controls, behaviour="plane", wide=True,
-        data={"recorded": recorded},
-    )  # fmt: skip
-
-
-def _samples(plots: dict[str, PlotGroup]) -> Iterator[View]:
-    rasters = {path: plots.pop(path) for path in list(plots) if path.startswith(f"{RUN}/samples/")}
-    figures = {}
-    for path, raster in rasters.items():
-        folder, _, name = path.rpartition("/")
-        if name == "raster":
-            figures[readable(raster.title)] = draw_raster(raster, rasters.get(f"{folder}/membrane"))
-    if figures:
-        first = next(raster for path, raster in rasters.items() if path.endswith("/raster"))
-        yield _raster_view("spikes", "Spikes and membranes", first, figures)
-
-
-def _raster_view(key: str, heading: str, plot: PlotGroup, figures: dict) -> View:
+    Parameters
+    ----------
+    key, heading : str
+        Of the view.
+    plot : PlotGroup
+        One of the plots, whose names and units hold for all.
+    figures : dict
+        By what is chosen.
+    """
     time, neuron = (readable(axis.label) for axis in plot.axes)
     has_membrane = any(len(figure.children) > 1 for figure in figures.values())
     caption = (
@@ -127,7 +103,7 @@ def _family(folder: str, members: list[PlotGroup]) -> View:
     first = members[0]
     key = first.path.removeprefix(f"{RUN}/").replace("/", "-").replace("_", "-")
     if first.kind == "scatter":
-        return _raster_view(key, readable(first.title), first, {readable(p.title): draw_raster(p) for p in members})
+        return raster_view(key, readable(first.title), first, {readable(p.title): draw_raster(p) for p in members})
     figures = {_unique(plot, members): _DRAW[plot.kind](plot) for plot in members}
     heading = readable(first.title) if len(members) == 1 else words(folder).capitalize()
     controls: tuple[Control, ...] = ()

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from neurohil.trace.locks import is_held
 from neurohil.trace.nxdata import Variable, default_plot, plot_group
-from neurohil.trace.place import command_of, go_on_command, lock_path
+from neurohil.trace.place import lock_path
 from neurohil.trace.reader import Trace
 from neurohil.trace.schema import EPOCH, RUN, TraceError
 
@@ -61,7 +61,7 @@ def follow(path: str | Path, every_s: float = 0.5) -> Iterator[Progress]:
     TraceError
         If there is no such run, its trace can't be read, or it is one without epochs.
     """
-    final, part = _names(path)
+    final, part = names(path)
     seen: Progress | None = None
     while True:
         alive = has_writer(part)  # asked first: what the writer did before its end is seen below
@@ -79,21 +79,8 @@ def has_writer(part: Path) -> bool:
     return part.exists() and is_held(lock_path(part))
 
 
-def how_to_go_on(path: str | Path) -> str:
-    """The command that resumes the interrupted run of a trace, or of its ``.part`` file.
-
-    Raises
-    ------
-    TraceError
-        If its trace can't be read.
-    """
-    final, part = _names(path)
-    with Trace(part) as trace:
-        return go_on_command(command_of(trace), part, overwrite=final.exists())
-
-
-def _names(path: str | Path) -> tuple[Path, Path]:
-    """Names of the trace when its run is over, and before."""
+def names(path: str | Path) -> tuple[Path, Path]:
+    """Names of the trace when its run is over, and before, by either of them."""
     final = Path(str(path).removesuffix(".part"))
     return final, Path(f"{final}.part")
 

@@ -53,7 +53,8 @@ def spike_times(graph, inputs, duration):
 @pytest.mark.compiled
 @pytest.mark.parametrize("delays", ["weights", "axonal", "dendritic", "synaptic"])
 def test_the_graph_spikes_like_the_network(tmp_path, delays):
-    from neurohil.delgrad.run import Run, load
+    from neurohil.delgrad.run import DelGradRun
+from neurohil.kinds import KINDS
 
     path = tmp_path / "run.h5"
     config = load(f"yin_yang_{delays}", ["epochs=2", "training.batch=500"])

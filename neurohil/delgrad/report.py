@@ -1,19 +1,64 @@
-"""What a network decided: the Yin-Yang plane, and what is remembered of earlier tasks."""
+"""Views of a DelGrad run in a report: the Yin-Yang plane with all decisions, and the samples that were watched."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from neurohil.trace.nxdata import PlotGroup, text
+from neurohil.delgrad.trace import LABEL, MAP_PREDICTED, PREDICTED, SAMPLES_FOLDER, TEST_TIMES
+from neurohil.trace.nxdata import PlotGroup
 from neurohil.trace.reader import Trace
+from neurohil.trace.report.spikes import draw_raster
 from neurohil.trace.report.style import CLASS_COLOURS, CLASS_MARKERS, hover, new_figure, readable, span
-from neurohil.trace.report.view import Table
-from neurohil.trace.schema import RUN
+from neurohil.trace.report.view import Control, View
+from neurohil.trace.report.views import raster_view
+from neurohil.trace.schema import group_of
 
 SIDE = 480
+
+
+def views(trace: Trace, plots: dict[str, PlotGroup]) -> Iterator[View]:
+    """The plane and the watched samples, whose plots are taken out of `plots`."""
+    yield from _plane(trace, plots)
+    yield from _watched(plots)
+
+
+def _plane(trace: Trace, plots: dict[str, PlotGroup]) -> Iterator[View]:
+    decisions, decision_map, times = (plots.pop(group_of(p), None) for p in (PREDICTED, MAP_PREDICTED, TEST_TIMES))
+    if decisions is None:
+        return
+    labels = trace[LABEL]
+    wrong = int(np.sum(decisions.signal.array[...] != labels))
+    caption = (
+        f"Each sign is a test sample in the colour of its true class; the {wrong} of {labels.size} that were decided "
+        "wrongly are ringed. The ground is coloured by the decision at each place, grey where the network is silent. "
+        "Click a sample, or give its number, to see when the outputs spiked: the first one decides."
+    )
+    recorded = recorded_samples(labels, sum(path.endswith("/raster") for path in plots))
+    controls = (
+        Control("number", "sample", "Test sample", 0, labels.size - 1, recorded[0] if recorded else 0),
+        Control("button", "next_wrong", "Next wrong one"),
+    )
+    figure = draw_plane(decisions, labels, decision_map, times)
+    yield View(
+        "decisions", decisions.title, caption, {"": figure}, controls=controls, behaviour="plane", wide=True,
+        data={"recorded": recorded},
+    )  # fmt: skip
+
+
+def _watched(plots: dict[str, PlotGroup]) -> Iterator[View]:
+    rasters = {path: plots.pop(path) for path in list(plots) if path.startswith(f"{SAMPLES_FOLDER}/")}
+    figures = {}
+    for path, raster in rasters.items():
+        folder, _, name = path.rpartition("/")
+        if name == "raster":
+            figures[readable(raster.title)] = draw_raster(raster, rasters.get(f"{folder}/membrane"))
+    if figures:
+        first = next(raster for path, raster in rasters.items() if path.endswith("/raster"))
+        yield raster_view("spikes", "Spikes and membranes", first, figures)
 
 
 def draw_plane(
@@ -139,24 +184,3 @@ def _name(names: tuple[str, ...], code: int) -> str:
 def recorded_samples(labels: Any, count: int) -> list[int]:
     """Which test samples a DelGrad run recorded: sample k of the trace is the first one of class k."""
     return [int(np.argmax(labels == k)) for k in range(count) if (labels == k).any()]
-
-
-def task_table(trace: Trace) -> Table | None:
-    """Accuracy of each test after each task was learnt; None unless the run learnt several."""
-    path = f"{RUN}/accuracy/task"
-    if path not in trace.paths:
-        return None
-    task = trace[path]
-    names = text(trace.attributes(path).get("flag_meanings")).split()
-    last = [k for k in range(len(task)) if k + 1 == len(task) or task[k + 1] != task[k]]
-    if len(last) < 2:
-        return None
-    prefix = f"{RUN}/accuracy/test_"
-    tests = [name.removeprefix(prefix) for name in trace.paths if name.startswith(prefix)]
-    shares = tuple(tuple(float(trace[f"{prefix}{test}"][epoch]) for test in tests) for epoch in last)
-    rows = tuple(
-        (f"{names[task[epoch]]} (epoch {epoch + 1})", *(f"{100 * share:.1f} %" for share in row))
-        for epoch, row in zip(last, shares, strict=True)
-    )
-    header = ("after learning", *(f"test on {test}" for test in tests))
-    return Table(header, rows, tuple((None, *row) for row in shares))

@@ -14,12 +14,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from neurohil.delgrad.trace import SAMPLES_FOLDER
 from neurohil.files import replacing
 from neurohil.trace.export.csv import unit
 from neurohil.trace.export.files import MARK, is_exported
 from neurohil.trace.nxdata import PlotGroup, Variable, plot_group
 from neurohil.trace.reader import Trace
-from neurohil.trace.schema import RUN, TraceError
+from neurohil.trace.schema import TraceError
 
 _MAGIC, _VERSION = 0x0A7A, (0, 1)
 _MS = {"us": 1e-3, "tau_s": 1.0}
@@ -53,7 +54,7 @@ def write(trace: Trace, out: Path) -> list[Path]:
 
 def _of_samples(trace: Trace, name: str) -> dict[str, PlotGroup]:
     """The plot of that name of each watched sample, where it has content."""
-    pattern = re.compile(rf"{RUN}/samples/(\w+)/{name}")
+    pattern = re.compile(rf"{SAMPLES_FOLDER}/(\w+)/{name}")
     found = {match[1]: plot_group(trace, match[0]) for match in map(pattern.fullmatch, trace.groups) if match}
     return {sample: plot for sample, plot in found.items() if 0 not in plot.signal.array.shape}
 

@@ -15,17 +15,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from neurohil.delgrad.trace import TESTED_EPOCH, delays_path, weights_path
 from neurohil.files import replacing
 from neurohil.trace.export.files import MARK, is_exported
 from neurohil.trace.reader import Trace
-from neurohil.trace.schema import RUN, TraceError
+from neurohil.trace.schema import TraceError
 
 _LARGEST_LINES = 10_000  # of a layer with synaptic delays, where every synapse becomes a line of its own
 
 
 def write(trace: Trace, out: Path) -> list[Path]:
     """The network with the parameters that were tested, or those of the last finished epoch; see `export`."""
-    if f"{RUN}/weights_0/weights" not in trace.paths or trace.epochs == 0:
+    if weights_path(0) not in trace.paths or trace.epochs == 0:
         raise TraceError(f"{trace.path} holds no trained weights; export the trace of a `neurohil delgrad` run")
     try:
         import nir
@@ -33,7 +34,7 @@ def write(trace: Trace, out: Path) -> list[Path]:
         raise TraceError("writing NIR needs the package nir; install it with pip install 'neurohil[nir]'") from error
     import h5py
 
-    tested = int(trace[f"{RUN}/results/tested_epoch"])
+    tested = int(trace[TESTED_EPOCH])
     epoch = tested if 1 <= tested <= trace.epochs else trace.epochs
     graph = _graph(nir, trace, tomllib.loads(trace.config), epoch)
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -48,11 +49,11 @@ def _graph(nir: Any, trace: Trace, config: dict[str, Any], epoch: int) -> Any:
     network = config["network"]
     has_ms = config["target"]["kind"] == "brainscales"  # ideal neurons count time in tau_s
     tau = _tau_us(config) * 1e-3 if has_ms else 1.0
-    weights = [trace.dataset(f"{RUN}/weights_{k}/weights")[epoch - 1] for k in range(2)]
+    weights = [trace.dataset(weights_path(k))[epoch - 1] for k in range(2)]
     nodes: dict[str, Any] = {"input": nir.Input(np.array([weights[0].shape[0]]))}
     for k, (layer, weight) in enumerate(zip(("hidden", "output"), weights, strict=True)):
         if network["delays"] != "none":
-            delays = trace.dataset(f"{RUN}/delays_{k}/delays")[:, epoch - 1] * (1e-3 if has_ms else 1.0)
+            delays = trace.dataset(delays_path(k))[:, epoch - 1] * (1e-3 if has_ms else 1.0)
             nodes |= _delayed_projection(nir, network["delays"], layer, weight, delays)
         else:
             nodes[f"{layer}_weights"] = nir.Linear(weight.T)

@@ -1,0 +1,198 @@
+"""Where a run begins: from its experiment, in its place, or from where it was interrupted."""
+
+from __future__ import annotations
+
+import tempfile
+import warnings
+import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from neurohil.config import parse, to_toml
+from neurohil.errors import UserError
+from neurohil.kinds import KINDS, Experiment, Kind, command_of, experiment
+from neurohil.run import Run
+from neurohil.trace.place import OtherRunError, Place, default_path
+from neurohil.trace.reader import Trace
+from neurohil.trace.writer import software_versions
+
+
+def train(
+    name: str | Experiment,
+    *,
+    trace: str | Path | None = None,
+    overwrite: bool = False,
+    progress: bool = True,
+    **changes: Any,
+) -> Run[Any]:
+    """Run an experiment to its end, or go on with its unfinished trace.
+
+    Parameters
+    ----------
+    name : str or Experiment
+        A shipped experiment, a .toml file, or what `experiment` returned.
+    trace : str or path, optional
+        Trace to write. Without it the trace lives as long as the run that is returned.
+    overwrite : bool
+        Replace a trace of that name when this run has finished.
+    progress : bool
+        Show it on a terminal.
+    **changes
+        Short names of the command line, ``serial=7, seed=2, epochs=60``, or whole keys of the config:
+        ``target=dict(noise=dict(weight_std=0.2))``.
+
+    Returns
+    -------
+    Run
+        With `result`, `plot` and `report`.
+
+    Raises
+    ------
+    UserError
+        A key or value is wrong, the network doesn't fit the target, or something stands at `trace` that must stay.
+    Stopped
+        By a signal such as Ctrl-C, after the epoch in progress; the same call goes on if it has a `trace`.
+    """
+    return _start(with_changes(experiment(name), changes), trace, overwrite, progress)
+
+
+def measure(
+    measurement: str,
+    name: str | Experiment = "",
+    *,
+    trace: str | Path | None = None,
+    overwrite: bool = False,
+    progress: bool = True,
+    **changes: Any,
+) -> Run[Any]:
+    """Measure on one emulated memristor array.
+
+    Parameters
+    ----------
+    measurement : str
+        ``program``, ``characterise``, ``age`` or ``ir-drop``.
+    name : str or Experiment, optional
+        By default the nine levels of ``crossbar_9_levels``.
+    trace, overwrite, progress, **changes
+        As for `train`.
+
+    Returns
+    -------
+    Run
+
+    Raises
+    ------
+    UserError
+        As for `train`; or there is no such measurement.
+    """
+    kinds = {kind.name.partition(" ")[2]: kind for kind in KINDS.values() if kind.measures}
+    if measurement not in kinds:
+        raise UserError(f"measurement = {measurement!r} is unknown; choose one of {', '.join(kinds)}")
+    kind = kinds[measurement]
+    chosen = experiment(name or kind.default)
+    if chosen.kind.folder != kind.folder:
+        raise UserError(f"{chosen.kind.title(chosen.config)!r} is no array to measure on; name one of a crossbar")
+    return _start(with_changes(Experiment(kind, chosen.config, chosen.plain), changes), trace, overwrite, progress)
+
+
+def _start(chosen: Experiment, trace: str | Path | None, overwrite: bool, progress: bool) -> Run[Any]:
+    folder = None
+    if trace is None:
+        folder = tempfile.TemporaryDirectory(prefix="neurohil-")
+        trace = Path(folder.name) / "run.h5"
+    with place_of(chosen, str(trace), overwrite) as (place, found):
+        if not place.is_locked:
+            warnings.warn(without_locks(place), stacklevel=3)
+        if found == "finished":
+            raise UserError(
+                f"{place.path} holds this run already; neurohil.open({str(place.path)!r}) opens it, overwrite=True "
+                "runs it anew"
+            )
+        run = chosen.start()
+        if folder is not None:
+            weakref.finalize(run, folder.cleanup)
+        run.write_trace(place, found == "unfinished", progress)
+    return run
+
+
+def with_changes(chosen: Experiment, changes: dict[str, Any]) -> Experiment:
+    """The experiment with other values, by short names or whole keys.
+
+    Raises
+    ------
+    UserError
+        A key or value is wrong.
+    """
+    tables: dict[str, Any] = {}
+    short = {option.name: option.key for option in chosen.kind.options}
+    for name, value in changes.items():
+        *parents, leaf = short.get(name, name).split(".")
+        table = tables
+        for parent in parents:
+            table = table.setdefault(parent, {})
+        if isinstance(value, dict) and isinstance(table.get(leaf), dict):
+            value = {**table[leaf], **value}
+        table[leaf] = value
+    return chosen.with_(**tables) if tables else chosen
+
+
+@contextmanager
+def place_of(chosen: Experiment, out: str | None, overwrite: bool) -> Iterator[tuple[Place, str]]:
+    """Where a run's trace goes, held for this process, and what stands there already (see `Place.look`).
+
+    Parameters
+    ----------
+    chosen : Experiment
+    out : str or None
+        As the user named it; None for runs/EXPERIMENT-seedN.h5, with what differs from the plain experiment.
+    overwrite : bool
+        Whether a trace of ours may be replaced.
+
+    Raises
+    ------
+    UserError
+        Something stands there that must stay, or another run writes there.
+    """
+    kind, config = chosen.kind, to_toml(chosen.config)
+    told = [option.key for option in kind.options if option.name == "seed"]
+    default = default_path(kind.stem(chosen.config), config, to_toml(chosen.plain), without=told)
+    with Place(default if out is None else out, overwrite) as place:
+        try:
+            found = place.look(kind.title(chosen.config), config, software_versions())
+        except OtherRunError as other:
+            with Trace(other.part) as trace:
+                raise UserError(other.told(command_of(trace))) from other
+        yield place, found
+
+
+@contextmanager
+def interrupted(part: str, kind: Kind, overwrite: bool) -> Iterator[tuple[Place, Experiment]]:
+    """Place, held for this process, and experiment of a run to go on with.
+
+    Raises
+    ------
+    UserError
+        It is complete, no trace, damaged, in use, or of another kind.
+    """
+    if not part.endswith(".part"):
+        with Trace(part) as trace:
+            if trace.complete:
+                raise UserError(f"{part} is complete; start a new run instead")
+    with Place.of_interrupted(part, overwrite) as place:
+        with Trace(place.part) as trace:
+            trace.require_whole()
+            try:
+                config = parse(trace.config, kind.config_class)
+            except UserError as error:
+                raise UserError(f"{part} was not begun by `neurohil {kind.name}`: {error}") from error
+        yield place, Experiment(kind, config, config)
+
+
+def without_locks(place: Place) -> str:
+    """What to know where the file system has no locks."""
+    return (
+        f"the file system of {place.path.parent} has no locks, so two runs that write to one file there are not told "
+        "apart"
+    )
