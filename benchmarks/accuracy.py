@@ -27,20 +27,19 @@ DEFAULT = [*IDEAL, *CHIP, *(name + EACH_ITS_CHIP for name in CHIP)]
 
 def train(job: tuple[str, int]) -> dict:
     """Run one experiment (name and --set options) with one seed; returns its results."""
-    from neurohil.delgrad.run import DelGradRun
-from neurohil.kinds import KINDS
+    import neurohil as nh
 
     experiment, seed = job
     name, *options = experiment.removesuffix(EACH_ITS_CHIP).split()
     overrides = [option for option in options if option != "--set"] + [f"seed={seed}"]
     if experiment.endswith(EACH_ITS_CHIP):
         overrides.append(f"target.serial={65 + seed}")
-    run = Run(load(name, overrides))
-    bumped = [run.train_epoch()[0].bumped for _ in range(run.config.epochs)]
+    run = nh.experiment(name, overrides).start()
+    bumped: list[float] = []
+    run.train(after_epoch=lambda epoch: bumped.append(epoch.trained.bumped))
     last_epoch = run.evaluate("test").accuracy
-    results, _ = run.results()
     facts = {"experiment": experiment, "seed": seed, "bumped_batches": float(np.mean(bumped))}
-    return {**facts, "last_epoch_accuracy": last_epoch, **results}
+    return {**facts, "last_epoch_accuracy": last_epoch, **run.result}
 
 
 def table(results: Sequence[dict]) -> str:

@@ -54,13 +54,10 @@ def spreads(serial: int, found: Calibration, targets: ChipConfig) -> list[str]:
 
 def accuracy(serial: int, seed: int, epochs: int, target: Sequence[str]) -> float:
     """Test accuracy of the experiment on this chip."""
-    from neurohil.delgrad.run import DelGradRun
-from neurohil.kinds import KINDS
+    import neurohil as nh
 
-    run = Run(load(EXPERIMENT, [f"seed={seed}", f"epochs={epochs}", f"target.serial={serial}", *target]))
-    for _ in range(epochs):
-        run.train_epoch()
-    return float(run.results()[0]["test_accuracy"])
+    run = nh.experiment(EXPERIMENT, [f"seed={seed}", f"epochs={epochs}", f"target.serial={serial}", *target]).start()
+    return run.train().test().tested.accuracy
 
 
 def main() -> None:

@@ -11,6 +11,8 @@ import os
 import time
 from collections.abc import Callable
 
+import neurohil as nh
+
 os.environ.setdefault("NUMBA_NUM_THREADS", "1")
 
 import numpy as np
@@ -20,7 +22,7 @@ EPOCHS_WARM = 2
 
 def epoch_of(experiment: str) -> Callable[[], object]:
     """One training epoch of an experiment, without validation."""
-    run = Run(load(experiment))
+    run = nh.experiment(experiment).start()
     return lambda: run.trainer.train_epoch(run.inputs["train"], run.data["train"].labels)
 
 
@@ -29,7 +31,7 @@ def torch_epoch() -> Callable[[], object]:
     import torch
 
     torch.set_num_threads(1)
-    run = Run(load("yin_yang_weights"))
+    run = nh.experiment("yin_yang_weights").start()
     inputs = torch.tensor(run.inputs["train"])
     labels = torch.tensor(run.data["train"].labels)
     weights = [torch.tensor(w, requires_grad=True) for w in run.network.weights]

@@ -9,24 +9,23 @@ from __future__ import annotations
 import argparse
 
 import numpy as np
-from tqdm import tqdm
+
+import neurohil as nh
 
 
-def mean_accuracy(run: Run, evaluations: int) -> float:
+def mean_accuracy(run: nh.Run, evaluations: int) -> float:
     """Mean test accuracy over noisy evaluations."""
     return float(np.mean([run.evaluate("test").accuracy for _ in range(evaluations)]))
 
 
 def transfer(experiment: str, seed: int, serials: tuple[int, int], more_epochs: int, evaluations: int) -> list[float]:
     """Accuracy on the home chip, on the other chip, and there after `more_epochs` of training."""
-    home, other = (Run(load(experiment, [f"seed={seed}", f"target.serial={serial}"])) for serial in serials)
-    for _ in tqdm(range(home.config.epochs), desc=f"serial {serials[0]}", leave=False, disable=None):
-        home.train_epoch()
+    home, other = (nh.experiment(experiment, [f"seed={seed}", f"target.serial={serial}"]).start() for serial in serials)
+    home.train(progress=True)
     at_home = mean_accuracy(home, evaluations)
     other.load_state(home.state())
     moved = mean_accuracy(other, evaluations)
-    for _ in tqdm(range(more_epochs), desc=f"serial {serials[1]}", leave=False, disable=None):
-        other.train_epoch()
+    other.train(more_epochs, progress=True)
     return [at_home, moved, mean_accuracy(other, evaluations)]
 
 

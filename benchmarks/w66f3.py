@@ -11,7 +11,8 @@ from __future__ import annotations
 import argparse
 
 import numpy as np
-from tqdm import tqdm
+
+import neurohil as nh
 
 MEASURED = {
     "chip_yin_yang_axonal": "-0.05, -0.12, -0.29 | 0.05, 0.08, 0.18 | 0.016, 0.023, 0.028 | 0.1 ... 0.4",
@@ -25,13 +26,13 @@ def robust_std(values: np.ndarray) -> float:
     return 1.4826 * float(np.median(np.abs(values - np.median(values))))
 
 
-def statistics(run: Run) -> str:
+def statistics(run: nh.Run) -> str:
     """Cells of the table for a trained run."""
     inputs = run.inputs["train"]
     layers = run.network.layers()
     run.target.write(layers)
     first, second = (run.target.run(inputs, TRIALS + k)[-1].spikes for k in range(2))
-    ideal = Run(load(run.config.experiment, ["target.preset=ideal"])).target
+    ideal = nh.experiment(run.config.experiment, ["target.preset=ideal"]).start().target
     ideal.write(layers)
     wanted = ideal.run(inputs, 0)[-1].spikes
     offsets, spreads, noises = [], [], []
@@ -58,9 +59,8 @@ def main() -> None:
         print(f"| {experiment} | **measured on W66F3** | {measured} |")
         for serial in range(66, 66 + options.chips):
             overrides = [f"seed={serial}", f"target.serial={serial}", *changes]
-            run = Run(load(experiment, overrides))
-            for _ in tqdm(range(options.epochs), desc=f"serial {serial}", leave=False, disable=None):
-                run.train_epoch()
+            run = nh.experiment(experiment, overrides).start()
+            run.train(options.epochs, progress=True)
             print(f"| {experiment} | emulated, serial {serial} | {statistics(run)} |", flush=True)
 
 

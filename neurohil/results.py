@@ -8,7 +8,7 @@ from typing import Any
 
 from neurohil.kinds import KINDS, command_of, kind_of, named
 from neurohil.text import one_line
-from neurohil.trace.export import export
+from neurohil.trace.export import write_as
 from neurohil.trace.nxdata import default_plot, plot_group
 from neurohil.trace.place import go_on_command
 from neurohil.trace.reader import Trace
@@ -97,8 +97,7 @@ class RunTrace(Trace):
 
     def export(self, to: str, out: str | Path) -> list[Path]:
         """Write it in another format: ``csv``, and for some kinds of runs ``sonata`` or ``nir``; returns the files."""
-        writers = {name: place for kind in KINDS.values() for name, place in kind.exports.items()}
-        return export(self, to, out, {name: _late(place) for name, place in writers.items()})
+        return export(self.path, to, out)
 
     def __repr__(self) -> str:
         state = "complete" if self.complete else "not complete"
@@ -124,6 +123,12 @@ def report(path: str | Path, out: str | Path | None = None) -> Path:
     return write_report(path, out, own)
 
 
+def export(path: str | Path, to: str, out: str | Path) -> list[Path]:
+    """Write a trace in another format, see `neurohil.trace.export.write_as`; returns the files."""
+    writers = {name: place for kind in KINDS.values() for name, place in kind.exports.items()}
+    return write_as(path, to, out, {name: _late(place) for name, place in writers.items()})
+
+
 def how_to_go_on(path: str | Path) -> str:
     """The command that resumes the interrupted run of a trace, or of its ``.part`` file.
 
@@ -141,4 +146,4 @@ def _late(place: str) -> Any:
     return lambda trace, out: named(place)(trace, out)
 
 
-__all__ = ["Picture", "RunTrace", "TraceError", "how_to_go_on", "report"]
+__all__ = ["Picture", "RunTrace", "TraceError", "export", "how_to_go_on", "report"]

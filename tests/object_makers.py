@@ -23,8 +23,9 @@ from memristor.controller import Controller, Program
 from memristor.costs import CostTable
 from memristor.crossbar import Crossbar, CrossbarConfig
 from memristor.presets import preset as device
-from neurohil.delgrad import run as delgrad
-from neurohil.metaplasticity import run as metaplasticity
+from neurohil.delgrad.run import DelGradRun
+from neurohil.kinds import KINDS
+from neurohil.metaplasticity.run import MetaplasticityRun
 from neurohil.neurobench.models import SpikeTimeModel
 from neurohil.protocols import Layer
 from neurohil.targets.crossbar_bench import CrossbarBench
@@ -250,13 +251,13 @@ def run_epoch(run):
 
 
 def delgrad_run(experiment="yin_yang_axonal"):
-    made = delgrad.Run(delgrad.load(experiment, TINY_DELGRAD))
+    made = DelGradRun(KINDS["delgrad"].load(experiment, TINY_DELGRAD))
     made.train_epoch()
     return made, run_epoch
 
 
 def metaplasticity_run(experiment="mnist_fashion_crossbar"):
-    made = metaplasticity.Run(metaplasticity.load(experiment, TINY_TASKS))
+    made = MetaplasticityRun(KINDS["metaplasticity"].load(experiment, TINY_TASKS))
     made.train_epoch()
     return made, run_epoch
 

@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+import neurohil as nh
 from benchmarks.tasks import mnist_fashion
 
 SMALL = ("network.hidden=[16]", "tasks.train_images=300", "tasks.test_images=100", "training.test_batch=50")
@@ -27,10 +28,8 @@ def test_both_tasks_are_tested(scored):
 
 def test_accuracy_is_that_of_the_experiment(scored):
     """On ideal weights nothing is random in a test: the last one of the training says the same."""
-    from neurohil.metaplasticity import run as metaplasticity
-
     overrides = ["seed=1", "training.epochs=1", *SMALL]
-    run = metaplasticity.Run(metaplasticity.load("mnist_fashion_ideal", overrides))
+    run = nh.experiment("mnist_fashion_ideal", overrides).start()
     run.train_epoch()
     _, accuracy = run.train_epoch()
     assert scored["ideal"]["AccuracyByTask"] == accuracy

@@ -19,7 +19,7 @@ from neurohil.errors import UserError
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from neurohil.delgrad.run import Run
+    from neurohil.delgrad.run import DelGradRun
     from neurohil.neurobench.benchmark import Results
 
 EXPERIMENTS = {
@@ -52,16 +52,13 @@ def score(experiment: str, seed: int, epochs: int, costs: str | Path | None = No
     UserError
         There is no such experiment; a bad table of costs.
     """
-    from tqdm import trange
-
-    from neurohil.delgrad import run as delgrad
+    import neurohil as nh
     from neurohil.neurobench.costs import described, load_costs, spent, spiking_phases, system_track
 
     table = load_costs(costs)
-    run = delgrad.Run(delgrad.load(experiment, [f"seed={seed}", f"epochs={epochs}"]))
-    for _ in trange(epochs, desc=f"{experiment}, seed {seed}", unit="epoch", disable=None, leave=False):
-        run.train_epoch()
-    run.results()  # brings back the parameters of the epoch to be tested
+    run = nh.experiment(experiment, [f"seed={seed}", f"epochs={epochs}"]).start()
+    run.train(progress=True)
+    run.test()  # brings back the parameters of the epoch to be tested
     learnt = run.target.account()
     results = _measured(run)
     if run.target.tau_us is not None:
@@ -75,7 +72,7 @@ def score(experiment: str, seed: int, epochs: int, costs: str | Path | None = No
     return results
 
 
-def _measured(run: Run) -> Results:
+def _measured(run: DelGradRun) -> Results:
     from neurohil.neurobench import metrics
     from neurohil.neurobench.benchmark import Benchmark, Task, batched
     from neurohil.neurobench.models import SpikeTimeModel

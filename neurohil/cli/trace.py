@@ -126,11 +126,10 @@ def watch(file: str) -> int:
 
 def export(file: str, to: str, out: str) -> int:
     """Write the trace in another format."""
-    from neurohil.results import RunTrace
+    from neurohil.results import export as write
 
-    with RunTrace(file) as trace:
-        for path in trace.export(to, out):
-            say(path)
+    for path in write(file, to, out):
+        say(path)
     return OK
 
 

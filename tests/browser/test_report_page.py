@@ -11,7 +11,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parents[1] / "neurohil" / "trace"))
 import synthetic_run as run
 
-from neurohil.trace.report import write_report
+from neurohil.results import report as write_report
 from neurohil.trace.writer import TraceWriter
 
 pytestmark = pytest.mark.browser

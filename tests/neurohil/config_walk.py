@@ -14,7 +14,6 @@ from typing import Any, NamedTuple
 
 import msgspec
 import tomli_w
-from tqdm import tqdm
 
 from brainscales_emu import ChipConfig, NoiseConfig
 from brainscales_emu.mac import MacConfig
@@ -28,14 +27,14 @@ from memristor.tile import Recipe
 from neurohil.config import parse
 from neurohil.datasets import yin_yang
 from neurohil.datasets.yin_yang import YinYang
-from neurohil.delgrad import run as delgrad
-from neurohil.delgrad.run import DelGradConfig
+from neurohil.delgrad.run import DelGradConfig, DelGradRun, build_target
 from neurohil.errors import UserError
+from neurohil.kinds import KINDS as RUNS
 from neurohil.metaplasticity import run as metaplasticity
-from neurohil.metaplasticity.run import MetaplasticityConfig
-from neurohil.probing import run as crossbar
+from neurohil.metaplasticity.run import MetaplasticityConfig, MetaplasticityRun
 from neurohil.probing.run import CrossbarExperiment
 from neurohil.refusals import alternatives, struct_of
+from neurohil.run import Run
 from neurohil.targets.matrix.crossbar import CrossbarTarget
 from neurohil.trace.writer import TraceWriter
 
@@ -129,28 +128,33 @@ _PART = Path(tempfile.gettempdir())
 def _run_delgrad(config: DelGradConfig) -> None:
     yin_yang.load = _small
     try:
-        _epochs(delgrad.Run(config))
+        _epochs(DelGradRun(config))
     finally:
         yin_yang.load = _load
 
 
 def _run_metaplasticity(config: MetaplasticityConfig) -> None:
-    _epochs(metaplasticity.Run(config))
+    _epochs(MetaplasticityRun(config))
 
 
-def _epochs(run: Any) -> None:
+def _epochs(run: Run[Any]) -> None:
     """One epoch, and the rest as if it were the last; the trace is written and dropped."""
-    with tempfile.TemporaryDirectory() as folder, run.open_trace(Path(folder) / "walk.h5") as writer:
-        run.run_epoch(writer)
-        run.conclude(writer)
+    layout = run.layout
+    with tempfile.TemporaryDirectory() as folder, run.new_trace(Path(folder) / "walk.h5") as writer:
+        writer.append_epoch(layout.filled(layout.growing(), run, run.train_epoch()), run.state())
+        writer.finish(layout.filled(layout.final(), run, run.conclude()))
 
 
 def _run_crossbar(measurement: str) -> Callable[[CrossbarExperiment], None]:
     def run(config: CrossbarExperiment) -> None:
-        with tempfile.TemporaryDirectory() as folder, tqdm(disable=True) as progress:
-            measured = crossbar.MEASUREMENTS[measurement][0](config, progress)
-            with TraceWriter(Path(folder) / "walk.h5", measured.layout, "walk", "", 0) as writer:
-                writer.finish({})
+        measuring = RUNS[f"crossbar {measurement}"].start(config)
+        end = measuring.conclude()
+        layout = measuring.layout
+        with (
+            tempfile.TemporaryDirectory() as folder,
+            TraceWriter(Path(folder) / "walk.h5", layout, "walk", "", 0) as writer,
+        ):
+            writer.finish(layout.filled(layout.final(), measuring, end))
 
     return run
 
@@ -179,7 +183,7 @@ KINDS = {
     "metaplasticity chip": _metaplasticity(_WHOLE, '{kind = "brainscales", serial = 1, max_sends = 64}'),
     **{
         f"crossbar {name}": Kind(CrossbarExperiment, _joined(_BENCH), _run_crossbar(name))
-        for name in crossbar.MEASUREMENTS
+        for name in ("program", "characterise", "age", "ir-drop")
     },
 }  # fmt: skip
 
@@ -274,7 +278,7 @@ def target(config: Any) -> None:
     elif isinstance(config, MetaplasticityConfig):
         metaplasticity.build_target(config, [(3, 4)])
     else:
-        delgrad.build_target(config)
+        build_target(config)
 
 
 def attempt(case: Case, use: Callable[[Any], None] | None = None) -> str:

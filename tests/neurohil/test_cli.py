@@ -13,7 +13,7 @@ import pytest
 from started import Started
 
 from neurohil.cli import main
-from neurohil.delgrad import run as delgrad
+from neurohil.delgrad import picture
 from neurohil.trace import Trace, TraceError
 
 SMALL = ["--epochs", "3", "--set", "network.hidden=6"]
@@ -23,7 +23,7 @@ SMALL = ["--epochs", "3", "--set", "network.hidden=6"]
 def no_pictures():
     """To draw takes longer than all else; processes of their own draw."""
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(delgrad, "draw_delgrad", lambda *_: None)
+        patched.setattr(picture, "draw_delgrad", lambda *_: None)
         yield
 
 
@@ -162,8 +162,8 @@ def test_a_stopped_run_resumes_to_the_same_bits(how, straight, tmp_path, capsys)
 WITHOUT_PICTURE = """
 import sys
 from neurohil.cli import main
-from neurohil.delgrad import run as delgrad
-delgrad.draw_delgrad = lambda *_: None
+from neurohil.delgrad import picture
+picture.draw_delgrad = lambda *_: None
 sys.exit(main(sys.argv[1:]))
 """
 

@@ -5,8 +5,11 @@ import re
 import pytest
 
 from neurohil.config import experiment_summaries, experiment_text, parse, to_toml
-from neurohil.delgrad.run import DelGradConfig, load
+from neurohil.delgrad.run import DelGradConfig
 from neurohil.errors import UserError
+from neurohil.kinds import KINDS
+
+load = KINDS["delgrad"].load
 
 
 @pytest.mark.parametrize("name", experiment_summaries("delgrad"))

@@ -4,6 +4,8 @@ import json
 
 import pytest
 
+import neurohil as nh
+from neurohil.cli import main
 from neurohil.datasets import yin_yang
 from neurohil.trace.reader import Trace
 
@@ -19,7 +21,7 @@ def little_data(monkeypatch):
 
 
 def test_the_trace_says_it_from_the_start(tmp_path):
-    with Run(load(BEYOND)).open_trace(tmp_path / "run.h5"), Trace(tmp_path / "run.h5.part") as trace:
+    with nh.experiment(BEYOND).start().new_trace(tmp_path / "run.h5"), Trace(tmp_path / "run.h5.part") as trace:
         said = trace.attributes("run/results/delays")
         assert trace["run/results/delays"] == 1
         assert said["flag_meanings"].split()[1] == "beyond" and SENTENCE in said["long_name"]
@@ -30,13 +32,13 @@ def test_the_trace_says_it_from_the_start(tmp_path):
     [("chip_yin_yang_axonal", "epochs=1"), ("yin_yang_synaptic", "epochs=1"), (BEYOND, 'network.delays="none"')],
 )
 def test_a_run_without_them_says_nothing(experiment, change, tmp_path):
-    run = Run(load(experiment, [change]))
-    assert "run/results/delays" not in dict(run.layout().arrays())
+    run = nh.experiment(experiment, [change]).start()
+    assert "run/results/delays" not in dict(run.layout.arrays())
 
 
 @pytest.mark.compiled
 def test_the_results_say_it(tmp_path, capsys):
-    start(BEYOND, ["epochs=2"], str(tmp_path / "run.h5"), as_json=True)
+    main(["delgrad", BEYOND, "--epochs", "2", "--out", str(tmp_path / "run.h5"), "--json"])
     output = capsys.readouterr()
     table, last = output.err.splitlines(), output.out
     assert any(line.split() == ["beyond", "the", "real", "chip", *SENTENCE.split()] for line in table)

@@ -5,15 +5,11 @@ import subprocess
 import sys
 
 import pytest
-from tqdm import tqdm
 
-import neurohil.delgrad.run
 from neurohil import memory
 from neurohil.cli import main
-from neurohil.delgrad import run as delgrad
 from neurohil.errors import UserError
-from neurohil.metaplasticity import run as metaplasticity
-from neurohil.probing import run as crossbar
+from neurohil.kinds import KINDS
 from neurohil.targets.matrix.crossbar import CrossbarTarget, CrossbarTargetConfig
 
 HOSTS = {
@@ -76,45 +72,44 @@ def test_the_limit_of_the_address_space_counts():
 
 MANY = str([1000] * 60)
 BIG = {
-    "delgrad hidden": (delgrad, "yin_yang_weights", ["network.hidden=1000000000"], "network.hidden"),
-    "delgrad copies": (delgrad, "yin_yang_weights", ["data.copies=1000000000"], "data.copies"),
-    "delgrad chip": (delgrad, "chip_yin_yang_axonal", ["network.hidden=1000000000"], "network.hidden"),
-    "layers": (metaplasticity, "mnist_fashion_ideal", ["network.hidden=[65536, 65536]"], "network.hidden"),
-    "batch": (metaplasticity, "mnist_fashion_ideal", ["training.batch=60000", f"network.hidden={MANY}"], "batch"),
+    "delgrad hidden": ("delgrad", "yin_yang_weights", ["network.hidden=1000000000"], "network.hidden"),
+    "delgrad copies": ("delgrad", "yin_yang_weights", ["data.copies=1000000000"], "data.copies"),
+    "delgrad chip": ("delgrad", "chip_yin_yang_axonal", ["network.hidden=1000000000"], "network.hidden"),
+    "layers": ("metaplasticity", "mnist_fashion_ideal", ["network.hidden=[65536, 65536]"], "network.hidden"),
+    "batch": ("metaplasticity", "mnist_fashion_ideal", ["training.batch=60000", f"network.hidden={MANY}"], "batch"),
 }
 
 
 @pytest.mark.parametrize("name", BIG)
 def test_runs_too_large_for_the_memory_are_refused_at_once(monkeypatch, name):
-    module, experiment, overrides, key = BIG[name]
+    kind, experiment, overrides, key = BIG[name]
     monkeypatch.setattr(memory, "available_bytes", lambda: 5 * 10**9)
     with pytest.raises(UserError, match=r"need about [\d.e+]+ [GE]B of memory, 5 GB are available; lower ") as error:
-        module.Run(module.load(experiment, overrides))
+        KINDS[kind].start(KINDS[kind].load(experiment, overrides))
     assert key in str(error.value)
 
 
 def test_arrays_too_large_for_the_memory_are_refused_at_once(monkeypatch):
     monkeypatch.setattr(memory, "available_bytes", lambda: 2 * 10**9)
     big = ["target.array.tile_rows=65536", "target.array.tile_columns=65536"]
-    for measure, _ in crossbar.MEASUREMENTS.values():
+    for kind in (kind for kind in KINDS.values() if kind.measures):
         with pytest.raises(UserError, match=r"773 GB of memory, 2 GB are available; lower .*target.array.tile_rows"):
-            measure(crossbar.load("crossbar_9_levels", big), tqdm(disable=True))
+            kind.start(kind.load("crossbar_9_levels", big)).train()
     with pytest.raises(UserError, match=r"^12845056 devices for layers of 784 x 8192 weights need about 2.31 GB"):
         CrossbarTarget(CrossbarTargetConfig(), [(784, 8192)])
 
 
 def test_the_largest_shipped_network_fits_into_two_gigabytes(monkeypatch):
     monkeypatch.setattr(memory, "available_bytes", lambda: 2 * 10**9)
-    delgrad.Run(delgrad.load("yin_yang_synaptic"))
-    config = metaplasticity.load("bnn_2021")
-    metaplasticity._demand_memory(config, metaplasticity.build_tasks(config), 784)
+    for kind, name in (("delgrad", "yin_yang_synaptic"), ("metaplasticity", "bnn_2021")):
+        KINDS[kind].start(KINDS[kind].load(name))
 
 
 def test_running_out_of_memory_is_one_sentence(monkeypatch, capsys):
     def fail(*_):
         raise MemoryError("Unable to allocate 8.00 EiB for an array")
 
-    monkeypatch.setattr(neurohil.delgrad.run, "start", fail)
+    monkeypatch.setattr("neurohil.delgrad.run.DelGradRun.__init__", fail)
     assert main(["delgrad", "yin_yang_weights"]) == 1
     told = capsys.readouterr().err
     assert re.fullmatch(r"neurohil: there is not enough memory \(Unable to allocate 8.00 EiB .*\); lower .*\n", told)

@@ -8,10 +8,10 @@ import pytest
 
 from benchmarks.tasks import mnist_fashion, yin_yang
 from neurohil.cli import main
-from neurohil.delgrad import run as delgrad
-from neurohil.metaplasticity import run as metaplasticity
+from neurohil.kinds import KINDS
+from neurohil.metaplasticity.run import MetaplasticityRun
+from neurohil.results import report as write_report
 from neurohil.trace import Trace
-from neurohil.trace.report import write_report
 from neurohil.trace.validation import validate
 
 NAMES = ("Footprint", "ParameterCount", "ConnectionSparsity", "ActivationSparsity", "SynapticOperations")
@@ -37,8 +37,8 @@ def run(request, summaries, tmp_path_factory, monkeypatch, capsys):
     """Path of the trace, and the summary, of a run with one epoch (of each task), without its picture."""
     name = request.param
     if name not in summaries:
-        monkeypatch.setattr(delgrad, "draw_delgrad", lambda *_: None)
-        monkeypatch.setattr(metaplasticity, "draw_metaplasticity", lambda *_, **__: None)
+        monkeypatch.setattr("neurohil.delgrad.picture.draw_delgrad", lambda *_: None)
+        monkeypatch.setattr("neurohil.metaplasticity.picture.draw_metaplasticity", lambda *_, **__: None)
         path = tmp_path_factory.mktemp(name) / "run.h5"
         assert not main([*RUNS[name], "--seed", "1", "--epochs", "1", "--out", str(path), "--json"])
         summaries[name] = path, capsys.readouterr().out.splitlines()[-1]
@@ -95,7 +95,7 @@ def test_counting_comes_after_the_results(run):
 @pytest.mark.parametrize(("name", "more"), [("fashion_stream", "tasks.n_tasks=2"), ("mnist_fashion_ideal", "seed=2")])
 def test_the_network_of_the_last_test_is_counted(name, more, monkeypatch):
     """Shared normalisation, and that of each task: on ideal weights a test shows what is counted."""
-    run = metaplasticity.Run(metaplasticity.load(name, ["training.epochs=1", *SMALL, more]))
+    run = MetaplasticityRun(KINDS["metaplasticity"].load(name, ["training.epochs=1", *SMALL, more]))
     for _ in range(run.epochs_in_all):
         run.train_epoch()
     hidden, forward = [], run.network.forward

@@ -16,9 +16,9 @@ import pytest
 from neurohil import cli
 from neurohil.cli import EXIT_CODES, main
 from neurohil.cli.output import json_line
-from neurohil.cli.running import StopRequest
-from neurohil.delgrad import run as delgrad
+from neurohil.delgrad import picture
 from neurohil.errors import Stopped, UserError
+from neurohil.stopping import StopRequest
 
 sys.path.insert(0, str(Path(__file__).parent / "trace"))
 import synthetic_run as run
@@ -85,7 +85,7 @@ def test_an_ignored_signal_stays_ignored(handlers):
 
 @pytest.mark.compiled
 def test_a_thread_can_run_a_command_and_signals_are_as_before(handlers, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(delgrad, "draw_delgrad", lambda *_: None)
+    monkeypatch.setattr(picture, "draw_delgrad", lambda *_: None)
     codes = []
     arguments = [*TINY, "--out", str(tmp_path / "run.h5"), "--json"]
     thread = threading.Thread(target=lambda: codes.append(main(arguments)))
@@ -129,7 +129,7 @@ def test_what_goes_wrong_is_one_sentence_and_a_code(error, code, sentence, monke
     def start(*_, **__):
         raise error
 
-    monkeypatch.setattr(delgrad, "start", start)
+    monkeypatch.setattr("neurohil.cli.run.run", start)
     assert main(TINY) == code
     (line,) = capsys.readouterr().err.strip().splitlines()
     assert line.startswith(sentence)
@@ -139,7 +139,7 @@ def test_an_interrupt_while_compiled_code_returns(monkeypatch, capsys):
     def start(*_, **__):
         raise SystemError("returned a result with an exception set") from KeyboardInterrupt()
 
-    monkeypatch.setattr(delgrad, "start", start)
+    monkeypatch.setattr("neurohil.cli.run.run", start)
     assert main(TINY) == 130
     assert capsys.readouterr().err == "neurohil: interrupted\n"
 
@@ -156,7 +156,7 @@ def test_an_interrupt_in_a_callback_is_not_lost(monkeypatch, capsys):
         for _ in range(500):
             time.sleep(0.01)  # on to the next line of Python, where the interrupt is raised
 
-    monkeypatch.setattr(delgrad, "start", start)
+    monkeypatch.setattr("neurohil.cli.run.run", start)
     hook = sys.unraisablehook
     assert main(TINY) == 130
     assert capsys.readouterr().err.strip() == "neurohil: interrupted"
@@ -223,7 +223,7 @@ def test_results_are_told_even_if_the_picture_fails(as_json, tmp_path, monkeypat
         told.append(capsys.readouterr())
         raise ValueError("no\nink")
 
-    monkeypatch.setattr(delgrad, "draw_delgrad", draw)
+    monkeypatch.setattr(picture, "draw_delgrad", draw)
     out = tmp_path / "my run.h5"
     assert main([*TINY, "--out", str(out), *["--json"] * as_json]) == 0
     ((results, _),) = told  # before the picture was begun

@@ -4,11 +4,12 @@ import msgspec
 import numpy as np
 import pytest
 
+from neurohil import experiment
 from neurohil.cli import main
 from neurohil.delgrad.network import Network, NetworkConfig
+from neurohil.delgrad.run import DelGradRun
 from neurohil.delgrad.training import ShiftInvariantMse, Trainer, TrainingConfig
 from neurohil.errors import UserError
-from neurohil.kinds import KINDS
 from neurohil.protocols import Layer
 from neurohil.targets.spiking.ideal import IdealTarget
 from neurohil.trace import Trace
@@ -63,12 +64,12 @@ def test_gradients_of_the_whole_network_agree_with_central_differences(kind, cop
     [("none", 30, 210), ("axonal", 30, 244), ("dendritic", 30, 243), ("synaptic", 30, 420), ("synaptic", 5, 70)],
 )
 def test_parameter_counts_are_the_published_ones(kind, hidden, count):
-    config = load(f"yin_yang_{kind if kind != 'none' else 'weights'}", [f"network.hidden={hidden}"])
-    assert sum(p.size for p in Run(config).network.parameters) == count
+    config = experiment(f"yin_yang_{kind if kind != 'none' else 'weights'}", [f"network.hidden={hidden}"]).config
+    assert sum(p.size for p in DelGradRun(config).network.parameters) == count
 
 
 def test_copies_of_an_input_share_their_delay():
-    run = Run(load("chip_yin_yang_axonal", ["target.preset=ideal"]))
+    run = experiment("chip_yin_yang_axonal", ["target.preset=ideal"]).start()
     assert [d.size for d in run.network.delay_parameters] == [4, 30]
     sent = run.network.layers()[0].axonal
     assert sent.shape == (20,) and all(np.ptp(group) == 0 for group in sent.reshape(4, 5))
@@ -230,7 +231,7 @@ def test_weights_stay_within_the_targets_range():
 @pytest.mark.compiled
 def test_state_carries_everything_an_epoch_depends_on():
     overrides = ["network.hidden=5", "target.serial=3"]
-    straight, restored = (Run(load("chip_yin_yang_axonal", overrides)) for _ in range(2))
+    straight, restored = (experiment("chip_yin_yang_axonal", overrides).start() for _ in range(2))
     for run in (straight, restored):
         run.inputs = {name: x[:200] for name, x in run.inputs.items()}
         run.data = {name: type(d)(d.samples[:200], d.labels[:200]) for name, d in run.data.items()}
@@ -248,8 +249,8 @@ def test_state_carries_everything_an_epoch_depends_on():
 def test_other_losses_train_too(kind):
     margins = {"cross_entropy": [], "mse": ["training.loss.t_correct=2.2", "training.loss.t_wrong=2.6"]}[kind]
     text = ["training.loss.kind=" + kind, *margins]
-    config = load("yin_yang_synaptic", ['training.loss={kind="cross_entropy"}', *text])
-    run = Run(config)
+    config = experiment("yin_yang_synaptic", ['training.loss={kind="cross_entropy"}', *text]).config
+    run = DelGradRun(config)
     accuracies = [run.train_epoch()[1].accuracy for _ in range(8)]
     assert accuracies[-1] > 0.75
 
@@ -263,12 +264,12 @@ def test_layers_name_their_delays():
 @pytest.mark.compiled
 def test_the_tested_parameters_are_those_of_the_best_validation_epoch_if_asked_for():
     common = ["epochs=5", "training.learning_rate_weights=0.3"]  # so high that accuracy goes up and down
-    last, best = (Run(load("yin_yang_weights", [*common, f"tested_epoch={which}"])) for which in KEPT)
+    last, best = (experiment("yin_yang_weights", [*common, f"tested_epoch={which}"]).start() for which in KEPT)
     seen = [best.train_epoch()[1].accuracy for _ in range(5)]
     assert seen == [last.train_epoch()[1].accuracy for _ in range(5)]
     winner = int(np.argmax(seen))
     assert winner != 4, "no epoch before the last was the best: choose another seed"
-    results, _ = best.results()
-    assert (results["tested_epoch"], results["validation_accuracy"]) == (winner + 1, seen[winner])
-    results, _ = last.results()
-    assert (results["tested_epoch"], results["validation_accuracy"]) == (5, seen[4])
+    tested = best.test()
+    assert (tested.epoch, tested.validated.accuracy) == (winner + 1, seen[winner])
+    tested = last.test()
+    assert (tested.epoch, tested.validated.accuracy) == (5, seen[4])

@@ -12,13 +12,13 @@ from neurohil.trace.schema import TraceError
 Write = Callable[[Trace, Path], list[Path]]
 
 
-def export(trace: Trace, to: str, out: str | Path, own: Mapping[str, Write]) -> list[Path]:
+def write_as(path: str | Path, to: str, out: str | Path, own: Mapping[str, Write]) -> list[Path]:
     """Write what a trace holds in another format.
 
     Parameters
     ----------
-    trace : Trace
-        Of an unfinished run, what is there is written.
+    path : str or path
+        A trace; of an unfinished one, what is there is written.
     to : str
         ``csv``: a table for each plot; or one of the formats that kinds of runs have.
     out : str or path
@@ -43,6 +43,7 @@ def export(trace: Trace, to: str, out: str | Path, own: Mapping[str, Write]) -> 
     if to not in formats:
         raise TraceError(f"format {to!r} is unknown; choose one of {', '.join(formats)}")
     try:
-        return formats[to](trace, Path(out))
+        with Trace(path) as trace:
+            return formats[to](trace, Path(out))
     except OSError as error:
         raise TraceError(f"{out} can't be written ({error.strerror or error}); choose another place") from error

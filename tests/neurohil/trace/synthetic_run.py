@@ -14,6 +14,7 @@ import numpy as np
 
 from neurohil.delgrad.trace import SAMPLES, delgrad_layout
 from neurohil.protocols import Quantity
+from neurohil.trace import provenance
 from neurohil.trace.schema import EPOCH, Layout
 from neurohil.trace.writer import TraceWriter
 
@@ -47,9 +48,20 @@ serial = 66
 
 
 def layout(case: Case, test_size: int = 200) -> Layout:
-    plan = delgrad_layout(case.layers, case.delays, test_size, case.time_units, fixed_pattern(case))
+    plan = delgrad_layout(
+        case.layers,
+        case.delays,
+        test_size,
+        case.time_units,
+        fixed_pattern(case),
+        provenance=provenance_of(case),
+    )
     left_out = tuple(f"run/samples/{k}/" for k in range(case.samples, SAMPLES))
     return replace(plan, plots=tuple(plot for plot in plan.plots if not plot.path.startswith(left_out)))
+
+
+def provenance_of(case: Case) -> provenance.Provenance:
+    return provenance.CHIP if case.time_units == "us" else provenance.IDEAL_NEURONS
 
 
 def fixed_pattern(case: Case) -> list[Quantity]:

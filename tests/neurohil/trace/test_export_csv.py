@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import synthetic_run as run
 
+from neurohil.results import export
 from neurohil.trace import Trace, TraceWriter
-from neurohil.trace.export import export
 from neurohil.trace.nxdata import is_plot
 
 

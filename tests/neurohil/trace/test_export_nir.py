@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 import synthetic_run as run
 
+import neurohil as nh
+from neurohil.results import export
 from neurohil.trace import Trace, TraceError
-from neurohil.trace.export import export
 
 nir = pytest.importorskip("nir", reason="nir is not installed (extra nir)")
 STEP = 1e-3  # tau_s
@@ -53,16 +54,8 @@ def spike_times(graph, inputs, duration):
 @pytest.mark.compiled
 @pytest.mark.parametrize("delays", ["weights", "axonal", "dendritic", "synaptic"])
 def test_the_graph_spikes_like_the_network(tmp_path, delays):
-    from neurohil.delgrad.run import DelGradRun
-from neurohil.kinds import KINDS
-
     path = tmp_path / "run.h5"
-    config = load(f"yin_yang_{delays}", ["epochs=2", "training.batch=500"])
-    training = Run(config)
-    with training.open_trace(path) as writer:
-        for _ in range(2):
-            training.run_epoch(writer)
-        training.conclude(writer)
+    nh.train(f"yin_yang_{delays}", epochs=2, training={"batch": 500}, trace=path)
     (file,) = export(path, "nir", tmp_path / "net.nir")
     graph = nir.read(file)
     kinds = [type(graph.nodes[name]).__name__ for name in dict(graph.edges)]

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import synthetic_run as run
 
+from neurohil.results import export
 from neurohil.trace import Trace, TraceError, TraceWriter
-from neurohil.trace.export import export
 
 DELAYED = {run.CHIP: (3, 4), run.IDEAL: ()}
 

@@ -20,6 +20,7 @@ from neurohil.metaplasticity.trace import metaplasticity_layout
 from neurohil.probing.trace import age_layout
 from neurohil.protocols import Quantity
 from neurohil.trace import Trace, TraceWriter, writer
+from neurohil.trace.provenance import CHIP, IDEAL_NEURONS
 from neurohil.trace.schema import EPOCH, Array, Layout
 from neurohil.trace.validation import validate
 
@@ -41,9 +42,14 @@ def counted(shape: tuple[int, ...], dtype: str, start: int = 0) -> np.ndarray:
 
 
 LAYOUTS: dict[str, Callable[[], Layout]] = {
-    "delgrad": lambda: delgrad_layout((4, 6, 3), (4, 6), 20, "1"),
+    "delgrad": lambda: delgrad_layout((4, 6, 3), (4, 6), 20, "1", provenance=IDEAL_NEURONS),
     "delgrad_chip": lambda: delgrad_layout(
-        (20, 6, 3), (4, 6), 20, "us", [pattern("gain", ("row", "column"), 64, 64), pattern("offset", ("circuit",), 16)]
+        (20, 6, 3),
+        (4, 6),
+        20,
+        "us",
+        [pattern("gain", ("row", "column"), 64, 64), pattern("offset", ("circuit",), 16)],
+        provenance=CHIP,
     ),
     "metaplasticity": lambda: metaplasticity_layout(
         ["mnist"], ["mnist"], 10, 2, np.arange(-7, 8), [pattern("layer0_conductance", ("row", "column"), 16, 16)]

@@ -134,7 +134,7 @@ def test_surroundings_do_not_change_a_picture(tmp_path, backend):
         "draw_delgrad('run.h5', 'run.png')\n"
         "from test_plots import default_plot_of, save\n"
         "save(default_plot_of('run.h5'), 'plot.svg')\n"
-        "from neurohil.trace.report import write_report\nwrite_report('run.h5', None)\n"
+        "from neurohil.results import report as write_report\nwrite_report('run.h5', None)\n"
         "import matplotlib\nprint(matplotlib.rcParams['savefig.dpi'], 'matplotlib.pyplot' in sys.modules)"
     )
     environment = {key: value for key, value in os.environ.items() if key != "MPLBACKEND"}

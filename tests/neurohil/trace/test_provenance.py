@@ -12,17 +12,17 @@ from test_golden import LAYOUTS, OLDER, content, state
 from neurohil.delgrad.trace import delgrad_layout
 from neurohil.metaplasticity.trace import metaplasticity_layout
 from neurohil.neurobench.trace import neurobench_arrays
+from neurohil.results import export
+from neurohil.results import report as write_report
 from neurohil.trace import Trace, TraceWriter
-from neurohil.trace.export import export
 from neurohil.trace.guard import attribute
 from neurohil.trace.provenance import CHIP, CHIP_MATRIX, CROSSBAR, IDEAL_NEURONS, IDEAL_WEIGHTS, by_config
-from neurohil.trace.report import write_report
 from neurohil.trace.validation import validate
 
 LEVELS = np.arange(-7, 8)
 CHIP_MAPS = [run.Quantity("gain", np.ones((4, 4)), ("row", "column"), "1", "gain")]
 WANTED = {
-    "delgrad": (lambda: delgrad_layout((4, 6, 3), (4, 6), 20, "1"), IDEAL_NEURONS),
+    "delgrad": (lambda: delgrad_layout((4, 6, 3), (4, 6), 20, "1", provenance=IDEAL_NEURONS), IDEAL_NEURONS),
     "delgrad_chip": (LAYOUTS["delgrad_chip"], CHIP),
     "metaplasticity_ideal": (lambda: metaplasticity_layout(["mnist"], ["mnist"], 10, 2, LEVELS), IDEAL_WEIGHTS),
     "metaplasticity_chip": (

@@ -14,9 +14,9 @@ import synthetic_run as run
 
 from neurohil.probing.trace import ir_drop_layout
 from neurohil.protocols import Quantity
+from neurohil.results import report as write_report
 from neurohil.trace.nxdata import plot_group
 from neurohil.trace.reader import Trace
-from neurohil.trace.report import write_report
 from neurohil.trace.report.spikes import TICKS, draw_raster, resolution
 from neurohil.trace.report.style import BACKGROUNDS, CLASS_COLOURS, CURVE_COLOURS, NEUTRAL, palette
 from neurohil.trace.schema import TraceError

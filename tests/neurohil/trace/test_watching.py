@@ -6,8 +6,9 @@ import time
 import pytest
 import synthetic_run as run
 
+from neurohil.results import how_to_go_on
 from neurohil.trace import Trace, TraceError, TraceWriter
-from neurohil.trace.viewing.watching import follow, has_writer, how_to_go_on
+from neurohil.trace.viewing.watching import follow, has_writer
 
 SMALL = run.Case("chip_small", (4, 5, 3), (4, 5), "us")
 PLAN = run.layout(SMALL, 20)
