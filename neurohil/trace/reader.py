@@ -8,7 +8,7 @@ import tomllib
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -78,7 +78,9 @@ class Trace:
             raise file.nothing_left(Damage(what))
         # Opened anew, because an open file does not see everywhere at once what a running writer adds to it.
         self._file = HDF5File(self.path)
-        self._attributes: dict[str, dict[str, Any]] = {}  # as they were first read: they don't change
+        # As they were first read: none of it changes.
+        self._attributes: dict[str, dict[str, Any]] = {}
+        self._shapes: dict[str, Shape] = {}
         try:
             self._file.look(self._read_entry)
         except Damage as damage:
@@ -156,8 +158,10 @@ class Trace:
 
     def dataset(self, path: str) -> StoredArray:
         """The dataset at `path`, nothing of which is read yet."""
-        self._require(path)
-        return StoredArray(partial(self._look_at, path), self.epochs)
+        if path not in self._shapes:
+            self._require(path)
+            self._shapes[path] = self._look_at(path, lambda d: Shape(d.dtype, d.chunks, dimensions(d), d.shape))
+        return StoredArray(partial(self._look_at, path), self._shapes[path], self.epochs)
 
     def attributes(self, path: str) -> dict[str, Any]:
         """Attributes of the dataset at `path`, among them ``units`` and ``long_name`` (str), or of the group there;
@@ -238,6 +242,15 @@ class Look(Protocol):
     def __call__(self, look: Callable[[Any], T]) -> T: ...
 
 
+class Shape(NamedTuple):
+    """What `StoredArray` says of a dataset as it is stored, all epochs included."""
+
+    dtype: np.dtype
+    chunks: tuple[int, ...] | None
+    dims: tuple[str, ...]
+    sizes: tuple[int, ...]
+
+
 class StoredArray:
     """A dataset in a trace, as far as its epochs are finished; what is asked for by index is read then.
 
@@ -251,13 +264,11 @@ class StoredArray:
         How it is stored.
     """
 
-    def __init__(self, look: Look, epochs: int) -> None:
+    def __init__(self, look: Look, stored: Shape, epochs: int) -> None:
         self._look = look
-        self.dtype: np.dtype
-        self.chunks: tuple[int, ...] | None
-        self.dtype, self.chunks, self.dims, shape = look(lambda d: (d.dtype, d.chunks, dimensions(d), d.shape))
+        self.dtype, self.chunks, self.dims, sizes = stored
         self.shape = tuple(
-            min(size, epochs) if dim == EPOCH else size for size, dim in zip(shape, self.dims, strict=True)
+            min(size, epochs) if dim == EPOCH else size for size, dim in zip(sizes, self.dims, strict=True)
         )
 
     def __getitem__(self, selection: Any) -> NDArray:

@@ -14,7 +14,7 @@ from started import Started
 
 from neurohil.cli import main
 from neurohil.delgrad import picture
-from neurohil.trace import Trace, TraceError
+from neurohil.trace import Trace, TraceWriter
 
 SMALL = ["--epochs", "3", "--set", "network.hidden=6"]
 
@@ -102,22 +102,31 @@ def test_a_mistake_gets_one_line_and_leaves_no_file(arguments, message, tmp_path
     assert [p for p in sorted(tmp_path.rglob("*")) if p.is_file()] == [p for p in before if p.is_file()]
 
 
-ARGUMENTS = ["delgrad", "yin_yang_axonal", "--set", "network.hidden=5", "--epochs", "60", "--out"]
+EPOCHS = 25
+ARGUMENTS = ["delgrad", "yin_yang_axonal", "--set", "network.hidden=5", "--epochs", str(EPOCHS), "--out"]
 
 
 def start_and_stop(out: Path, how: signal.Signals) -> tuple[int, str]:
-    """Start a run, stop it when its trace shows some finished epochs; exit code, and what it said."""
-    process = Started([*ARGUMENTS, str(out)])
-    for _ in range(1500):
-        time.sleep(0.02)
-        try:
-            with Trace(Path(f"{out}.part")) as trace:
-                if trace.epochs >= 3:
-                    break
-        except TraceError:
-            continue
+    """Start a run, stop it when it has written some epochs; exit code, and what it said."""
+    reading, writing = os.pipe()
+    append = TraceWriter.append_epoch
+
+    def append_and_tell(writer, *values):
+        append(writer, *values)
+        if writer.epochs == 3:
+            os.write(writing, b"3")
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(TraceWriter, "append_epoch", append_and_tell)
+        process = Started([*ARGUMENTS, str(out)])
+    os.close(writing)
+    os.read(reading, 1)
     os.kill(process.pid, how)
-    return process.wait()
+    os.close(reading)
+    ended = process.wait()
+    with Trace(Path(f"{out}.part")) as trace:
+        assert 3 <= trace.epochs < EPOCHS
+    return ended
 
 
 @pytest.fixture(scope="module")
@@ -134,7 +143,7 @@ def straight(tmp_path_factory):
     [
         signal.SIGKILL,
         signal.SIGINT,
-        pytest.param(signal.SIGTERM, marks=pytest.mark.slow),
+        signal.SIGTERM,
         pytest.param(signal.SIGHUP, marks=pytest.mark.slow),
     ],
     ids=lambda how: how.name,
@@ -159,22 +168,32 @@ def test_a_stopped_run_resumes_to_the_same_bits(how, straight, tmp_path, capsys)
     assert not Path(f"{stopped}.part").exists()
 
 
-WITHOUT_PICTURE = """
+WITHOUT_PICTURES = """
 import sys
 from neurohil.cli import main
 from neurohil.delgrad import picture
 picture.draw_delgrad = lambda *_: None
-sys.exit(main(sys.argv[1:]))
+experiments, folder, small = sys.argv[1].split(), sys.argv[2], sys.argv[3:]
+sys.exit(any(main(["delgrad", name, *small, "--out", f"{folder}/{name}.h5"]) for name in experiments))
 """
+EXPERIMENTS = ["yin_yang_synaptic", "chip_yin_yang_axonal"]
+
+
+@pytest.fixture(scope="module")
+def threaded(tmp_path_factory):
+    """Folders with the traces of all experiments, of processes with one thread, two, and two again.
+
+    The number of threads belongs to a process, which takes long to start: each runs all experiments.
+    """
+    folders = []
+    for threads in (1, 2, 2):
+        folders.append(tmp_path_factory.mktemp("threaded"))
+        command = [sys.executable, "-c", WITHOUT_PICTURES, " ".join(EXPERIMENTS), str(folders[-1]), *SMALL]
+        subprocess.run(command, check=True, capture_output=True, env=os.environ | {"NUMBA_NUM_THREADS": str(threads)})
+    return folders
 
 
 @pytest.mark.compiled
-@pytest.mark.parametrize("experiment", ["yin_yang_synaptic", "chip_yin_yang_axonal"])
-def test_one_or_two_threads_twice_identical_bytes(experiment, tmp_path):
-    contents = set()
-    for name, threads in (("a", 1), ("b", 2), ("c", 2)):
-        out = tmp_path / f"{name}.h5"
-        command = [sys.executable, "-c", WITHOUT_PICTURE, "delgrad", experiment, *SMALL, "--out", str(out)]
-        subprocess.run(command, check=True, capture_output=True, env=os.environ | {"NUMBA_NUM_THREADS": str(threads)})
-        contents.add(out.read_bytes())
-    assert len(contents) == 1
+@pytest.mark.parametrize("experiment", EXPERIMENTS)
+def test_one_or_two_threads_twice_identical_bytes(experiment, threaded):
+    assert len({(folder / f"{experiment}.h5").read_bytes() for folder in threaded}) == 1

@@ -132,11 +132,14 @@ def test_json_repeats_the_trace(name, drawn, capsys, tmp_path):
             assert (value is None and np.isnan(found)) or value == found
 
 
-def test_equal_runs_give_equal_bytes_for_any_number_of_threads(drawn, tmp_path, capsys):
+def test_equal_runs_give_equal_bytes_for_any_number_of_threads(tmp_path, capsys, monkeypatch):
+    measure(capsys, tmp_path / "again" / "run.h5", "program", *SMALL)
+    monkeypatch.setitem(its_command.MEASUREMENTS, "program", DRAWN["program"])
     measure(capsys, tmp_path / "here" / "run.h5", "program", *SMALL)
     command = [sys.executable, "-m", "neurohil", "crossbar", "program", *SMALL, "--out", str(tmp_path / "there.h5")]
     subprocess.run(command, check=True, capture_output=True, env={**os.environ, "NUMBA_NUM_THREADS": "1"})
-    assert (tmp_path / "there.h5").read_bytes() == (tmp_path / "here" / "run.h5").read_bytes()
+    trace = (tmp_path / "there.h5").read_bytes()
+    assert trace == (tmp_path / "here" / "run.h5").read_bytes() == (tmp_path / "again" / "run.h5").read_bytes()
     assert (tmp_path / "there.png").read_bytes() == (tmp_path / "here" / "run.png").read_bytes()
 
 

@@ -7,7 +7,6 @@ import sys
 import threading
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 import neurohil as nh
@@ -29,7 +28,7 @@ def test_to_import_it_loads_nothing_heavy():
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=Path.cwd())
     assert done.stdout.strip() == "set()", done.stderr
     assert set(nh.__all__) <= set(dir(nh))
-    with pytest.raises(AttributeError, match="module 'neurohil' has no attribute 'trian'; it has .*train"):
+    with pytest.raises(AttributeError, match=r"^module 'neurohil' has no attribute 'trian'; it has .*train"):
         _ = nh.trian
 
 
@@ -128,11 +127,8 @@ def test_experiments_are_changed_key_by_key():
     worse = plain.with_(target={"noise": {"weight_std": 0.2}}, network={"hidden": 12})
     assert worse.config.target.noise == {"weight_std": 0.2} and worse.config.target.serial == 70
     assert plain.config.network.hidden == 30 and worse.config.network.delays == "axonal"
-    assert worse.config.summary == (
-        "chip_yin_yang_axonal with network.hidden = 12 and target.noise.weight_std = 0.2"
-        if "and target" in worse.config.summary
-        else "chip_yin_yang_axonal with network.hidden = 12, target.noise.weight_std = 0.2"
-    )
+    told = "chip_yin_yang_axonal with network.hidden = 12, target.noise.weight_std = 0.2"
+    assert worse.config.summary == told
     assert repr(worse).startswith("# neurohil delgrad\n") and "weight_std = 0.2" in repr(worse)
     assert plain.with_(data={"bias_time": 0.5}).with_(data={"bias_time": None}).config.data.bias_time is None
     with pytest.raises(nh.UserError, match=r"unknown key target.noise.weight_st, did you mean"):
@@ -158,8 +154,8 @@ def test_an_opened_trace(tmp_path):
     nh.train("yin_yang_axonal", trace=path, **SMALL)
     with nh.open(path) as trace:
         assert repr(trace) == f"<trace 'yin_yang_axonal' in {path}: 2 epochs, complete>"
-        assert trace.results["tested_epoch"] == 2 and "test_accuracy" in trace._repr_html_()
-        assert np.shares_memory(trace["run/accuracy/epoch"], trace["run/accuracy/epoch"]) is False
+        assert trace.results["tested_epoch"] == trace["run/results/tested_epoch"]
+        assert "test_accuracy" in trace._repr_html_()
         one, all_of_it = trace.plot("accuracy"), trace.plot()
         assert one.png.startswith(b"\x89PNG") and one.png != all_of_it.png
         assert one.png == trace.plot("run/accuracy").png

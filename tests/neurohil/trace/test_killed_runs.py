@@ -1,5 +1,6 @@
 """A run that is killed, at whatever moment, loses at most the epoch in progress and resumes to the same bytes."""
 
+import functools
 import os
 import random
 import re
@@ -49,30 +50,39 @@ class Process:
             return self.output.read().split()
 
 
+PLAN_OF_CHIP = run.layout(run.CHIP)
+
+
+@functools.cache
+def values_of(epoch: int) -> dict:
+    """What was written of an epoch, made up once: it is asked for after each kill."""
+    return run.epoch_values(PLAN_OF_CHIP, epoch)
+
+
 def check_epochs(trace: Trace, at_least: int) -> None:
-    plan = run.layout(run.CHIP)
     assert trace.epochs >= at_least
     assert np.array_equal(trace["run/accuracy/epoch"], np.arange(1, trace.epochs + 1))
-    expected = [run.epoch_values(plan, epoch) for epoch in range(trace.epochs)]
-    for path, array in plan.growing().items():
+    expected = [values_of(epoch) for epoch in range(trace.epochs)]
+    for path, array in PLAN_OF_CHIP.growing().items():
         rows = np.moveaxis(trace[path], array.dims.index("epoch"), 0)
         assert len(rows) == trace.epochs
         assert all(np.array_equal(row, values[path]) for row, values in zip(rows, expected, strict=True))
 
 
 @pytest.mark.parametrize(("epochs", "kills"), [(120, 50)])
-def test_every_finished_epoch_survives_sigkill_and_the_end_is_the_same(tmp_path, epochs, kills):
+def test_every_finished_epoch_survives_sigkill_and_the_end_is_the_same(tmp_path, monkeypatch, epochs, kills):
+    monkeypatch.setattr(opening, "_PAUSE_S", 0.0)  # whoever wrote is dead: nothing to wait for
     reference, path = tmp_path / "reference.h5", tmp_path / "killed.h5"
     part = Path(f"{path}.part")
     run.write(reference, run.CHIP, epochs)
     rng = random.Random(1)
     killed, finished, most = 0, 0, 0
-    patience = 0.1
+    patience = 0.05
     while killed < kills or most <= 10 or not part.exists():
         process = Process(path, epochs)
         # Long enough to create the file, or to write the finished epochs again, and then some; longer each time until
         # it has got somewhere, because a busy machine gets less far.
-        time.sleep(rng.uniform(0.0, patience + 0.006 * finished))
+        time.sleep(rng.uniform(0.0, patience + 0.003 * finished))
         patience = min(1.05 * patience, 5.0) if most <= 10 else patience
         killed += process.kill()
         reported = process.reported()

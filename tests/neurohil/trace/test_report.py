@@ -209,7 +209,7 @@ def test_the_page_does_not_replace_the_trace(trace_path):
 
 
 def test_a_folder_that_is_missing(trace_path, tmp_path, monkeypatch):
-    monkeypatch.setattr("neurohil.trace.report.page._render", lambda _: "")
+    monkeypatch.setattr("neurohil.trace.report.page._render", lambda *_: "")
     out = tmp_path / "none" / "page.html"
     with pytest.raises(TraceError, match=f"^{re.escape(str(out))} can't be written .*; choose another file$"):
         write_report(trace_path, out)
