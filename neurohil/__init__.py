@@ -15,6 +15,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from neurohil.version import __version__
+
 if TYPE_CHECKING:
     from neurohil.errors import Stopped, UserError
     from neurohil.kinds import Experiment, experiment
@@ -22,8 +24,7 @@ if TYPE_CHECKING:
     from neurohil.run import Run
     from neurohil.starting import measure, train
 
-__version__ = "0.1.0"
-__all__ = ["Experiment", "Run", "Stopped", "UserError", "experiment", "measure", "open", "train"]
+__all__ = ["Experiment", "Run", "Stopped", "UserError", "__version__", "experiment", "measure", "open", "train"]
 
 _PLACES = {
     "Experiment": "neurohil.kinds:Experiment",
@@ -45,4 +46,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return [*__all__, "__version__"]
+    return __all__

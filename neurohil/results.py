@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from neurohil.kinds import KINDS, command_of, kind_of, named
+from neurohil.tables import html_table
 from neurohil.text import one_line
 from neurohil.trace.export import write_as
 from neurohil.trace.nxdata import default_plot, plot_group
@@ -104,8 +105,6 @@ class RunTrace(Trace):
         return f"<trace {one_line(self.title)!r} in {one_line(self.path)}: {self.epochs} epochs, {state}>"
 
     def _repr_html_(self) -> str:
-        from neurohil.run import html_table
-
         rows = [("file", str(self.path)), ("epochs", str(self.epochs)), ("made by", self.provenance.kind)]
         if self.complete:
             rows += [(name, f"{value:.4g}" if isinstance(value, float) else str(value)) for name, value in

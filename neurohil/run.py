@@ -23,6 +23,7 @@ from neurohil.config import to_toml
 from neurohil.errors import Stopped, UserError
 from neurohil.kinds import KINDS
 from neurohil.stopping import StopRequest
+from neurohil.tables import html_table, text_table
 from neurohil.text import one_line
 from neurohil.trace.place import Place, go_on_command
 from neurohil.trace.reader import Trace
@@ -70,8 +71,7 @@ class Result(Mapping[str, Any]):
             raise AttributeError(f"there is no result {name!r}; there are {known}") from None
 
     def __repr__(self) -> str:
-        heading, rows = self._summary
-        return "\n".join([heading, *(f"  {name:<22} {text}" for name, text in rows)])
+        return text_table(*self._summary)
 
     def _repr_html_(self) -> str:
         return html_table(*self._summary)
@@ -324,12 +324,3 @@ class Run(ABC, Generic[C]):
 
     def _repr_html_(self) -> str:
         return escape(repr(self)) if self._result is None else self._result._repr_html_()
-
-
-def html_table(heading: str, rows: list[tuple[str, str]]) -> str:
-    """A heading and a table of two columns, for notebooks."""
-    cells = "".join(
-        f'<tr><th style="text-align: left">{escape(name)}</th><td style="text-align: left">{escape(text)}</td></tr>'
-        for name, text in rows
-    )
-    return f"<p><b>{escape(heading)}</b></p><table>{cells}</table>"

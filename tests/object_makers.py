@@ -23,10 +23,10 @@ from memristor.controller import Controller, Program
 from memristor.costs import CostTable
 from memristor.crossbar import Crossbar, CrossbarConfig
 from memristor.presets import preset as device
+from neurohil.delgrad.model import SpikeTimeModel
 from neurohil.delgrad.run import DelGradRun
 from neurohil.kinds import KINDS
 from neurohil.metaplasticity.run import MetaplasticityRun
-from neurohil.neurobench.models import SpikeTimeModel
 from neurohil.protocols import Layer
 from neurohil.targets.crossbar_bench import CrossbarBench
 from neurohil.targets.matrix.brainscales import BrainscalesMatrixConfig, BrainscalesMatrixTarget

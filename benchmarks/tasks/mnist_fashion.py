@@ -92,10 +92,10 @@ def _measured(run: Run, target: str, index: int) -> tuple[Results, dict[str, flo
     """Metrics of the test images of a task, and what the target spent on them, calibration apart."""
     import numpy as np
 
+    from neurohil.metaplasticity.model import MatrixModel
     from neurohil.neurobench import metrics
     from neurohil.neurobench.benchmark import Benchmark, Task, batched
     from neurohil.neurobench.costs import spent
-    from neurohil.neurobench.models import MatrixModel
     from neurohil.neurobench.records import ModelInfo
 
     task, memory, state = run.trainer.tasks[index], run.memory(), run.trainer.state()

@@ -73,9 +73,9 @@ def score(experiment: str, seed: int, epochs: int, costs: str | Path | None = No
 
 
 def _measured(run: DelGradRun) -> Results:
+    from neurohil.delgrad.model import SpikeTimeModel
     from neurohil.neurobench import metrics
     from neurohil.neurobench.benchmark import Benchmark, Task, batched
-    from neurohil.neurobench.models import SpikeTimeModel
     from neurohil.neurobench.records import ModelInfo
 
     config, test = run.config, run.data["test"]

@@ -13,10 +13,10 @@ from contextlib import contextmanager, suppress
 from functools import partial
 from typing import Any, NoReturn
 
-from neurohil import __version__
 from neurohil.errors import Stopped, UserError
 from neurohil.kinds import FAMILIES, KINDS, Kind
 from neurohil.text import one_line, say
+from neurohil.version import __version__
 
 OK, FAILED, USAGE = 0, 1, 2
 EXIT_CODES = """\

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from neurohil import files
-from neurohil.cli.output import draw_picture, line, print_results
+from neurohil.cli.output import draw_picture, print_results
 from neurohil.errors import UserError
 from neurohil.kinds import Experiment, Kind, named
 from neurohil.text import say
@@ -61,7 +61,7 @@ def _carry_out(chosen: Experiment, place: Place, goes_on: bool, compare: str | N
     heading, rows = started.summary(result)
     rows = [*rows, ("wall time", f"{started.seconds:.1f} s"), ("trace", str(place.path))]
     values = {**started.facts(), **result, "seconds": round(started.seconds, 3), "trace": str(place.path)}
-    print_results(heading, [line(*row) for row in rows], values, as_json)
+    print_results(heading, rows, values, as_json)
     draw_picture(_drawing(kind, compare), place.path, as_json)
 
 

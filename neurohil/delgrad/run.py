@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neurohil.datasets import yin_yang
+from neurohil.delgrad.model import SpikeTimeModel
 from neurohil.delgrad.network import Network, NetworkConfig
 from neurohil.delgrad.trace import CLASSES, SAMPLES, delgrad_layout
 from neurohil.delgrad.training import EpochResult, Evaluation, Trainer, TrainingConfig
@@ -17,7 +18,6 @@ from neurohil.errors import UserError
 from neurohil.memory import demand_bytes
 from neurohil.neurobench import metrics
 from neurohil.neurobench.benchmark import Benchmark, batched
-from neurohil.neurobench.models import SpikeTimeModel
 from neurohil.neurobench.records import ModelInfo
 from neurohil.neurobench.trace import neurobench_arrays
 from neurohil.protocols import Floats, SampleRecord, SpikingTarget

@@ -29,6 +29,7 @@ from neurohil.errors import UserError
 from neurohil.memory import demand_bytes
 from neurohil.metaplasticity import tasks
 from neurohil.metaplasticity.accounts import Memory, WriteStatistics, write_statistics, years_to_wear_out
+from neurohil.metaplasticity.model import MatrixModel
 from neurohil.metaplasticity.network import Network, NetworkConfig
 from neurohil.metaplasticity.picture import check_comparable, draw_metaplasticity
 from neurohil.metaplasticity.tasks import Task
@@ -36,7 +37,6 @@ from neurohil.metaplasticity.trace import BINS, corner, metaplasticity_layout
 from neurohil.metaplasticity.training import EpochResult, Trainer, TrainingConfig
 from neurohil.neurobench import metrics
 from neurohil.neurobench.benchmark import Benchmark, batched
-from neurohil.neurobench.models import MatrixModel
 from neurohil.neurobench.trace import neurobench_arrays
 from neurohil.protocols import MatrixTarget, Quantity
 from neurohil.ranges import Count, Scale, Seed

@@ -16,10 +16,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-import neurohil
 from neurohil.errors import UserError
 from neurohil.neurobench.metrics import Data, StaticMetric, WorkloadMetric
 from neurohil.neurobench.records import ModelInfo, Provenance
+from neurohil.version import __version__
 
 # Packages whose version a result states, if they were in use.
 _PACKAGES = ("numpy", "numba", "scipy", "simpy", "torch", "neurobench", "snntorch")
@@ -199,7 +199,7 @@ def metadata(
         **run,
         "provenance": {name: word.provenance for name, word in words.items()},
         "versions": {
-            "neurohil": neurohil.__version__,
+            "neurohil": __version__,
             "metrics": "neurobench 2.3.0",
             "python": platform.python_version(),
             **{package: str(sys.modules[package].__version__) for package in loaded},

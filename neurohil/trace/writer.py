@@ -24,11 +24,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from neurohil import __version__, files
+from neurohil import files
 from neurohil.trace.place import Place, go_on_command
 from neurohil.trace.reader import Trace
 from neurohil.trace.schema import DIMS, EPOCH, EPOCH_AXIS, RUN, SCHEMA, SCHEMA_VERSION, Array, Layout, Plot, TraceError
 from neurohil.trace.state_file import State, StateFile
+from neurohil.version import __version__
 
 # Growing rows are collected in plain chunks, which are rewritten in place. A compressed chunk would change its
 # size with every epoch, move, and leave its old place unused for good.

@@ -21,12 +21,13 @@ from neurobench_networks import (
 )
 
 from neurohil.delgrad.losses import first_spike_class
+from neurohil.delgrad.model import SpikeTimeModel
 from neurohil.errors import UserError
+from neurohil.metaplasticity.model import MatrixModel
 from neurohil.metaplasticity.network import Network, NetworkConfig
 from neurohil.metaplasticity.quantizer import Quantizer
 from neurohil.neurobench import metrics as m
 from neurohil.neurobench.benchmark import Benchmark, Results, Task, batched, metadata
-from neurohil.neurobench.models import MatrixModel, SpikeTimeModel
 from neurohil.neurobench.records import ModelInfo
 from neurohil.protocols import Layer
 from neurohil.targets.matrix.crossbar import CrossbarTarget, CrossbarTargetConfig

@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 from neurobench_networks import HOOKED, Recorded, identity, run
 
+from neurohil.delgrad.model import _held
 from neurohil.errors import UserError
 from neurohil.neurobench import metrics as m
 from neurohil.neurobench.costs import system_track
-from neurohil.neurobench.models import Perceptron, _held
+from neurohil.neurobench.models import Perceptron
 from neurohil.neurobench.records import (
     ActivationRecord,
     Convolution,
