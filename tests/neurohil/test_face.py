@@ -1,5 +1,6 @@
 """The front door: what a stranger types into Python, and what objects show of themselves."""
 
+import gc
 import os
 import signal
 import subprocess
@@ -58,6 +59,7 @@ def test_a_run_without_a_trace_of_its_own_leaves_nothing():
     folder = run.path.parent
     assert run.plot().png.startswith(b"\x89PNG") and 0 <= run.result.test_accuracy <= 1
     del run
+    gc.collect()
     assert not folder.exists()
 
 
