@@ -28,9 +28,10 @@ from hil.targets.crossbar import CrossbarTarget, CrossbarTargetConfig
 from hil.targets.crossbar_bench import CrossbarBench
 from hil.targets.ideal import IdealTarget
 from hil.targets.ideal_matrix import IdealMatrixTarget
+from memristor.config import CrossbarConfig
 from memristor.controller import Controller, Program
 from memristor.costs import CostTable
-from memristor.crossbar import Crossbar, CrossbarConfig
+from memristor.crossbar import Crossbar
 from memristor.presets import preset as device
 
 TINY_DELGRAD = ["network.hidden=4", "epochs=3"]
@@ -218,7 +219,7 @@ def run_bench(bench):
 
 
 def crossbar():
-    made = Crossbar(CrossbarConfig(device(), tile_rows=8, tile_columns=8), (12, 5), 4)
+    made = Crossbar((12, 5), CrossbarConfig(device(), tile_rows=8, tile_columns=8), serial=4, seed=4)
     run_crossbar(made)
     return made, run_crossbar
 

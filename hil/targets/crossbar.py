@@ -19,16 +19,17 @@ from hil.protocols import Floats, Levels, MatrixCapabilities, Quantity, WriteRep
 from hil.ranges import Seed, Size
 from hil.targets.errors import known_keys, user_errors
 from hil.text import shown
+from memristor.config import CrossbarConfig
 from memristor.controller import Controller, Multiply, Program, Read, Wait
 from memristor.converters import AdcConfig, DacConfig
 from memristor.costs import CostTable
-from memristor.crossbar import Crossbar, CrossbarConfig
+from memristor.crossbar import Crossbar
 from memristor.device import FaultConfig, RtnConfig, WearConfig
 from memristor.errors import CrossbarError
 from memristor.parasitics import WireConfig
 from memristor.presets import DeviceModel, preset, table_model
+from memristor.programming import Recipe
 from memristor.random import stream
-from memristor.tile import Recipe
 
 T = TypeVar("T")
 # What the emulator calls its parameters, and where they stand in an experiment.
@@ -106,7 +107,9 @@ class CrossbarTarget:
                 "lower network.hidden, or target.array.tile_rows and target.array.tile_columns of a single array",
             )
             seeds = [int(stream(config.seed, "layer", k).integers(2**63)) for k in range(len(shapes))]
-            crossbars = [Crossbar(layers, shape, seed) for shape, seed in zip(shapes, seeds, strict=True)]
+            crossbars = [
+                Crossbar(shape, layers, serial=seed, seed=seed) for shape, seed in zip(shapes, seeds, strict=True)
+            ]
             self.controller = Controller(crossbars, costs, config.banks, log_pulses)
         mapping = crossbars[0].mapping
         self.capabilities = MatrixCapabilities(

@@ -29,13 +29,13 @@ from hil.errors import UserError
 from hil.refusals import alternatives, struct_of
 from hil.targets.crossbar import CrossbarTarget
 from hil.trace.writer import TraceWriter
+from memristor.config import CrossbarConfig
 from memristor.converters import AdcConfig, DacConfig
 from memristor.costs import CostTable
-from memristor.crossbar import CrossbarConfig
 from memristor.device import FaultConfig, RtnConfig, WearConfig
 from memristor.parasitics import WireConfig
 from memristor.presets import DeviceModel
-from memristor.tile import Recipe
+from memristor.programming import Recipe
 
 # As typed behind `key = `, in TOML and for --set.
 VALUES = (
