@@ -5,8 +5,8 @@ import sys
 
 import numpy as np
 
-from memristor.device import Cells
-from memristor.presets import DAY_S, preset
+from memristor import Cells, preset
+from memristor.device_model import DAY_S
 from memristor.programming import one_shot
 
 LEVELS, PER_LEVEL = 9, 2000

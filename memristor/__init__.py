@@ -5,7 +5,7 @@
 
 Which individual array it is follows from `serial`, the noise of writes and reads from `seed` (and a trial's number).
 
-    presets      kinds of devices: what was published, what is assumed
+    device_model how far a conductance lies from its target; presets: those with a name; table: measured ones
     device       one array of devices: program, relax, read, wear; its loops are in kernels/device
     programming  write once, write and verify, small pulses
     parasitics   wires           tile        an array with its wires
@@ -27,11 +27,13 @@ if TYPE_CHECKING:
     from .costs import CostTable
     from .crossbar import Crossbar
     from .device import Cells, FaultConfig, RtnConfig, WearConfig
+    from .device_model import DeviceModel
     from .errors import CrossbarError
     from .mapping import Mapping
     from .parasitics import WireConfig
-    from .presets import PRESET_NAMES, DeviceModel, preset, table_model
+    from .presets import PRESET_NAMES, preset
     from .programming import Recipe
+    from .table import table_model
     from .tile import Tile
 
 # In which file a name stands. It is loaded at its first use: the compiler of the kernels alone takes half a second.
@@ -42,11 +44,13 @@ _FILES = {
     "costs": ("CostTable",),
     "crossbar": ("Crossbar",),
     "device": ("Cells", "FaultConfig", "RtnConfig", "WearConfig"),
+    "device_model": ("DeviceModel",),
     "errors": ("CrossbarError",),
     "mapping": ("Mapping",),
     "parasitics": ("WireConfig",),
-    "presets": ("PRESET_NAMES", "DeviceModel", "preset", "table_model"),
+    "presets": ("PRESET_NAMES", "preset"),
     "programming": ("Recipe",),
+    "table": ("table_model",),
     "tile": ("Tile",),
 }
 _FILE_OF = {name: file for file, names in _FILES.items() for name in names}

@@ -8,10 +8,11 @@ from typing import Literal
 
 from .converters import AdcConfig, DacConfig
 from .device import FaultConfig, RtnConfig, WearConfig
+from .device_model import DeviceModel
 from .errors import CrossbarError, check_number, exact
 from .mapping import Mapping
 from .parasitics import WireConfig, with_access
-from .presets import DeviceModel, preset
+from .presets import preset
 from .programming import Recipe
 
 

@@ -28,6 +28,7 @@ from .errors import CrossbarError, check_number, exact
 from .phases import Phase, Work, multiplication, programming, reading
 from .programming import ProgramReport
 from .pulse_log import PulseLog, Recorder, watched
+from .shown import shown, times
 from .tile import Tile
 
 FloatArray = NDArray[np.float64]
@@ -103,6 +104,7 @@ class BankUse(NamedTuple):
     energy_pJ: float
 
 
+@shown
 @dataclass(frozen=True)
 class Account:
     """What all commands so far did. Counts are of the emulated events; times and energies are modelled.
@@ -126,10 +128,21 @@ class Account:
     modelled_conversion_pJ: float
     modelled_drive_pJ: float
 
+    def _facts(self) -> dict[str, object]:
+        energy_pJ = self.modelled_pulse_pJ + self.modelled_conversion_pJ + self.modelled_drive_pJ
+        return {
+            "commands": self.commands,
+            "pulses": self.pulses,
+            "conversions": self.conversions,
+            "modelled time": f"{self.modelled_time_ns * 1e-3:.6g} us",
+            "modelled energy": f"{energy_pJ * 1e-3:.6g} nJ",
+        }
+
 
 Process = Generator[simpy.Event, Any, None]
 
 
+@shown
 class Controller:
     """The layers' arrays with a command queue.
 
@@ -186,6 +199,14 @@ class Controller:
         self._busy_ns, self._waiting_ns = [0] * banks, [0] * banks
         self._kept_row_sums: dict[Tile, tuple[int, FloatArray]] = {}
         self._log = Recorder(costs, log_limit) if log_pulses else None
+
+    def _facts(self) -> dict[str, object]:
+        return {
+            "layers": ", ".join(times(crossbar.shape) for crossbar in self.crossbars),
+            "banks": len(self._banks),
+            "queued": len(self._queue),
+            "time": f"{self.now_ns} ns",
+        }
 
     @property
     def now_ns(self) -> int:

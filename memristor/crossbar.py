@@ -22,11 +22,13 @@ from .blas import one_thread
 from .config import CrossbarConfig
 from .converters import calibrate, digitise
 from .device import State
-from .errors import CrossbarError, check_number, check_serial_and_seed
+from .device_model import MAX_TIME_S, DeviceModel
+from .errors import CrossbarError, check_number, check_serial_and_seed, exact
 from .mapping import Grid
-from .presets import MAX_TIME_S, DeviceModel, preset
+from .presets import preset
 from .programming import ProgramReport, Recipe
 from .random import stream
+from .shown import shown, times
 from .tile import Tile
 
 FloatArray = NDArray[np.float64]
@@ -45,6 +47,7 @@ def _has_range(range_uA: object) -> bool:
     return not (isinstance(range_uA, np.ndarray) and range_uA.dtype.kind == "f" and np.isnan(range_uA).all())
 
 
+@shown
 class TileJob(NamedTuple):
     """Cells of one array that are to be programmed.
 
@@ -66,7 +69,11 @@ class TileJob(NamedTuple):
     weights: IntArray
     levels: IntArray
 
+    def _facts(self) -> dict[str, object]:
+        return {"tile": self.tile, "weights": self.weights.size, "cells": self.rows.size}
 
+
+@shown
 class WriteReport(NamedTuple):
     """What a write took.
 
@@ -86,6 +93,9 @@ class WriteReport(NamedTuple):
     rounds: int
     unverified: IntArray
 
+    def _facts(self) -> dict[str, object]:
+        return {**self._asdict(), "unverified": len(self.unverified)}
+
     @classmethod
     def over(cls, done: Iterable[tuple[TileJob, ProgramReport]], recipe: Recipe) -> WriteReport:
         """What several jobs took together."""
@@ -101,11 +111,16 @@ class WriteReport(NamedTuple):
         return cls(weights, cells, pulses, rounds, np.concatenate(unverified))
 
 
+@shown
 class Map(NamedTuple):
     """An array [row, column] over all devices of the layer, and its unit ("" for a number)."""
 
     values: NDArray[np.generic]
     unit: str
+
+    def _facts(self) -> dict[str, object]:
+        low, high = (float(end) for end in (self.values.min(), self.values.max()))
+        return {"devices": times(self.values.shape), "values": f"{low:.4g}..{high:.4g} {self.unit}".rstrip()}
 
 
 def _chosen(config: CrossbarConfig | None, levels: int | None, device: str | DeviceModel | None) -> CrossbarConfig:
@@ -125,6 +140,7 @@ def _chosen(config: CrossbarConfig | None, levels: int | None, device: str | Dev
     return config
 
 
+@shown
 class Crossbar:
     """A layer of signed weight levels on arrays of devices.
 
@@ -230,6 +246,19 @@ class Crossbar:
             wear=config.wear,
             rtn=config.rtn,
         )
+
+    def _facts(self) -> dict[str, object]:
+        config = self.config
+        return {
+            "weights": times(self.shape),
+            "device": config.device.name,
+            "levels": f"{config.levels_per_device} per device ({config.scheme})",
+            "arrays": times(self._grid.tiles),
+            "serial": self.serial,
+            "seed": self.seed,
+            "written": int(np.count_nonzero(self.weight_levels != _UNWRITTEN)),
+            "age": f"{exact(self.now_s)} s",
+        }
 
     # Writing
 

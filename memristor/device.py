@@ -19,10 +19,11 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.special import ndtr
 
 from .arrays import floats, integers
-from .errors import CrossbarError, check_number, check_serial_and_seed
+from .device_model import MAX_TIME_S, DeviceModel
+from .errors import CrossbarError, check_number, check_serial_and_seed, exact
 from .kernels import device as kernels
-from .presets import MAX_TIME_S, DeviceModel
 from .random import stream
+from .shown import shown, times
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
@@ -138,6 +139,7 @@ class Selection(NamedTuple):
     targets_uS: FloatArray
 
 
+@shown
 class Cells:
     """State of one array of devices; all arrays are [row, column] and of the array's shape.
 
@@ -252,6 +254,17 @@ class Cells:
         self.writes, self.stuck = self._state.writes, self._state.stuck
         self.lifetime_cycles, self.step_uS = self._state.lifetime_cycles, self._state.step_uS
         self.relax(0.0)
+
+    def _facts(self) -> dict[str, object]:
+        return {
+            "devices": times(self.shape),
+            "model": self.model.name,
+            "serial": self.serial,
+            "seed": self.seed,
+            "written": int(np.count_nonzero(self.writes)),
+            "stuck": int(np.count_nonzero(self.stuck)),
+            "age": f"{exact(self.now_s)} s",
+        }
 
     @property
     def cycles(self) -> IntArray:

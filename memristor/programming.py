@@ -13,12 +13,14 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .device import Cells, Selection
+from .device_model import MAX_TIME_S
 from .errors import CrossbarError, check_number, exact
-from .presets import MAX_TIME_S
+from .shown import shown
 
 _METHODS = ("one_shot", "write_verify", "incremental")
 
 
+@shown
 class ProgramReport(NamedTuple):
     """What it took, per named cell in the order in which they were named.
 
@@ -38,6 +40,16 @@ class ProgramReport(NamedTuple):
     verified: NDArray[np.bool_]
     rounds: int
     error_uS: NDArray[np.float64]
+
+    def _facts(self) -> dict[str, object]:
+        rms_uS = float(np.sqrt(np.mean(np.square(self.error_uS)))) if self.error_uS.size else 0.0
+        return {
+            "cells": self.pulses.size,
+            "pulses": int(self.pulses.sum()),
+            "verified": int(self.verified.sum()),
+            "rounds": self.rounds,
+            "error": f"{rms_uS:.3g} uS rms",
+        }
 
 
 @dataclass(frozen=True)

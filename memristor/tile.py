@@ -12,16 +12,18 @@ from .arrays import floats
 from .blas import one_thread
 from .converters import MAX_READ_V
 from .device import Cells, FaultConfig, RtnConfig, State, WearConfig
+from .device_model import DeviceModel
 from .errors import CrossbarError, check_number
 from .parasitics import Solution, WireConfig, effective_matrix, refresh, solve, with_access
-from .presets import DeviceModel
 from .programming import ProgramReport, Recipe
+from .shown import shown
 
 FloatArray = NDArray[np.float64]
 
 _US_PER_S = 1e6
 
 
+@shown
 class Tile:
     """One array of devices with its wires.
 
@@ -71,6 +73,10 @@ class Tile:
         self._spread_slope_uS, self._drift_slope_uS = fastest_relaxation_uS(model)
         self._g_eff_uS: FloatArray | None = None
         self._stale_rows: set[int] = set()
+
+    def _facts(self) -> dict[str, object]:
+        wires = "none" if self.wires is None else self.wires.topology
+        return self.cells._facts() | {"wires": wires}
 
     @property
     def shape(self) -> tuple[int, int]:

@@ -501,7 +501,7 @@ def mapping() -> Call:
     return Call(call, {"levels": np.array([[1, -7], [0, 7]]), "columns": np.full((2, 4), 20.0)})
 
 
-@case("memristor.presets.DeviceModel")
+@case("memristor.device_model.DeviceModel")
 def device_model() -> Call:
     def call(g_uS: Any, age_s: Any) -> None:
         for name in ("relax_sigma_uS", "relax_mean_uS", "read_sigma_uS"):

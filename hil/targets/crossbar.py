@@ -19,16 +19,28 @@ from hil.protocols import Floats, Levels, MatrixCapabilities, Quantity, WriteRep
 from hil.ranges import Seed, Size
 from hil.targets.errors import known_keys, user_errors
 from hil.text import shown
-from memristor.config import CrossbarConfig
-from memristor.controller import Controller, Multiply, Program, Read, Wait
-from memristor.converters import AdcConfig, DacConfig
-from memristor.costs import CostTable
-from memristor.crossbar import Crossbar
-from memristor.device import FaultConfig, RtnConfig, WearConfig
-from memristor.errors import CrossbarError
-from memristor.parasitics import WireConfig
-from memristor.presets import DeviceModel, preset, table_model
-from memristor.programming import Recipe
+from memristor import (
+    AdcConfig,
+    Controller,
+    CostTable,
+    Crossbar,
+    CrossbarConfig,
+    CrossbarError,
+    DacConfig,
+    DeviceModel,
+    FaultConfig,
+    Multiply,
+    Program,
+    Read,
+    Recipe,
+    RtnConfig,
+    Wait,
+    WearConfig,
+    WireConfig,
+    preset,
+    table_model,
+)
+from memristor.presets import DEFAULT_PRESET, EXTRA_CHANGES
 from memristor.random import stream
 
 T = TypeVar("T")
@@ -53,7 +65,7 @@ class CrossbarTargetConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=Tr
     """
 
     seed: Seed = 1
-    preset: str = "hfox_wan2022"
+    preset: str = DEFAULT_PRESET
     table: str | None = None
     banks: Size = 8
     device: Changes = {}
@@ -212,8 +224,7 @@ def _crossbar_config(config: CrossbarTargetConfig) -> CrossbarConfig:
 
 def _device(config: CrossbarTargetConfig) -> DeviceModel:
     names = [field.name for field in dataclasses.fields(DeviceModel) if field.type == "float"]
-    if config.preset == "cmo_hfox":
-        names.append("acceptance_percent")
+    names += EXTRA_CHANGES.get(config.preset, ())
     changes = _known("device", config.device, names)
     if config.table is None:
         return preset(config.preset, **changes)

@@ -33,8 +33,8 @@ from memristor.config import CrossbarConfig
 from memristor.converters import AdcConfig, DacConfig
 from memristor.costs import CostTable
 from memristor.device import FaultConfig, RtnConfig, WearConfig
+from memristor.device_model import DeviceModel
 from memristor.parasitics import WireConfig
-from memristor.presets import DeviceModel
 from memristor.programming import Recipe
 
 # As typed behind `key = `, in TOML and for --set.

@@ -4,8 +4,10 @@ import ast
 import doctest
 import inspect
 import os
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -198,3 +200,14 @@ def test_steps_of_small_pulses_follow_from_the_serial_number():
     one, seed, serial = (layer(*numbers, recipe=recipe).maps() for numbers in ((1, 1), (1, 2), (2, 1)))
     np.testing.assert_array_equal(one["conductance"].values, seed["conductance"].values)
     assert np.mean(one["conductance"].values != serial["conductance"].values) > 0.3
+
+
+def test_the_page_about_the_crossbar_runs_as_it_stands(capsys):
+    page = (Path(__file__).parents[2] / "docs/crossbar.md").read_text(encoding="utf-8")
+    snippets = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    names: dict[str, object] = {}
+    for snippet in snippets:
+        exec(snippet, names)
+    assert len(snippets) >= 2 and capsys.readouterr().out.startswith("<Crossbar: weights 128 x 64")
+    assert names["array"].config.wires.row_ohm == 2.0
+    assert names["y"].shape == (100, 64)

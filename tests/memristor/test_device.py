@@ -9,7 +9,8 @@ from scipy import stats
 
 from memristor.device import Cells, FaultConfig, RtnConfig, WearConfig
 from memristor.errors import CrossbarError
-from memristor.presets import preset, table_model
+from memristor.presets import preset
+from memristor.table import table_model
 
 ALPHA = 1e-6
 DAY_S = 86_400.0

@@ -21,7 +21,8 @@ from memristor.converters import AdcConfig
 from memristor.costs import CostTable
 from memristor.crossbar import READ_HEADROOM, Crossbar
 from memristor.device import Cells, FaultConfig, RtnConfig
-from memristor.presets import DEFAULT_PRESET, MAX_TIME_S, PRESET_NAMES, preset
+from memristor.device_model import MAX_TIME_S
+from memristor.presets import DEFAULT_PRESET, PRESET_NAMES, preset
 from memristor.programming import Recipe
 
 DAY_S = 24 * 60 * 60.0
