@@ -135,7 +135,7 @@ class Products:
 
     # From inputs to codes
 
-    def currents_uA(self, inputs: FloatArray) -> NDArray[np.floating]:
+    def noiseless_currents_uA(self, inputs: FloatArray) -> NDArray[np.floating]:
         """All currents that are converted for a batch of inputs, without noise."""
         currents = [
             (volts[:, rows] @ matrix[rows]).ravel()

@@ -441,7 +441,7 @@ class Crossbar:
         """
         inputs = self.config.dac.check(x, self.shape[0])
         self._products.refresh(self.now_s)
-        self.range_uA = calibrate(self._products.currents_uA(inputs), self.config.adc.percentile)
+        self.range_uA = calibrate(self._products.noiseless_currents_uA(inputs), self.config.adc.percentile)
         return self.range_uA
 
     def read(self, trial: int) -> FloatArray:
