@@ -12,16 +12,29 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from memristor.controller import Controller, Multiply, Program, Read, Wait
-from memristor.converters import AdcConfig, DacConfig
-from memristor.costs import CostTable
-from memristor.crossbar import Crossbar, CrossbarConfig
-from memristor.device import FaultConfig, RtnConfig, WearConfig
-from memristor.errors import CrossbarError
-from memristor.parasitics import WireConfig
-from memristor.presets import DeviceModel, preset, table_model
+from memristor import (
+    AdcConfig,
+    Controller,
+    CostTable,
+    Crossbar,
+    CrossbarConfig,
+    CrossbarError,
+    DacConfig,
+    DeviceModel,
+    FaultConfig,
+    Multiply,
+    Program,
+    Read,
+    Recipe,
+    RtnConfig,
+    Wait,
+    WearConfig,
+    WireConfig,
+    preset,
+    table_model,
+)
+from memristor.presets import DEFAULT_PRESET, EXTRA_CHANGES
 from memristor.random import stream
-from memristor.tile import Recipe
 from neurohil.arrays import integers
 from neurohil.errors import UserError
 from neurohil.memory import demand_bytes
@@ -52,7 +65,7 @@ class CrossbarTargetConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=Tr
     """
 
     seed: Seed = 1
-    preset: str = "hfox_wan2022"
+    preset: str = DEFAULT_PRESET
     table: str | None = None
     banks: Size = 8
     device: Changes = {}
@@ -106,7 +119,9 @@ class CrossbarTarget:
                 "lower network.hidden, or target.array.tile_rows and target.array.tile_columns of a single array",
             )
             seeds = [int(stream(config.seed, "layer", k).integers(2**63)) for k in range(len(shapes))]
-            crossbars = [Crossbar(layers, shape, seed) for shape, seed in zip(shapes, seeds, strict=True)]
+            crossbars = [
+                Crossbar(shape, layers, serial=seed, seed=seed) for shape, seed in zip(shapes, seeds, strict=True)
+            ]
             self.controller = Controller(crossbars, costs, config.banks, log_pulses)
         mapping = crossbars[0].mapping
         self.capabilities = MatrixCapabilities(
@@ -209,8 +224,7 @@ def _crossbar_config(config: CrossbarTargetConfig) -> CrossbarConfig:
 
 def _device(config: CrossbarTargetConfig) -> DeviceModel:
     names = [field.name for field in dataclasses.fields(DeviceModel) if field.type == "float"]
-    if config.preset == "cmo_hfox":
-        names.append("acceptance_percent")
+    names += EXTRA_CHANGES.get(config.preset, ())
     changes = _known("device", config.device, names)
     if config.table is None:
         return preset(config.preset, **changes)
