@@ -130,7 +130,8 @@ class Content(io.RawIOBase):
             while count < len(view) and (read := self._file.readinto(view[count:])):
                 count += read
         except OSError as error:
-            self.error = error
+            # Not this one: its traceback would keep HDF5's objects alive, and end Python with a crash.
+            self.error = OSError(error.errno, error.strerror)
             raise
         if count < len(view):
             if not self.grows:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import atexit
 import time
+import weakref
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from neurohil.trace.content import SIGNATURE, Content, is_marked
 from neurohil.trace.guard import Hazard, attribute, contents
@@ -49,16 +52,18 @@ class HDF5File:
 
         self.path = path
         self.content = _content(path)
+        self.hdf5: Any = None
+        _OPEN.add(self)
         try:
             if not self.content.is_intact:
                 raise Damage("its first bytes don't agree with their checksum")
             self.hdf5 = self.look(lambda: h5py.File(self.content, "r"))
             self.look(lambda: self.hdf5["/"])  # h5py opens the root group only when it is asked for
         except Damage as damage:
-            self.content.close()
+            self.close()
             raise self.nothing_left(damage) from damage
         except BaseException:
-            self.content.close()
+            self.close()
             raise
 
     def look(self, what: Callable[[], T]) -> T:
@@ -80,9 +85,11 @@ class HDF5File:
                 f"{self.path} holds more than fits into memory; look at it on a machine with more"
             ) from error
         except Exception as error:  # h5py has no class of its own for what it raises at a damaged file
+            # Its frames hold HDF5's objects: who kept the error until Python ends would end it with a crash.
+            cause = error.with_traceback(None)
             if self.content.error:
-                raise TraceError(_refused(self.path, self.content.error)) from error
-            raise Damage(" ".join(str(error).split())) from error
+                raise TraceError(_refused(self.path, self.content.error)) from cause
+            raise Damage(" ".join(str(error).split())) from cause
         if self.content.error:  # some of what was looked at was left out
             raise TraceError(_refused(self.path, self.content.error))
         return found
@@ -127,7 +134,9 @@ class HDF5File:
         )
 
     def close(self) -> None:
-        self.hdf5.close()
+        if self.hdf5 is not None:
+            with suppress(OSError, RuntimeError):  # nothing was written, so nothing can be lost
+                self.hdf5.close()
         self.content.close()
 
     def __enter__(self) -> HDF5File:
@@ -135,6 +144,16 @@ class HDF5File:
 
     def __exit__(self, *exception: object) -> None:
         self.close()
+
+
+_OPEN: weakref.WeakSet[HDF5File] = weakref.WeakSet()
+
+
+@atexit.register
+def _close_all() -> None:
+    """A file that is open when Python has ended would be closed by HDF5, which then calls Python and crashes."""
+    for file in list(_OPEN):
+        file.close()
 
 
 def attempts(path: Path) -> Iterator[bool]:

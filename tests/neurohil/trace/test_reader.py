@@ -319,33 +319,79 @@ def test_what_another_program_added_is_left_out_and_all_else_read(tmp_path, fini
     assert {"/run/loss", "/run/notes", "/analysis", "/analysis/fit", "/analysis/names"} <= found
 
 
-def test_a_system_that_refuses_says_nothing_of_the_content(tmp_path, finished, monkeypatch):
-    """Neither at once nor in the midst is it called damage."""
+class RefusingFile:
+    """A file of a disk that refuses after so many reads."""
+
     fails_after = 10**9
-    whole = content.Content.readinto
+
+    def __init__(self, file):
+        self._file = file
+
+    def __getattr__(self, name):
+        return getattr(self._file, name)
 
     def readinto(self, buffer):
-        nonlocal fails_after
-        fails_after -= 1
-        if fails_after < 0:
-            self.error = OSError(errno.EIO, os.strerror(errno.EIO))
-            raise self.error
-        return whole(self, buffer)
+        RefusingFile.fails_after -= 1
+        if RefusingFile.fails_after < 0:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return self._file.readinto(buffer)
 
-    monkeypatch.setattr(content.Content, "readinto", readinto)
+
+@pytest.fixture
+def refusing(monkeypatch):
+    opened = content.Content.__init__
+
+    def init(self, path):
+        opened(self, path)
+        self._file = RefusingFile(self._file)
+
+    monkeypatch.setattr(content.Content, "__init__", init)
+    monkeypatch.setattr(RefusingFile, "fails_after", 10**9)
+
+
+def test_a_system_that_refuses_says_nothing_of_the_content(refusing, finished):
+    """Neither at once nor in the midst is it called damage."""
     told = (
         f"{finished} can't be read (Input/output error): so says the system, which tells nothing of the content; "
         f"look again with `neurohil trace ls {finished}`, or at a copy on another disk"
     )
-    for fails_after in (0, 1, 5, 20, 50, 100):
+    for after in (0, 1, 5, 20, 50, 100):
         for look in (Trace, validate):
+            RefusingFile.fails_after = after
             with refuses(told):
                 look(finished)
-        fails_after = 10**9
+    RefusingFile.fails_after = 10**9
     with Trace(finished) as trace:
-        fails_after = 0
+        RefusingFile.fails_after = 0
         with refuses(told):
             _ = trace["run/weights_0/weights"]
+
+
+@pytest.mark.parametrize("after", [0, 1, 5, 10**9], ids=["at once", "soon", "later", "never"])
+@pytest.mark.parametrize("share", [1.0, 0.6], ids=["whole", "cut"])
+def test_python_ends_well_with_a_trace_that_was_refused_or_left_open(after, share, finished, tmp_path):
+    path, whole = tmp_path / "run.h5", finished.read_bytes()
+    path.write_bytes(whole[: int(share * len(whole))])
+    script = f"""
+import sys
+sys.path.insert(0, {str(Path(__file__).parent)!r})
+import test_reader
+from neurohil.trace import Trace, TraceError, content
+opened = content.Content.__init__
+def init(self, path):
+    opened(self, path)
+    self._file = test_reader.RefusingFile(self._file)
+content.Content.__init__ = init
+test_reader.RefusingFile.fails_after = {after}
+kept = None
+try:
+    kept = Trace({str(path)!r})
+    kept["run/weights_0/weights"]
+except TraceError as error:
+    kept = kept, error
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=Path.cwd())
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="nothing is forbidden to this user")
