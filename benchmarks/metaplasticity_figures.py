@@ -16,7 +16,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from neurohil.trace.viewing.style import save
+from neurohil.pictures import save
 
 COLOURS = {"mnist": "#332288", "fashion_mnist": "#882255"}
 LABELS = {"mnist": "MNIST, learnt first", "fashion_mnist": "Fashion-MNIST"}

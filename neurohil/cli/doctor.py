@@ -67,7 +67,7 @@ def findings_here() -> Iterator[Finding]:
 
 def system() -> Finding:
     """Linux and macOS have all; elsewhere traces can be read, but runs are refused."""
-    from neurohil.trace.locks import system_has_locks
+    from neurohil.locks import system_has_locks
 
     told = f"{platform.system()} {platform.release()}, {platform.machine()}"
     if not system_has_locks():
@@ -205,7 +205,7 @@ def traces() -> Finding:
     """Whether traces can be written where runs put them: permission, umask, room, HDF5, locks."""
     import h5py
 
-    from neurohil.trace.locks import locks_work
+    from neurohil.locks import locks_work
 
     folder = RUNS if RUNS.is_dir() else Path()
     where = folder.resolve()
@@ -232,7 +232,7 @@ def traces() -> Finding:
 
 def pictures() -> Finding:
     """Whether matplotlib draws."""
-    from neurohil.trace.viewing.style import new_figure, own_style
+    from neurohil.pictures import new_figure, own_style
 
     with own_style():
         figure = new_figure(1, 1)

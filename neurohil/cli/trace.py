@@ -9,10 +9,10 @@ from collections.abc import Sequence
 from itertools import groupby
 
 from neurohil.cli.output import json_line
+from neurohil.terminal import cut, number, sparkline, width
 from neurohil.text import clear_line, one_line, say
 from neurohil.trace.reader import Trace
 from neurohil.trace.schema import TraceError
-from neurohil.trace.viewing.terminal import cut, number, sparkline, width
 
 OK, DIFFERENT, STOPPED = 0, 1, 1
 

@@ -27,9 +27,7 @@ from neurohil.delgrad.trace import (
     raster_path,
     weights_path,
 )
-from neurohil.trace.reader import Trace, open_finished
-from neurohil.trace.schema import EPOCH, group_of
-from neurohil.trace.viewing.style import (
+from neurohil.pictures import (
     CLASS_COLOURS,
     COLOURS,
     FAINT,
@@ -41,6 +39,8 @@ from neurohil.trace.viewing.style import (
     own_style,
     save,
 )
+from neurohil.trace.reader import Trace, open_finished
+from neurohil.trace.schema import EPOCH, group_of
 
 
 def draw_delgrad(trace_path: str | Path, png_path: str | Path) -> None:

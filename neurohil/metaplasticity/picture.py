@@ -10,9 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from neurohil.trace.reader import Trace, open_finished
-from neurohil.trace.schema import RUN, TraceError
-from neurohil.trace.viewing.style import (
+from neurohil.pictures import (
     CLASS_COLOURS,
     COLOUR_MAP,
     COLOURS,
@@ -24,6 +22,8 @@ from neurohil.trace.viewing.style import (
     own_style,
     save,
 )
+from neurohil.trace.reader import Trace, open_finished
+from neurohil.trace.schema import RUN, TraceError
 
 MOST_LABELS = 6  # tasks that can be marked by name
 MOST_CURVES = 3  # curves that the legend has room for

@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
+from neurohil.pictures import COLOUR_MAP, COLOURS, FAINT, GRID, headline, new_figure, own_style, save
 from neurohil.probing.trace import MOMENTS, STATES
 from neurohil.trace.reader import Trace
 from neurohil.trace.schema import RUN, TraceError
-from neurohil.trace.viewing.style import COLOUR_MAP, COLOURS, FAINT, GRID, headline, new_figure, own_style, save
 
 STATE_COLOURS = ("#DDDDDD", "#882255", "#332288", "#999933")
 

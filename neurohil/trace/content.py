@@ -17,7 +17,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from neurohil.trace.locks import keeps_readers_out
+from neurohil.locks import keeps_readers_out
 
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
 

@@ -21,7 +21,8 @@ from pathlib import Path
 from typing import Any
 
 from neurohil import files
-from neurohil.trace.locks import BusyError, ForeignError, Lock, system_has_locks
+from neurohil.locks import BusyError, ForeignError, Lock, system_has_locks
+from neurohil.pictures import is_picture
 from neurohil.trace.reader import Trace
 from neurohil.trace.schema import TraceError
 
@@ -31,8 +32,6 @@ except ImportError:  # Windows
     resource = None  # type: ignore[assignment]
 
 ENDING = ".h5"
-PICTURE_MARK = "neurohil"
-"""What the pictures of runs say of the software that drew them."""
 
 # Far more than an epoch or the end of a run takes: a full disk is told of before anything is half-written.
 _RESERVE_MB = 64
@@ -298,11 +297,6 @@ def picture_path(trace: Path) -> Path:
     first, second = (trace.with_name(f"{name}.png") for name in (trace.name.removesuffix(ENDING), trace.name))
     further = (trace.with_name(f"{trace.name}.{n}.png") for n in count(2))
     return next(path for path in chain((first, second), further) if not files.kind(path) or is_picture(path))
-
-
-def is_picture(path: Path) -> bool:
-    """Whether the picture of a run stands there, which a later one may replace."""
-    return files.kind(path) == "file" and files.has_mark(path, PICTURE_MARK)
 
 
 def go_on_command(command: str, part: Path, overwrite: bool = False) -> str:

@@ -125,13 +125,13 @@ def test_a_limit_of_the_shell_counts():
 
 def test_a_file_system_without_locks(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("neurohil.trace.locks.locks_work", lambda _: False)
+    monkeypatch.setattr("neurohil.locks.locks_work", lambda _: False)
     finding = doctor.traces()
     assert finding.state == NOTE and "no locks" in finding.told and "never start two runs" in finding.remedy
 
 
 def test_a_system_without_locks(monkeypatch):
-    monkeypatch.setattr("neurohil.trace.locks.fcntl", None)
+    monkeypatch.setattr("neurohil.locks.fcntl", None)
     finding = doctor.system()
     assert finding.state == LACKS and "Linux or macOS" in finding.remedy
 

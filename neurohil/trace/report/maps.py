@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from neurohil.pictures import load_matplotlib
 from neurohil.trace.nxdata import PlotGroup, Variable
 from neurohil.trace.report.style import CURVE_COLOURS, HEIGHT, NEUTRAL, hover, new_figure, readable, words
-from neurohil.trace.viewing.style import load_matplotlib
 
 _MOST_NUMBERS = 12  # rows and columns of a map whose numbers are written into it
 

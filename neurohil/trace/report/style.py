@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from neurohil.trace.viewing.style import load_matplotlib
+from neurohil.pictures import load_matplotlib
 
 BACKGROUNDS = ("#ffffff", "#16181d")  # light, dark: as in report.css
 CLASS_COLOURS = ("#3f7fc4", "#b07d00", "#c9486f")

@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from neurohil.terminal import number
 from neurohil.trace.nxdata import scalar_text, variable
 from neurohil.trace.reader import StoredArray, Trace
 from neurohil.trace.schema import EPOCH, RUN
 from neurohil.trace.viewing.description import blocks, type_name
-from neurohil.trace.viewing.terminal import number
 
 
 @dataclass(frozen=True)

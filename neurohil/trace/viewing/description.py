@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from neurohil.terminal import cut, number
 from neurohil.text import printable
 from neurohil.trace.nxdata import PlotGroup, Variable, is_plot, plot_group, scalar_text, variable
 from neurohil.trace.reader import StoredArray, Trace
 from neurohil.trace.viewing.listing import type_name
-from neurohil.trace.viewing.terminal import cut, number
 
 _BLOCK_ELEMENTS = 1 << 20
 _MOST_PRINTED = 120  # values of a dataset that is shown whole

@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neurohil.files import has_mark, replacing
+from neurohil.pictures import CLASS_COLOURS, COLOUR_MAP, COLOURS, SILENT_COLOUR, load_matplotlib, own_style
 from neurohil.trace.nxdata import PlotGroup, Variable
 from neurohil.trace.reader import StoredArray
 from neurohil.trace.schema import EPOCH, TraceError
-from neurohil.trace.viewing.style import CLASS_COLOURS, COLOUR_MAP, COLOURS, SILENT_COLOUR, load_matplotlib, own_style
 
 FORMATS = (".png", ".svg")
 MARK = "neurohil trace plot"

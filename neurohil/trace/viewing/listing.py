@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from neurohil.terminal import cut, number, sparkline
 from neurohil.text import printable
 from neurohil.trace.nxdata import Variable, is_plot, scalar_text, variable
 from neurohil.trace.reader import StoredArray, Trace
 from neurohil.trace.schema import EPOCH, TraceError
-from neurohil.trace.viewing.terminal import cut, number, sparkline
 
 DAMAGED = "damaged"
 _SPARKLINE = 10

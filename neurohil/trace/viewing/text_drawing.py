@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from neurohil.terminal import BrailleCanvas, coded, cut, frame, shaded
 from neurohil.text import printable
 from neurohil.trace.nxdata import PlotGroup, Variable
 from neurohil.trace.viewing.drawing import at_epoch, is_downwards, thinned
-from neurohil.trace.viewing.terminal import BrailleCanvas, coded, cut, frame, shaded
 
 _MOST_READ = 2000  # of an image or of lines along each dimension
 _MOST_CURVES = 4

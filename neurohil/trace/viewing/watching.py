@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from neurohil.trace.locks import is_held
+from neurohil.locks import is_held
 from neurohil.trace.nxdata import Variable, default_plot, plot_group
 from neurohil.trace.place import lock_path
 from neurohil.trace.reader import Trace

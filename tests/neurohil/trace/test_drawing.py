@@ -8,10 +8,10 @@ import synthetic_run as run
 from matplotlib.figure import Figure
 from matplotlib.image import imread
 
+from neurohil.terminal import BrailleCanvas, coded, shaded
 from neurohil.trace import Trace, TraceError, TraceWriter
 from neurohil.trace.nxdata import default_plot, is_plot, plot_group
 from neurohil.trace.viewing.drawing import draw, has_window, save
-from neurohil.trace.viewing.terminal import BrailleCanvas, coded, shaded
 from neurohil.trace.viewing.text_drawing import text_drawing
 
 SMALL = run.Case("chip_small", (4, 5, 3), (4, 5), "us")

@@ -11,11 +11,12 @@ from matplotlib.figure import Figure
 from neurohil.delgrad.picture import draw_delgrad
 from neurohil.errors import UserError
 from neurohil.files import create, first_line, has_hdf5_mark, has_mark, kind, make_folder, replacing
+from neurohil.pictures import PICTURE_MARK
 from neurohil.results import export
 from neurohil.results import report as write_report
 from neurohil.trace import TraceWriter
 from neurohil.trace.nxdata import plot_group
-from neurohil.trace.place import PICTURE_MARK, picture_path
+from neurohil.trace.place import picture_path
 from neurohil.trace.reader import Trace
 from neurohil.trace.report import page
 from neurohil.trace.viewing import drawing

@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 import synthetic_run as run
 
+from neurohil.terminal import sparkline
 from neurohil.text import printable
 from neurohil.trace import Trace, TraceError, TraceWriter
 from neurohil.trace.provenance import IDEAL_NEURONS
 from neurohil.trace.schema import EPOCH_AXIS, Array, Layout, Plot, index_axis
 from neurohil.trace.viewing.description import blocks, describe, statistics, values
 from neurohil.trace.viewing.listing import contents, preview, tree
-from neurohil.trace.viewing.terminal import sparkline
 
 CURVE = np.array([3.0, np.nan, -2.0, np.inf, 5.0, -np.inf, 0.0])
 LONG = np.arange(5000.0)[::-1]

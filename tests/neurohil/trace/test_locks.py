@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from neurohil.trace import locks
-from neurohil.trace.locks import BusyError, ForeignError, Lock, is_held, locks_work
+from neurohil import locks
+from neurohil.locks import BusyError, ForeignError, Lock, is_held, locks_work
 
-HOLD = "import sys, time; from pathlib import Path; from neurohil.trace.locks import Lock\n"
+HOLD = "import sys, time; from pathlib import Path; from neurohil.locks import Lock\n"
 HOLD += "lock = Lock(Path(sys.argv[1]))\n"
 HOLD += "print('ready', flush=True)\ntime.sleep(600)"
 

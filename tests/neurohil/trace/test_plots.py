@@ -15,11 +15,11 @@ from matplotlib.colors import to_rgb
 from matplotlib.image import imread
 
 from neurohil.delgrad.picture import draw_delgrad
+from neurohil.pictures import CLASS_COLOURS
 from neurohil.trace import Trace, TraceError, TraceWriter
 from neurohil.trace.nxdata import default_plot, plot_group
 from neurohil.trace.viewing import drawing
 from neurohil.trace.viewing.drawing import save
-from neurohil.trace.viewing.style import CLASS_COLOURS
 
 
 def pixels(picture: np.ndarray, colour: str) -> int:

@@ -8,8 +8,8 @@ import sys
 import pytest
 import synthetic_run as run
 
+from neurohil import locks
 from neurohil.cli import main
-from neurohil.trace import locks
 
 # Windows has neither module.
 HIDDEN = (

@@ -11,9 +11,12 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from neurohil import files
 from neurohil.files import replacing
-from neurohil.trace.place import PICTURE_MARK, is_picture
-from neurohil.trace.viewing.terminal import cut
+from neurohil.terminal import cut
+
+PICTURE_MARK = "neurohil"
+"""What the pictures of runs say of the software that drew them."""
 
 # Paul Tol's colour-blind safe schemes: "high-contrast" for classes, "muted" for all else.
 CLASS_COLOURS = ("#004488", "#DDAA33", "#BB5566")
@@ -71,6 +74,11 @@ def load_matplotlib() -> Any:
             with suppress(ValueError):  # for windows that the program may open
                 matplotlib.rcParams["backend"] = named
         return matplotlib
+
+
+def is_picture(path: Path) -> bool:
+    """Whether the picture of a run stands there, which a later one may replace."""
+    return files.kind(path) == "file" and files.has_mark(path, PICTURE_MARK)
 
 
 @contextmanager
