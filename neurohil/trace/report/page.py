@@ -18,7 +18,7 @@ from neurohil.files import has_mark, replacing
 from neurohil.trace.nxdata import variable
 from neurohil.trace.reader import Trace
 from neurohil.trace.report.style import readable, words
-from neurohil.trace.report.view import Table, View
+from neurohil.trace.report.view import Table
 from neurohil.trace.report.views import OwnViews, views
 from neurohil.trace.schema import RUN, TraceError
 
@@ -60,7 +60,7 @@ def write_report(
     if out.exists() and path.exists() and out.samefile(path):
         raise TraceError(f"{out} is the trace itself; name another file for the page")
     with Trace(path) as trace:
-        page = _render(trace, views(trace, own(trace)))
+        page = _render(trace, own(trace))
     _replace(out, page)
     return out
 
@@ -79,13 +79,14 @@ def _replace(out: Path, page: str) -> None:
         raise TraceError(f"{out} can't be written ({error.strerror}); choose another file") from error
 
 
-def _render(trace: Trace, shown: list[View]) -> str:
+def _render(trace: Trace, own: OwnViews | None) -> str:
     from bokeh.resources import INLINE
     from jinja2 import Environment, StrictUndefined
 
     parts = files("neurohil.trace.report") / "assets"
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     template = environment.from_string((parts / "page.html").read_text(encoding="utf-8"))
+    shown = views(trace, own)
     models: dict[str, int] = {}
     return template.render(
         generator=MARK,
