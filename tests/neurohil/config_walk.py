@@ -14,7 +14,6 @@ from typing import Any, NamedTuple
 
 import msgspec
 import tomli_w
-from tqdm import tqdm
 
 from brainscales_emu import ChipConfig, NoiseConfig
 from brainscales_emu.mac import MacConfig
@@ -25,6 +24,7 @@ from memristor.device import FaultConfig, RtnConfig, WearConfig
 from memristor.parasitics import WireConfig
 from memristor.presets import DeviceModel
 from memristor.tile import Recipe
+from neurohil import kinds
 from neurohil.config import parse
 from neurohil.datasets import yin_yang
 from neurohil.datasets.yin_yang import YinYang
@@ -33,11 +33,9 @@ from neurohil.delgrad.run import DelGradConfig
 from neurohil.errors import UserError
 from neurohil.metaplasticity import run as metaplasticity
 from neurohil.metaplasticity.run import MetaplasticityConfig
-from neurohil.probing import run as crossbar
-from neurohil.probing.run import CrossbarExperiment
+from neurohil.probing.config import CrossbarExperiment
 from neurohil.refusals import alternatives, struct_of
 from neurohil.targets.matrix.crossbar import CrossbarTarget
-from neurohil.trace.writer import TraceWriter
 
 # As typed behind `key = `, in TOML and for --set.
 VALUES = (
@@ -145,12 +143,11 @@ def _epochs(run: Any) -> None:
         run.conclude(writer)
 
 
-def _run_crossbar(measurement: str) -> Callable[[CrossbarExperiment], None]:
+def _run_crossbar(name: str) -> Callable[[CrossbarExperiment], None]:
     def run(config: CrossbarExperiment) -> None:
-        with tempfile.TemporaryDirectory() as folder, tqdm(disable=True) as progress:
-            measured = crossbar.MEASUREMENTS[measurement][0](config, progress)
-            with TraceWriter(Path(folder) / "walk.h5", measured.layout, "walk", "", 0) as writer:
-                writer.finish({})
+        measurement = kinds.KINDS[f"crossbar {name}"].start(config)
+        with tempfile.TemporaryDirectory() as folder, measurement.new_trace(Path(folder) / "walk.h5") as writer:
+            writer.finish({})
 
     return run
 
@@ -179,7 +176,7 @@ KINDS = {
     "metaplasticity chip": _metaplasticity(_WHOLE, '{kind = "brainscales", serial = 1, max_sends = 64}'),
     **{
         f"crossbar {name}": Kind(CrossbarExperiment, _joined(_BENCH), _run_crossbar(name))
-        for name in crossbar.MEASUREMENTS
+        for name in ("program", "characterise", "age", "ir-drop")
     },
 }  # fmt: skip
 

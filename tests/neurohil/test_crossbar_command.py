@@ -12,8 +12,9 @@ from scipy import stats
 
 from neurohil.cli import main
 from neurohil.config import experiment_summaries, parse, to_toml
-from neurohil.probing import run as its_command
-from neurohil.probing.run import CrossbarExperiment, load
+from neurohil.kinds import KINDS
+from neurohil.probing import picture
+from neurohil.probing.config import CrossbarExperiment
 from neurohil.trace import Trace
 
 ALPHA = 1e-6
@@ -26,7 +27,7 @@ SMALL = [
     "ir_drop.sizes=[4, 16]",
 ]
 MEASUREMENTS = ("program", "characterise", "age", "ir-drop")
-DRAWN = dict(its_command.MEASUREMENTS)
+DRAWN = {name: getattr(picture, name) for name in ("draw_program", "draw_characterise", "draw_age", "draw_ir_drop")}
 # Spread of hfox_wan2022 in uS at 15, 20, ... 40 uS, evaluated from the published polynomials (Wan et al., Nature 2022).
 # The lower levels are left out: there a conductance that can't be negative cuts the distribution.
 LEVELS = (3, 4, 5, 6, 7, 8)
@@ -58,16 +59,16 @@ def same_variance(values, sigma, alpha=ALPHA):
 def quick_pictures():
     """To draw takes longer than all else."""
     with pytest.MonkeyPatch.context() as patched:
-        for name, (compute, _) in DRAWN.items():
-            patched.setitem(its_command.MEASUREMENTS, name, (compute, lambda _, picture: picture.touch()))
+        for name in DRAWN:
+            patched.setattr(picture, name, lambda _, png: png.touch())
         yield
 
 
 @pytest.fixture
 def drawn(quick_pictures, monkeypatch):
     """Pictures are drawn all the same."""
-    for name, both in DRAWN.items():
-        monkeypatch.setitem(its_command.MEASUREMENTS, name, both)
+    for name, draw in DRAWN.items():
+        monkeypatch.setattr(picture, name, draw)
 
 
 @pytest.fixture(scope="module")
@@ -112,7 +113,7 @@ def test_each_kind_lists_its_own_experiments(capsys):
 
 @pytest.mark.parametrize("name", experiment_summaries("crossbar"))
 def test_shipped_experiments_are_valid_and_survive_a_round_trip(name):
-    config = load(name)
+    config = KINDS["crossbar program"].load(name)
     assert config.experiment == name
     assert parse(to_toml(config), CrossbarExperiment) == config
 

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 from started import Started
 
-from neurohil.probing import run as crossbar
+from neurohil.kinds import KINDS
+from neurohil.probing.run import Program
 from neurohil.trace import Trace, TraceError
 
 TINY = ["network.hidden=[24]", "network.init=0.6", "tasks.train_images=400", "tasks.test_images=200"]
@@ -31,9 +32,8 @@ pytestmark = pytest.mark.compiled
 @pytest.fixture(autouse=True)
 def quick_pictures(monkeypatch):
     """To draw takes longer than all else."""
-    for name in ("delgrad", "metaplasticity"):
-        monkeypatch.setattr(f"neurohil.{name}.run.draw_{name}", lambda *_: None)
-    monkeypatch.setitem(crossbar.MEASUREMENTS, "program", (crossbar.program, lambda *_: None))
+    for kind in ("delgrad", "metaplasticity", "crossbar program"):
+        monkeypatch.setattr(KINDS[kind].picture.replace(":", "."), lambda *_: None)
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     yield
     for number, handler in handlers.items():
@@ -109,10 +109,9 @@ def test_killed_resumes_go_on_to_the_same_bytes(kills, tmp_path):
 @pytest.mark.parametrize("kills", [FEW, pytest.param(MANY, marks=SLOW)])
 def test_killed_while_a_measurement_is_written(kills, tmp_path, monkeypatch):
     arguments = COMMANDS["crossbar program"]
-    measured = crossbar.program(
-        crossbar.load("crossbar_9_levels", ["target.array.tile_rows=16"]), crossbar.tqdm(disable=True)
-    )
-    monkeypatch.setitem(crossbar.MEASUREMENTS, "program", (lambda *_: measured, lambda *_: None))
+    kind = KINDS["crossbar program"]
+    measured = kind.start(kind.load("crossbar_9_levels", ["target.array.tile_rows=16"])).measured
+    monkeypatch.setattr(Program, "measure", lambda *_: measured)
     counts = kill_again_and_again(tmp_path, arguments, kills)
     print("writing", counts)
 

@@ -5,15 +5,14 @@ import subprocess
 import sys
 
 import pytest
-from tqdm import tqdm
 
 import neurohil.delgrad.run
 from neurohil import memory
 from neurohil.cli import main
 from neurohil.delgrad import run as delgrad
 from neurohil.errors import UserError
+from neurohil.kinds import KINDS
 from neurohil.metaplasticity import run as metaplasticity
-from neurohil.probing import run as crossbar
 from neurohil.targets.matrix.crossbar import CrossbarTarget, CrossbarTargetConfig
 
 HOSTS = {
@@ -96,9 +95,9 @@ def test_runs_too_large_for_the_memory_are_refused_at_once(monkeypatch, name):
 def test_arrays_too_large_for_the_memory_are_refused_at_once(monkeypatch):
     monkeypatch.setattr(memory, "available_bytes", lambda: 2 * 10**9)
     big = ["target.array.tile_rows=65536", "target.array.tile_columns=65536"]
-    for measure, _ in crossbar.MEASUREMENTS.values():
+    for kind in (kind for kind in KINDS.values() if kind.measures):
         with pytest.raises(UserError, match=r"773 GB of memory, 2 GB are available; lower .*target.array.tile_rows"):
-            measure(crossbar.load("crossbar_9_levels", big), tqdm(disable=True))
+            _ = kind.start(kind.load("crossbar_9_levels", big)).result
     with pytest.raises(UserError, match=r"^12845056 devices for layers of 784 x 8192 weights need about 2.31 GB"):
         CrossbarTarget(CrossbarTargetConfig(), [(784, 8192)])
 

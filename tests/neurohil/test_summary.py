@@ -2,9 +2,9 @@
 
 import pytest
 
-from neurohil.delgrad import run as delgrad
-from neurohil.metaplasticity import run as metaplasticity
-from neurohil.probing import run as crossbar
+from neurohil.kinds import KINDS
+
+crossbar, delgrad, metaplasticity = (KINDS[name] for name in ("crossbar program", "delgrad", "metaplasticity"))
 
 
 @pytest.mark.parametrize(

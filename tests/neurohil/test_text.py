@@ -15,13 +15,15 @@ import memristor.errors
 import neurohil
 from neurohil.cli import main
 from neurohil.config import experiment_text, parse, to_toml
-from neurohil.delgrad.run import load
 from neurohil.errors import UserError
-from neurohil.metaplasticity.run import load as load_metaplasticity
-from neurohil.probing.run import CrossbarExperiment
-from neurohil.probing.run import load as load_crossbar
+from neurohil.kinds import KINDS
+from neurohil.probing.config import CrossbarExperiment
 from neurohil.targets.matrix.crossbar import CrossbarTarget
 from neurohil.text import exact, one_line, printable, say, shown
+
+load, load_metaplasticity, load_crossbar = (
+    KINDS[name].load for name in ("delgrad", "metaplasticity", "crossbar program")
+)
 
 HOSTILE = "\x1b[31mred\x07\r\x9b2J\u202eevil\u2066\u2028\x00\udcff\n"
 
@@ -100,9 +102,7 @@ def test_a_message_never_contradicts_itself(key, value, range_):
 
 def test_a_message_about_two_values_tells_them_apart():
     with pytest.raises(UserError, match=r"first_cycles = 10000000.001 is not below age.last_cycles = 1e\+07"):
-        from neurohil.probing.run import age
-
-        age(load_crossbar("crossbar_9_levels", ["age.first_cycles=10000000.001"]), None)
+        _ = KINDS["crossbar age"].start(load_crossbar("crossbar_9_levels", ["age.first_cycles=10000000.001"])).result
 
 
 # Words of messages, typed as the messages have them.

@@ -17,10 +17,11 @@ import pytest
 
 from neurohil.delgrad.trace import delgrad_layout
 from neurohil.metaplasticity.trace import metaplasticity_layout
-from neurohil.probing.trace import age_layout
+from neurohil.probing import plots
+from neurohil.probing.trace import CYCLES, ERROR_AGE, map_path
 from neurohil.protocols import Quantity
 from neurohil.trace import Trace, TraceWriter, writer
-from neurohil.trace.schema import EPOCH, Array, Layout
+from neurohil.trace.schema import EPOCH, Array, Layout, group_of
 from neurohil.trace.validation import validate
 
 FOLDER = Path(__file__).parent / "golden"
@@ -48,12 +49,22 @@ LAYOUTS: dict[str, Callable[[], Layout]] = {
     "metaplasticity": lambda: metaplasticity_layout(
         ["mnist"], ["mnist"], 10, 2, np.arange(-7, 8), [pattern("layer0_conductance", ("row", "column"), 16, 16)]
     ),
-    "crossbar": lambda: age_layout(
-        counted((8,), "float64"),
-        {"worn": ("worn out", counted((8,), "float64"))},
-        counted((9,), "float64"),
-        {"error": ("mean error (uS)", counted((9,), "float64"))},
-        [pattern("cycles", ("row", "column"), 16, 16)],
+    "crossbar": lambda: plots.measured_layout(
+        [
+            plots.curves(
+                "Failed cells",
+                [(f"{group_of(CYCLES)}/worn", counted((8,), "float64"), "1", "worn out")],
+                (plots.axis(CYCLES, counted((8,), "float64"), "1", "programming cycles"),),
+                log_x=True,
+            ),
+            plots.curves(
+                "Error of the conductances",
+                [(f"{group_of(ERROR_AGE)}/error", counted((9,), "float64"), "uS", "mean error (uS)")],
+                (plots.axis(ERROR_AGE, counted((9,), "float64"), "s", "time since the write (s)"),),
+                log_x=True,
+            ),
+            plots.device_map(map_path("cycles"), counted((16, 16), "float64"), "uS", "cycles (uS)"),
+        ],
         [],
     ),
 }
