@@ -266,7 +266,8 @@ class Run(ABC, Generic[C]):
         from neurohil.results import RunTrace
 
         if self.path is None or not self.path.exists():
-            raise UserError("this run has no finished trace; neurohil.train makes one")
+            maker = "train" if self.epochs_in_all else "measure"
+            raise UserError(f"this run has no finished trace; neurohil.{maker} makes one")
         return RunTrace(self.path)
 
     def new_trace(self, place: Path | Place) -> TraceWriter:
