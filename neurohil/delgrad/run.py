@@ -32,11 +32,11 @@ from neurohil.neurobench.benchmark import Benchmark, batched
 from neurohil.neurobench.models import SpikeTimeModel
 from neurohil.neurobench.records import ModelInfo
 from neurohil.neurobench.trace import neurobench_arrays
-from neurohil.protocols import Floats, SpikingTarget
+from neurohil.protocols import Floats
 from neurohil.ranges import Count, Seed, Time
 from neurohil.seeds import stream
-from neurohil.targets.spiking.brainscales import BrainscalesConfig, BrainscalesTarget
-from neurohil.targets.spiking.ideal import IdealConfig, IdealTarget
+from neurohil.targets.spiking.brainscales import BrainscalesConfig
+from neurohil.targets.spiking.ideal import IdealConfig
 from neurohil.text import exact
 from neurohil.trace.place import Place
 from neurohil.trace.reader import Trace
@@ -44,7 +44,6 @@ from neurohil.trace.schema import Layout
 from neurohil.trace.writer import TraceWriter
 
 CLASSES = 3
-BEYOND = "per-synapse delays, which BrainScaleS-2 does not have"
 MAP_SIDE = 61
 _COPIES = 10  # of a parameter: itself, gradient, two moments, the best so far, a run's state, temporaries
 
@@ -117,20 +116,6 @@ def load(experiment: str, overrides: Sequence[str] = ()) -> DelGradConfig:
     )
 
 
-def build_target(config: DelGradConfig) -> SpikingTarget:
-    """The target that the config names."""
-    network = config.network
-    if isinstance(config.target, BrainscalesConfig):
-        return BrainscalesTarget(config.target, network.threshold, network.tau_ratio, config.seed)
-    return IdealTarget(network.threshold, network.tau_ratio)
-
-
-def beyond(config: DelGradConfig) -> str | None:
-    """What the emulated chip does that no real chip can; None if nothing."""
-    on_chip = isinstance(config.target, BrainscalesConfig) and config.target.delays == "beyond"
-    return BEYOND if on_chip and config.network.delays != "none" else None
-
-
 class Run:
     """One experiment, ready to train: data, target, network and trainer.
 
@@ -147,7 +132,7 @@ class Run:
         self.inputs = {name: config.data.encode(split.samples) for name, split in self.data.items()}
         n_in = self.inputs["train"].shape[1]
         self.network = Network(config.network, n_in, CLASSES, config.data.copies, stream(config.seed, "init"))
-        self.target = build_target(config)
+        self.target = config.target.build(config.network, config.seed)
         self.target.write(self.network.layers())
         self.trainer = Trainer(config.training, self.network, self.target, config.seed)
         self._chip_seconds_before = 0.0
@@ -188,7 +173,8 @@ class Run:
             test_size=len(self.inputs["test"]),
             time_units="us" if self.target.tau_us else "1",
             quantities=self.target.fixed_pattern(),
-            beyond=beyond(self.config),
+            provenance=self.target.provenance,
+            beyond=self.target.beyond,
             neurobench=neurobench_arrays(f"{DURATION / DT:.0f} steps of {DT} tau_s"),
         )
 
@@ -343,8 +329,8 @@ def _finish(run: Run, writer: TraceWriter, as_json: bool) -> None:
     seconds = time.perf_counter() - began
     serial = getattr(config.target, "serial", None)
     facts = {"experiment": config.experiment, "epochs": config.epochs, "seed": config.seed, "serial": serial}
-    if beyond(config):
-        facts["beyond"] = beyond(config)
+    if run.target.beyond:
+        facts["beyond"] = run.target.beyond
     values = facts | results | {"seconds": round(seconds, 3), "trace": str(path)}
     print_results(*_table(run, results, seconds, path), values, as_json)
     draw_picture(draw_delgrad, path, as_json)
@@ -353,9 +339,6 @@ def _finish(run: Run, writer: TraceWriter, as_json: bool) -> None:
 def _table(run: Run, results: dict[str, Any], seconds: float, path: Path) -> tuple[str, list[str]]:
     """Heading and lines."""
     config = run.config
-    target = "ideal neurons"
-    if isinstance(config.target, BrainscalesConfig):
-        target = f"emulated chip {config.target.preset}, serial {config.target.serial}"
     outputs = CLASSES * len(run.inputs["test"])
     rows = [
         ("test accuracy", f"{results['test_accuracy']:.1%} (epoch {results['tested_epoch']})"),
@@ -366,7 +349,7 @@ def _table(run: Run, results: dict[str, Any], seconds: float, path: Path) -> tup
     ]
     if results["chip_seconds"]:
         rows.insert(3, ("chip time", f"{results['chip_seconds']:.1f} s of real-time sections (emulated)"))
-    if unreal := beyond(config):
-        rows.insert(0, ("beyond the real chip", unreal))
-    heading = f"{config.experiment}: {config.epochs} epochs, seed {config.seed}, {target}"
+    if run.target.beyond:
+        rows.insert(0, ("beyond the real chip", run.target.beyond))
+    heading = f"{config.experiment}: {config.epochs} epochs, seed {config.seed}, {run.target.label}"
     return heading, [line(name, value) for name, value in rows]

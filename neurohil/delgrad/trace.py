@@ -7,8 +7,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from neurohil.protocols import Quantity
-from neurohil.trace.provenance import CHIP, IDEAL_NEURONS
+from neurohil.protocols import Provenance, Quantity
 from neurohil.trace.schema import EPOCH, EPOCH_AXIS, RUN, Array, Layout, Plot, TraceError, index_axis, quantity_plot
 
 CLASSES = ("yin", "yang", "dot")
@@ -20,6 +19,7 @@ def delgrad_layout(
     delays: Sequence[int],
     test_size: int,
     time_units: str,
+    provenance: Provenance,
     quantities: Iterable[Quantity] = (),
     beyond: str | None = None,
     neurobench: Iterable[Array] = (),
@@ -42,6 +42,8 @@ def delgrad_layout(
         Number of test samples.
     time_units : str
         ``us`` for a chip, ``1`` for times in units of the synaptic time constant tau_s.
+    provenance : Provenance
+        Where spikes and membranes come from.
     quantities : iterable of Quantity
         Fixed pattern of the emulated chip, 1-D or 2-D; each quantity gets a plot in ``run/chip``.
     beyond : str or None
@@ -85,7 +87,6 @@ def delgrad_layout(
         kinds = ("hardware", "beyond")
         label = f"beyond: {beyond}"
         results.append(Array("delays", (), (), "int64", "1", label, np.array(kinds.index("beyond")), kinds))
-    provenance = CHIP if time_units == "us" else IDEAL_NEURONS
     return Layout(tuple(plots), tuple(results), "delgrad", tuple(neurobench), provenance=provenance)
 
 
