@@ -87,7 +87,7 @@ def _measured(run: Run) -> Results:
         run.target,
         run.network.layers(),
         DURATION,
-        ModelInfo("emulated" if is_chip else "computed", DT, "tau_s"),
+        ModelInfo(run.target.provenance.kind, DT, "tau_s"),
         SYNAPSE_BITS if is_chip else None,
         REGISTER_BITS if is_chip else None,
     )
@@ -110,9 +110,8 @@ def _measured(run: Run) -> Results:
     ).run(quiet=True)
     sizes = "-".join(str(n) for n in (run.inputs["test"].shape[1], *(w.shape[1] for w in run.network.weights)))
     delays = {"none": "weights"}.get(config.network.delays, f"weights and {config.network.delays} delays")
-    where = f"emulated chip {config.target.serial}" if is_chip else "ideal neurons"  # type: ignore[union-attr]
     results["metadata"] |= {
-        "model": f"DelGrad {sizes}, {delays}, {where}",
+        "model": f"DelGrad {sizes}, {delays}, {run.target.label}",
         "experiment": config.experiment,
         "epochs": config.epochs,
         "duration": DURATION,

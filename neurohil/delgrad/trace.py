@@ -8,8 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from neurohil.protocols import Quantity
-from neurohil.trace.provenance import Provenance
+from neurohil.protocols import Provenance, Quantity
 from neurohil.trace.schema import (
     EPOCH,
     EPOCH_AXIS,
@@ -89,7 +88,7 @@ def delgrad_layout(
     time_units : str
         ``us`` for a chip, ``1`` for times in units of the synaptic time constant tau_s.
     provenance : Provenance
-        What the target says of its answers.
+        Where spikes and membranes come from.
     quantities : iterable of Quantity
         Fixed pattern of the emulated chip, 1-D or 2-D; each quantity gets a plot in ``run/chip``.
     beyond : str or None

@@ -269,9 +269,9 @@ def target(config: Any) -> None:
     if isinstance(config, CrossbarExperiment):
         CrossbarTarget(config.target, [(3, 4)])
     elif isinstance(config, MetaplasticityConfig):
-        metaplasticity.build_target(config, [(3, 4)])
+        config.target.build([(3, 4)], config.network.quantizer, config.seed)
     else:
-        delgrad.build_target(config)
+        config.target.build(config.network, config.seed)
 
 
 def attempt(case: Case, use: Callable[[Any], None] | None = None) -> str:

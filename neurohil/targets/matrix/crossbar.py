@@ -25,7 +25,16 @@ from memristor.tile import Recipe
 from neurohil.arrays import integers
 from neurohil.errors import UserError
 from neurohil.memory import demand_bytes
-from neurohil.protocols import Floats, Levels, MatrixCapabilities, Quantity, WriteReport
+from neurohil.protocols import (
+    Floats,
+    Levels,
+    MatrixCapabilities,
+    Provenance,
+    Quantity,
+    WeightLevels,
+    WeightStorage,
+    WriteReport,
+)
 from neurohil.ranges import Seed, Size
 from neurohil.targets.errors import known_keys, user_errors
 from neurohil.text import shown
@@ -67,6 +76,10 @@ class CrossbarTargetConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=Tr
     rtn: Changes = {}
     costs: Changes = {}
 
+    def build(self, shapes: Sequence[tuple[int, int]], levels: WeightLevels, seed: int) -> CrossbarTarget:
+        """Arrays for layers of these shapes; which levels they hold is a matter of `mapping`."""
+        return CrossbarTarget(self, shapes)
+
 
 class CrossbarTarget:
     """Layers of quantised weights on emulated arrays, with their controller.
@@ -92,6 +105,13 @@ class CrossbarTarget:
         An unknown key, a value out of range, or more devices than fit into memory.
     """
 
+    provenance = Provenance(
+        "emulated",
+        "Conductances, pulses and wear are those of emulated memristors; nothing here was measured on real ones. Times "
+        "and energies are modelled: sums of assumed costs.",
+    )
+    programmed_by_pulses = True
+
     def __init__(
         self, config: CrossbarTargetConfig, shapes: Sequence[tuple[int, int]], log_pulses: bool = False
     ) -> None:
@@ -109,6 +129,8 @@ class CrossbarTarget:
             crossbars = [Crossbar(layers, shape, seed) for shape, seed in zip(shapes, seeds, strict=True)]
             self.controller = Controller(crossbars, costs, config.banks, log_pulses)
         mapping = crossbars[0].mapping
+        self.label = f"emulated crossbar {config.table or config.preset}, arrays {config.seed}"
+        self.storage = WeightStorage(mapping.levels_per_device, 2 if mapping.scheme == "pair" else 1)
         self.capabilities = MatrixCapabilities(
             n_levels=mapping.n_levels,
             max_level=mapping.max_level,
@@ -154,6 +176,53 @@ class CrossbarTarget:
     def account(self) -> dict[str, Any]:
         return dataclasses.asdict(self.controller.account())
 
+    def results(self) -> list[Quantity]:
+        account = self.controller.account()
+        failed = np.concatenate([failed.ravel() for failed in self._map("failed")])
+
+        def number(name: str, value: float, units: str, long_name: str) -> Quantity:
+            kind = "modelled" if name.startswith("modelled_") else ""
+            return Quantity(name, np.array(value), (), units, long_name, kind)
+
+        return [
+            number("verify_reads", account.verify_reads, "1", "readings to verify a write"),
+            number("failed_share", float(failed.mean()), "1", "share of devices stuck or worn out at the end"),
+            number("highest_wear", self.wear(), "1", "largest share of its lifetime that a device has used"),
+            number(
+                "modelled_time", account.modelled_time_ns * 1e-9, "s", "modelled time of the arrays, tests included (s)"
+            ),
+            number(
+                "modelled_pulse_energy",
+                float(account.modelled_pulse_pJ),
+                "pJ",
+                "modelled energy of programming pulses (pJ)",
+            ),
+            number(
+                "modelled_conversion_energy",
+                float(account.modelled_conversion_pJ),
+                "pJ",
+                "modelled energy of conversions, tests included (pJ)",
+            ),
+            number(
+                "modelled_drive_energy",
+                float(account.modelled_drive_pJ),
+                "pJ",
+                "modelled energy of row drivers, tests included (pJ)",
+            ),
+        ]
+
+    def told(self, results: Mapping[str, float]) -> list[tuple[str, str]]:
+        energy_mJ = sum(results[f"modelled_{part}_energy"] for part in ("pulse", "conversion", "drive")) * 1e-9
+        pulses_mJ = results["modelled_pulse_energy"] * 1e-9
+        return [
+            ("failed devices", f"{results['failed_share']:.3%} stuck or worn out"),
+            ("modelled energy", f"{energy_mJ:.3g} mJ, of it {pulses_mJ:.3g} mJ for pulses; tests included"),
+            ("modelled time", f"{results['modelled_time']:.3g} s of the arrays, tests included"),
+        ]
+
+    def wear(self) -> float:
+        return max(float(wear.max()) for wear in self._map("wear"))
+
     def maps(self) -> list[Quantity]:
         return [quantity for k, crossbar in enumerate(self.controller.crossbars) for quantity in _maps(k, crossbar)]
 
@@ -163,6 +232,10 @@ class CrossbarTarget:
     def load_state(self, state: Mapping[str, NDArray[Any]]) -> None:
         with user_errors(CrossbarError, KEYS):
             self.controller.load_state(state)
+
+    def _map(self, name: str) -> list[NDArray[Any]]:
+        """One of the maps, of each layer."""
+        return [quantity.values for quantity in self.maps() if quantity.name.partition("_")[2] == name]
 
     def _crossbar(self, layer: int) -> Crossbar:
         crossbars = self.controller.crossbars

@@ -31,12 +31,22 @@ from brainscales_emu.mismatch import draw_fixed_pattern
 from brainscales_emu.routing.placement import Placement, place_feedforward
 from neurohil.arrays import Shape, floats
 from neurohil.errors import UserError
-from neurohil.protocols import Capabilities, Floats, Layer, LayerTimes, Quantity, SampleRecord
+from neurohil.protocols import (
+    Capabilities,
+    Floats,
+    Layer,
+    LayerTimes,
+    Provenance,
+    Quantity,
+    SampleRecord,
+    SpikingNetwork,
+)
 from neurohil.ranges import Seed
 from neurohil.targets.errors import known_keys, user_errors
-from neurohil.targets.spiking.ideal import MEMBRANE_SAMPLES, checked_layer, sample_record
+from neurohil.targets.layers import MEMBRANE_SAMPLES, checked_layer, sample_record
 from neurohil.text import exact
 
+BEYOND = "per-synapse delays, which BrainScaleS-2 does not have"
 MAX_LSB_PER_WEIGHT = 1e6  # beyond, all weights of any use are the largest
 # What the emulator calls its parameters, and where they stand in an experiment.
 _KEYS = {
@@ -65,6 +75,10 @@ class BrainscalesConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True,
     chip: dict[str, float] = {}
     noise: dict[str, float] = {}
 
+    def build(self, network: SpikingNetwork, seed: int) -> BrainscalesTarget:
+        """The chip with the time constants of such a network; see `BrainscalesTarget`."""
+        return BrainscalesTarget(self, network.threshold, network.tau_ratio, seed)
+
 
 class BrainscalesTarget:
     """One emulated chip that runs a batch as one long spike train, a slot per sample, first spike per slot.
@@ -85,8 +99,16 @@ class BrainscalesTarget:
         If a value is out of the chip's range.
     """
 
+    provenance = Provenance(
+        "emulated",
+        "Events, membranes and fixed pattern are those of an emulated BrainScaleS-2 chip; nothing here was measured on "
+        "a real one. Times on the chip are modelled.",
+    )
+
     def __init__(self, config: BrainscalesConfig, threshold: float, tau_ratio: int, seed: int) -> None:
         chip_config = _chip_config(config, tau_ratio)
+        self.label = f"emulated chip {config.preset}, serial {config.serial}"
+        self.beyond: str | None = None
         self.tau_us = chip_config.tau_syn_exc_us
         self._slot_us = config.slot_us
         self._slot_ticks = round(config.slot_us * CYCLES_PER_US)
@@ -111,14 +133,16 @@ class BrainscalesTarget:
             )
         self._chip = Chip(chip_config, serial=config.serial, seed=seed, codes=_codes(config))
         self._calibrated = config.calibration is not None
-        self._beyond = config.delays == "beyond"
+        self._delays_in_synapses = config.delays == "beyond"
         shortest_us, longest_us, step_us = *register_to_us([MIN_DELAY_REGISTER, MAX_DELAY_REGISTER]), DELAY_STEP_US
-        if self._beyond:
+        if self._delays_in_synapses:
             shortest_us, longest_us, step_us = 0.0, MAX_DELAY_US, 0.0
         self.capabilities = Capabilities(
             weight_max=MAX_WEIGHT / self._scale,
             weight_step=1.0 / self._scale,
-            delay_kinds=frozenset({"none", "dendritic", "synaptic"} if self._beyond else {"none", "axonal"}),
+            delay_kinds=frozenset(
+                {"none", "dendritic", "synaptic"} if self._delays_in_synapses else {"none", "axonal"}
+            ),
             delay_min=shortest_us / self.tau_us,
             delay_max=longest_us / self.tau_us,
             delay_step=step_us / self.tau_us,
@@ -128,12 +152,12 @@ class BrainscalesTarget:
     def write(self, layers: Sequence[Layer]) -> None:
         layers, weights = [checked_layer(index, layer, 1e6) for index, layer in enumerate(layers)], []
         for index, layer in enumerate(layers):
-            if layer.later_delays is not None and not self._beyond:
+            if layer.later_delays is not None and not self._delays_in_synapses:
                 raise UserError(
                     "network.delays: the chip's delay elements are axonal; use none or axonal, the ideal target, or "
                     "target.delays = 'beyond', which no real chip can"
                 )
-            if layer.axonal is not None and self._beyond:
+            if layer.axonal is not None and self._delays_in_synapses:
                 raise UserError(
                     "network.delays = 'axonal' takes the chip's delay elements, but target.delays = 'beyond' has "
                     "delays in the synapses instead; use dendritic or synaptic, or target.delays = 'hardware'"
@@ -152,6 +176,7 @@ class BrainscalesTarget:
             registers = [None if d is None else us_to_register(d * self.tau_us) for d in (x.axonal for x in layers)]
             placement = place_feedforward(layers[0].weights.shape[0], weights, registers)
             self._chip.write(placement.fabric, synapse_delay_us=self._synapse_delays(placement, layers))
+        self.beyond = None if all(layer.later_delays is None for layer in layers) else BEYOND
         self._neurons = [circuits[:, 0] for circuits in placement.neurons.values()]
         self._delays = placement.delays
         self._lines = placement.lines["input"]

@@ -14,6 +14,8 @@ import numpy as np
 
 from neurohil.delgrad.trace import SAMPLES, delgrad_layout
 from neurohil.protocols import Quantity
+from neurohil.trace.provenance import CHIP as CHIP_SOURCE
+from neurohil.trace.provenance import IDEAL_NEURONS
 from neurohil.trace.schema import EPOCH, Layout
 from neurohil.trace.writer import TraceWriter
 
@@ -37,6 +39,8 @@ DEEP = Case("yin_yang_deep", (5, 12, 9, 3), (5, 12, 9), "1")
 SMALL = Case("small", (4, 3, 3), (4, 0), "us", samples=1)
 """All that a chip's run holds, once each: for tests that read a trace hundreds of times."""
 
+PROVENANCE = {"us": CHIP_SOURCE, "1": IDEAL_NEURONS}
+
 CONFIG = """summary = "Emulated chip in the loop, 20-30-3, weights and axonal delays: DelGrad's chip setting"
 seed = 3
 [target]
@@ -47,7 +51,9 @@ serial = 66
 
 
 def layout(case: Case, test_size: int = 200) -> Layout:
-    plan = delgrad_layout(case.layers, case.delays, test_size, case.time_units, fixed_pattern(case))
+    plan = delgrad_layout(
+        case.layers, case.delays, test_size, case.time_units, PROVENANCE[case.time_units], fixed_pattern(case)
+    )
     left_out = tuple(f"run/samples/{k}/" for k in range(case.samples, SAMPLES))
     return replace(plan, plots=tuple(plot for plot in plan.plots if not plot.path.startswith(left_out)))
 

@@ -20,7 +20,9 @@ from neurohil.metaplasticity.trace import metaplasticity_layout
 from neurohil.probing import plots
 from neurohil.probing.trace import CYCLES, ERROR_AGE, map_path
 from neurohil.protocols import Quantity
+from neurohil.targets.matrix.crossbar import CrossbarTarget, CrossbarTargetConfig
 from neurohil.trace import Trace, TraceWriter, writer
+from neurohil.trace.provenance import CHIP, CROSSBAR, IDEAL_NEURONS
 from neurohil.trace.schema import EPOCH, Array, Layout, group_of
 from neurohil.trace.validation import validate
 
@@ -41,13 +43,31 @@ def counted(shape: tuple[int, ...], dtype: str, start: int = 0) -> np.ndarray:
     return (np.arange(start, start + int(np.prod(shape))) % 120).reshape(shape).astype(dtype)
 
 
+def crossbar() -> CrossbarTarget:
+    """A target whose results are those of the layout."""
+    return CrossbarTarget(CrossbarTargetConfig(), [(2, 2)])
+
+
 LAYOUTS: dict[str, Callable[[], Layout]] = {
-    "delgrad": lambda: delgrad_layout((4, 6, 3), (4, 6), 20, "1"),
+    "delgrad": lambda: delgrad_layout((4, 6, 3), (4, 6), 20, "1", IDEAL_NEURONS),
     "delgrad_chip": lambda: delgrad_layout(
-        (20, 6, 3), (4, 6), 20, "us", [pattern("gain", ("row", "column"), 64, 64), pattern("offset", ("circuit",), 16)]
+        (20, 6, 3),
+        (4, 6),
+        20,
+        "us",
+        CHIP,
+        [pattern("gain", ("row", "column"), 64, 64), pattern("offset", ("circuit",), 16)],
     ),
     "metaplasticity": lambda: metaplasticity_layout(
-        ["mnist"], ["mnist"], 10, 2, np.arange(-7, 8), [pattern("layer0_conductance", ("row", "column"), 16, 16)]
+        ["mnist"],
+        ["mnist"],
+        10,
+        2,
+        np.arange(-7, 8),
+        CROSSBAR,
+        [pattern("layer0_conductance", ("row", "column"), 16, 16)],
+        crossbar().results(),
+        programmed_by_pulses=True,
     ),
     "crossbar": lambda: plots.measured_layout(
         [

@@ -311,7 +311,7 @@ def another_pattern():
     case = run.CHIP
     pattern = run.fixed_pattern(case)
     pattern[0] = pattern[0]._replace(values=pattern[0].values + 1e-9)
-    return run.delgrad_layout(case.layers, case.delays, 200, case.time_units, pattern)
+    return run.delgrad_layout(case.layers, case.delays, 200, case.time_units, run.PROVENANCE[case.time_units], pattern)
 
 
 @pytest.mark.parametrize(
