@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from neurohil.choices import choice_of
 from neurohil.errors import UserError
 from neurohil.refusals import alternatives, fields_of, refusal, struct_of
 from neurohil.text import one_line, shown
@@ -78,7 +79,7 @@ def parse(text: str, kind: type[T], overrides: Sequence[str] = (), **values: Any
         raw = _without_words(raw | values, kind)
         if refused := refusal(raw, kind):
             raise UserError(refused)
-        return msgspec.convert(raw, kind, strict=True)
+        return msgspec.convert(_chosen(raw, kind), kind, strict=True)
     except RecursionError as error:
         raise UserError("the experiment is nested too deeply; no key needs more than three levels") from error
     except msgspec.ValidationError as error:
@@ -172,6 +173,16 @@ def _without_words(value: Any, kind: Any) -> Any:
         fields = {field.encode_name: field.type for field in fields_of(struct)}
         return {key: _without_words(item, fields.get(key, object)) for key, item in value.items()}
     return value
+
+
+def _chosen(value: Any, kind: Any) -> Any:
+    """The value with its struct in place of each table of a `Choice`: msgspec knows the protocol alone."""
+    struct = struct_of(alternatives(kind), value) if isinstance(value, dict) else None
+    if struct is None:
+        return value
+    fields = {field.encode_name: field.type for field in fields_of(struct)}
+    table = {key: _chosen(item, fields.get(key, object)) for key, item in value.items()}
+    return msgspec.convert(table, struct, strict=True) if choice_of(kind) else table
 
 
 def _nearest(name: str, known: Iterable[str]) -> str:

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import msgspec
 
+from neurohil.choices import choice_of
 from neurohil.text import exact, one_line, shown
 
 _UNITS = {"_us": "us", "_s": "s", "_ohm": "ohm"}  # by the end of a key's name
@@ -59,7 +60,9 @@ def refusal(value: Any, kind: Any, path: str = "", whole: Any = None) -> str | N
 
 
 def alternatives(kind: Any) -> list[Any]:
-    """The types that a value can have: the members of a union, or the type alone."""
+    """The types that a value can have: the members of a union, the structs of a choice, or the type alone."""
+    if choice := choice_of(kind):
+        return list(choice.structs())
     if get_origin(kind) in (Union, UnionType):
         return [alternative for member in get_args(kind) for alternative in alternatives(member)]
     return [kind]

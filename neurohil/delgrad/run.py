@@ -35,8 +35,7 @@ from neurohil.neurobench.trace import neurobench_arrays
 from neurohil.protocols import Floats
 from neurohil.ranges import Count, Seed, Time
 from neurohil.seeds import stream
-from neurohil.targets.spiking.brainscales import BrainscalesConfig
-from neurohil.targets.spiking.ideal import IdealConfig
+from neurohil.targets import AnySpikingTarget
 from neurohil.text import exact
 from neurohil.trace.place import Place
 from neurohil.trace.reader import Trace
@@ -81,7 +80,7 @@ class DelGradConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     data: DataConfig
     network: NetworkConfig
     training: TrainingConfig
-    target: IdealConfig | BrainscalesConfig
+    target: AnySpikingTarget
     tested_epoch: Literal["last", "best_validation"] = "last"
     experiment: str = "unnamed"
 
