@@ -79,24 +79,28 @@ def parse(text: str, kind: type[T], overrides: Sequence[str] = (), **values: Any
         raw = _without_words(raw | values, kind)
         if refused := refusal(raw, kind):
             raise UserError(refused)
-        return msgspec.convert(_chosen(raw, kind), kind, strict=True)
+        return _converted(_chosen(raw, kind), kind)
     except RecursionError as error:
         raise UserError("the experiment is nested too deeply; no key needs more than three levels") from error
-    except msgspec.ValidationError as error:
-        raise UserError(one_line(error)) from error
 
 
 def to_toml(config: msgspec.Struct) -> str:
     """TOML text that `parse` turns into an equal config."""
     import tomli_w
 
-    return tomli_w.dumps(_without_none(msgspec.to_builtins(config)))
+    return tomli_w.dumps(_plain(config))
 
 
-def _without_none(value: Any) -> Any:
+def _plain(value: Any) -> Any:
+    """Tables of plain values; None is a key that is left out, but in a free table, where it is "none"."""
+    if isinstance(value, msgspec.Struct):
+        tag = value.__struct_config__
+        fields = {field.encode_name: getattr(value, field.name) for field in fields_of(type(value))}
+        named = {tag.tag_field: tag.tag} if tag.tag else {}
+        return named | {key: _plain(item) for key, item in fields.items() if item is not None}
     if isinstance(value, dict):
-        return {key: _without_none(item) for key, item in value.items() if item is not None}
-    return value
+        return {key: "none" if item is None else _plain(item) for key, item in value.items()}
+    return msgspec.to_builtins(value)
 
 
 def _file_text(path: Path) -> str:
@@ -182,7 +186,15 @@ def _chosen(value: Any, kind: Any) -> Any:
         return value
     fields = {field.encode_name: field.type for field in fields_of(struct)}
     table = {key: _chosen(item, fields.get(key, object)) for key, item in value.items()}
-    return msgspec.convert(table, struct, strict=True) if choice_of(kind) else table
+    return _converted(table, struct) if choice_of(kind) else table
+
+
+def _converted(value: Any, kind: type[T]) -> T:
+    """As msgspec does it; what a struct refuses by itself is told in its own words."""
+    try:
+        return msgspec.convert(value, kind, strict=True)
+    except msgspec.ValidationError as error:
+        raise error.__cause__ if isinstance(error.__cause__, UserError) else UserError(one_line(error)) from error
 
 
 def _nearest(name: str, known: Iterable[str]) -> str:

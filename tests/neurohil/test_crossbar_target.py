@@ -244,7 +244,10 @@ def test_config_survives_toml():
             {"device": {"read_fractoin": 0.1}},
             "unknown key target.device.read_fractoin, did you mean 'target.device.read_fraction'?",
         ),
-        ({"device": {"times_s": 1.0}}, "unknown key target.device.times_s"),
+        (
+            {"device": {"times_s": 1.0}},
+            "target.device.times_s = 1 is not allowed: expected array of length >= 0, each float s",
+        ),
         ({"device": {"acceptance_percent": 2.0}}, "unknown key target.device.acceptance_percent"),
         ({"device": {"read_fraction": "much"}}, "target.device.read_fraction = 'much' is not a number"),
         (
