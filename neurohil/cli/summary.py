@@ -9,6 +9,7 @@ from typing import Any, Protocol, TypeVar
 
 import msgspec
 
+from neurohil.config import as_table
 from neurohil.errors import UserError
 
 C = TypeVar("C", bound=msgspec.Struct)
@@ -34,7 +35,7 @@ def with_true_summary(load: Load[C]) -> Load[C]:
             plain = load(experiment)
         except UserError:  # complete by the overrides only, so that there is nothing to compare with
             return config
-        now, then = (dict(_leaves(msgspec.to_builtins(c))) for c in (config, plain))
+        now, then = (dict(_leaves(as_table(c))) for c in (config, plain))
         if now["summary"] != then["summary"]:
             return config
         changed = [f"{key} = {_shown(value)}" for key, value in now.items() if key not in then or then[key] != value]

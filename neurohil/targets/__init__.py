@@ -9,5 +9,9 @@ from typing import Annotated
 from neurohil.choices import Choice, structs_in
 from neurohil.protocols import MatrixTargetConfig, SpikingTargetConfig
 
-AnySpikingTarget = Annotated[SpikingTargetConfig, Choice(partial(structs_in, "neurohil.targets.spiking"), ("build",))]
-AnyMatrixTarget = Annotated[MatrixTargetConfig, Choice(partial(structs_in, "neurohil.targets.matrix"), ("build",))]
+AnySpikingTarget = Annotated[
+    SpikingTargetConfig, Choice(SpikingTargetConfig, partial(structs_in, "neurohil.targets.spiking"))
+]
+AnyMatrixTarget = Annotated[
+    MatrixTargetConfig, Choice(MatrixTargetConfig, partial(structs_in, "neurohil.targets.matrix"))
+]
