@@ -270,7 +270,7 @@ def _crossbar(options: argparse.Namespace) -> None:
         raise UserError("name a measurement: program, characterise, age or ir-drop (neurohil crossbar --help)")
     from neurohil.probing import run as crossbar
 
-    seed = [] if options.seed is None else [f"target.seed={options.seed}"]
+    seed = [] if options.seed is None else [f"target.serial={options.seed}"]
     overrides = [*options.set, *seed]
     crossbar.start(options.measurement, options.experiment, overrides, options.out, options.json, options.overwrite)
 

@@ -6,7 +6,7 @@ import shlex
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -106,7 +106,13 @@ class StopRequest:
 
 @contextmanager
 def place_of_new(
-    out: str | None, stem: str, title: str, config: msgspec.Struct, plain: msgspec.Struct, overwrite: bool
+    out: str | None,
+    stem: str,
+    title: str,
+    config: msgspec.Struct,
+    plain: msgspec.Struct,
+    overwrite: bool,
+    without: Sequence[str] = ("seed",),
 ) -> Iterator[tuple[Place, str]]:
     """Where a new run's trace goes, held for this process, and what stands there already (see `Place.look`).
 
@@ -122,13 +128,15 @@ def place_of_new(
         What is run, and the experiment as it is.
     overwrite : bool
         Whether a trace of ours may be replaced.
+    without : sequence of str
+        Keys that the stem tells.
 
     Raises
     ------
     UserError
         Something stands there that must stay, or another run writes there.
     """
-    default = default_path(stem, to_toml(config), to_toml(plain), without=("seed", "target.seed"))
+    default = default_path(stem, to_toml(config), to_toml(plain), without)
     with Place(default if out is None else out, overwrite) as place:
         _warn_without_locks(place)
         yield place, place.look(title, to_toml(config), software_versions())

@@ -104,8 +104,8 @@ def start(
     """
     name = experiment or DEFAULT_EXPERIMENT
     config = load(name, overrides)
-    title, stem = f"{config.experiment}: {measurement}", f"{config.experiment}-{measurement}-seed{config.target.seed}"
-    with place_of_new(out, stem, title, config, load(name), overwrite) as (place, found):
+    title, stem = f"{config.experiment}: {measurement}", f"{config.experiment}-{measurement}-seed{config.target.serial}"
+    with place_of_new(out, stem, title, config, load(name), overwrite, ("target.serial",)) as (place, found):
         if found == "finished":
             tell_finished(place, as_json, MEASUREMENTS[measurement][1])
         else:
@@ -119,7 +119,7 @@ def _measure(measurement: str, config: CrossbarExperiment, title: str, place: Pl
     with tqdm(unit="step", disable=None, dynamic_ncols=True) as progress:
         progress.set_postfix_str("the first run compiles the kernels")
         measured = measure(config, progress)
-    seed, path = config.target.seed, place.path
+    seed, path = config.target.serial, place.path
     with TraceWriter(place, measured.layout, title, to_toml(config), 0) as writer:
         writer.finish({})
     seconds = time.perf_counter() - began

@@ -87,7 +87,7 @@ runs_per_day = 1.0
 """
 _WHOLE = '{kind = "whole", data_sets = ["mnist"], validation = false, train_images = 100, test_images = 100}'
 _SPLIT = '{kind = "KIND", data_set = "mnist", n_tasks = 2, validation = false, train_images = 100, test_images = 100}'
-_CROSSBAR_TARGET = """{kind = "crossbar", seed = 1, preset = "PRESET", banks = 8,
+_CROSSBAR_TARGET = """{kind = "crossbar", serial = 1, preset = "PRESET", banks = 8,
  wires = {topology = "source_line_parallel"}, array = {tile_rows = 784, tile_columns = 64}}"""
 _BENCH = """
 summary = "walk"

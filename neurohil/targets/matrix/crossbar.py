@@ -39,7 +39,8 @@ from neurohil.text import shown
 
 # What the emulator calls its parameters, and where they stand in an experiment.
 KEYS = {
-    **{f"crossbar.{key}": f"target.{key}" for key in ("seed", "preset", "device", "faults", "wear", "rtn", "wires")},
+    **{f"crossbar.{key}": f"target.{key}" for key in ("preset", "device", "faults", "wear", "rtn", "wires")},
+    "crossbar.seed": "target.serial",
     **{f"crossbar.{key}": f"target.array.{key}" for key in ("layout", "conversion", "tile_rows", "tile_columns")},
     **{f"{table}.": f"target.{table}." for table in ("mapping", "dac", "adc", "wires", "recipe", "costs")},
     "relax_tolerance_uS": "target.array.relax_tolerance_uS",
@@ -49,14 +50,14 @@ BYTES_PER_DEVICE = 180  # measured: state of a device, and what programming it t
 
 
 class CrossbarTargetConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="crossbar", tag_field="kind"):
-    """Which arrays: a preset of devices or a table of measured ones; tables change single values of the defaults.
+    """Which arrays: their serial number, a preset of devices or a table of measured ones; changes of single values.
 
     The keys of a table are the parameters of the class of that name in `memristor`: `device` of DeviceModel, `array` of
     CrossbarConfig (layout, tile_rows, ...), `mapping` of Mapping, and so on. "none" stands for None. No table `wires`
     means no wire resistance. A file named by `table` is read when the arrays are built.
     """
 
-    seed: Seed = 1
+    serial: Seed = 1
     preset: str = "hfox_wan2022"
     table: str | None = None
     banks: Size = 8
@@ -128,11 +129,11 @@ class CrossbarTarget:
                 f"{devices} devices for layers of {sizes} weights",
                 "lower network.hidden, or target.array.tile_rows and target.array.tile_columns of a single array",
             )
-            seeds = [int(stream(config.seed, "layer", k).integers(2**63)) for k in range(len(shapes))]
+            seeds = [int(stream(config.serial, "layer", k).integers(2**63)) for k in range(len(shapes))]
             crossbars = [Crossbar(layers, shape, seed) for shape, seed in zip(shapes, seeds, strict=True)]
             self.controller = Controller(crossbars, costs, config.banks, log_pulses)
         mapping = crossbars[0].mapping
-        self.label = f"emulated crossbar {config.table or config.preset}, arrays {config.seed}"
+        self.label = f"emulated crossbar {config.table or config.preset}, arrays {config.serial}"
         self.storage = WeightStorage(mapping.levels_per_device, 2 if mapping.scheme == "pair" else 1)
         self.capabilities = MatrixCapabilities(
             n_levels=mapping.n_levels,
