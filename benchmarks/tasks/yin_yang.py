@@ -110,8 +110,9 @@ def _measured(run: Run) -> Results:
     ).run(quiet=True)
     sizes = "-".join(str(n) for n in (run.inputs["test"].shape[1], *(w.shape[1] for w in run.network.weights)))
     delays = {"none": "weights"}.get(config.network.delays, f"weights and {config.network.delays} delays")
+    where = f"emulated chip {config.target.serial}" if is_chip else "ideal neurons"  # type: ignore[attr-defined]
     results["metadata"] |= {
-        "model": f"DelGrad {sizes}, {delays}, {run.target.label}",
+        "model": f"DelGrad {sizes}, {delays}, {where}",
         "experiment": config.experiment,
         "epochs": config.epochs,
         "duration": DURATION,

@@ -24,8 +24,7 @@ from neurohil.protocols import Floats, SampleRecord
 from neurohil.ranges import Count, Seed, Time
 from neurohil.run import Run, Summary
 from neurohil.seeds import stream
-from neurohil.targets.spiking.brainscales import BrainscalesConfig
-from neurohil.targets.spiking.ideal import IdealConfig
+from neurohil.targets import AnySpikingTarget
 from neurohil.text import exact
 from neurohil.trace.schema import Layout
 
@@ -66,7 +65,7 @@ class DelGradConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     data: DataConfig
     network: NetworkConfig
     training: TrainingConfig
-    target: IdealConfig | BrainscalesConfig
+    target: AnySpikingTarget
     tested_epoch: Literal["last", "best_validation"] = "last"
     experiment: str = "unnamed"
 

@@ -41,9 +41,7 @@ from neurohil.neurobench.trace import neurobench_arrays
 from neurohil.protocols import Quantity
 from neurohil.ranges import Count, Scale, Seed
 from neurohil.seeds import stream
-from neurohil.targets.matrix.brainscales import BrainscalesMatrixConfig
-from neurohil.targets.matrix.crossbar import CrossbarTargetConfig
-from neurohil.targets.matrix.ideal import IdealMatrixConfig
+from neurohil.targets import AnyMatrixTarget
 from neurohil.text import shown
 from neurohil.trace.place import Place
 from neurohil.trace.reader import Trace
@@ -102,7 +100,7 @@ class MetaplasticityConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=Tr
     tasks: WholeConfig | PermutedConfig | StreamConfig
     network: NetworkConfig
     training: TrainingConfig
-    target: IdealMatrixConfig | CrossbarTargetConfig | BrainscalesMatrixConfig
+    target: AnyMatrixTarget
     runs_per_day: Scale = 1.0
     experiment: str = "unnamed"
 

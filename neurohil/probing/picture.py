@@ -109,7 +109,7 @@ def _draw(trace_path: str | Path, png_path: str | Path, panels: Callable[[Any, T
         finding = panels(figure, trace)
         config = tomllib.loads(trace.config)
         target = config["target"]
-        origin = f"devices: {target.get('table', target['preset'])}, array: seed {target['seed']}"
+        origin = f"devices: {target.get('table', target['preset'])}, array: {target['serial']}"
         headline(figure, trace.title, finding, config["summary"], origin)
         save(figure, png_path)
 

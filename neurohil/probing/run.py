@@ -54,12 +54,12 @@ class Probing(Measurement[CrossbarExperiment, M]):
         return {
             "experiment": config.experiment,
             "measurement": self.command.partition(" ")[2],
-            "seed": config.target.seed,
+            "seed": config.target.serial,
         }
 
     def summary(self, values: Mapping[str, Any]) -> Summary:
         target = self.config.target
-        heading = f"{self.title}, seed {target.seed}, devices {target.table or target.preset}"
+        heading = f"{self.title}, seed {target.serial}, devices {target.table or target.preset}"
         return Summary(heading, self.rows(self.measured))
 
     @abstractmethod

@@ -80,7 +80,7 @@ class CrossbarBench:
         ((self._tile,),) = self._crossbar.tiles
         self._cells, self._model = self._tile.cells, crossbar_config.device
         self._worn = 0
-        self._seed = config.seed
+        self._seed = config.serial
         self.shape = self._tile.shape
         low, high = self._model.g_low_uS, self._model.g_high_uS
         self.level_uS = np.clip(self._crossbar.mapping.device_uS, low, high)

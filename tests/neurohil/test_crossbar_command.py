@@ -198,7 +198,7 @@ def test_a_table_of_measured_devices(capsys, tmp_path):
         (["program", "--set", "program.aged_s=0.5"], "program.aged_s = 0.5 is not allowed: expected float >= 1 and"),
         (["program", "--set", "program.cycle=9"], "unknown key program.cycle, did you mean 'program.cycles'?"),
         (["program", "--set", "progam.cycles=9"], "unknown key progam, did you mean 'program'?"),
-        (["program", "--seed", "-1"], "target.seed = -1 is not allowed: expected int >= 0"),
+        (["program", "--seed", "-1"], "target.serial = -1 is not allowed: expected int >= 0"),
         (
             ["program", "--set", "target.preset=hfox_wan"],
             "preset = 'hfox_wan' is unknown; did you mean 'hfox_wan2022'?",
@@ -256,7 +256,7 @@ def test_an_unfinished_trace_that_holds_nothing_is_no_obstacle_and_a_foreign_one
     assert f"{out} holds this run already" in capsys.readouterr().out
     assert crossbar("program", *SMALL, "--out", out, "--json") == 2
     assert crossbar("program", *SMALL, "--out", out, "--seed", 2) == 2
-    assert "exists and holds another run (target.seed was 1, now 2)" in capsys.readouterr().err
+    assert "exists and holds another run (target.serial was 1, now 2)" in capsys.readouterr().err
     assert crossbar("age", *SMALL, "--out", out) == 2
     assert "(it was crossbar_9_levels: program, now crossbar_9_levels: age)" in capsys.readouterr().err
     assert out.read_bytes() == once

@@ -29,7 +29,8 @@ from neurohil.protocols import (
     WriteReport,
 )
 from neurohil.ranges import Seed
-from neurohil.targets.errors import known_keys, user_errors
+from neurohil.tables import Changes, changed
+from neurohil.targets.errors import user_errors
 
 LINEAR_CODE = 80  # vendor's demo of matrix multiplication: codes are linear within about -80..80
 BEYOND = 0.001  # share of the codes that calibration lets lie beyond; chosen here
@@ -48,7 +49,10 @@ class BrainscalesMatrixConfig(
 
     serial: Seed = 1
     max_sends: Annotated[int, msgspec.Meta(ge=1, le=MAX_SENDS)] = 256
-    mac: dict[str, int | float] = {}
+    mac: Changes = {}
+
+    def __post_init__(self) -> None:
+        _mac_config(self)
 
     def build(self, shapes: Sequence[tuple[int, int]], levels: WeightLevels, seed: int) -> BrainscalesMatrixTarget:
         """The chip for layers of these shapes; see `BrainscalesMatrixTarget`."""
@@ -263,4 +267,5 @@ def _codes(x: NDArray[Any]) -> NDArray[np.uint8]:
 
 def _mac_config(config: BrainscalesMatrixConfig) -> MacConfig:
     names = [entry.name for entry in dataclasses.fields(MacConfig) if entry.name != "signed"]
-    return MacConfig(**known_keys("target.mac", config.mac, names))  # type: ignore[arg-type]
+    with user_errors(ChipError, _KEYS):
+        return changed(MacConfig(), config.mac, "target.mac", names)

@@ -6,22 +6,19 @@ import csv
 import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from memristor.controller import Controller, Multiply, Program, Read, Wait
-from memristor.converters import AdcConfig, DacConfig
 from memristor.costs import CostTable
 from memristor.crossbar import Crossbar, CrossbarConfig
-from memristor.device import FaultConfig, RtnConfig, WearConfig
 from memristor.errors import CrossbarError
 from memristor.parasitics import WireConfig
 from memristor.presets import DeviceModel, preset, table_model
 from memristor.random import stream
-from memristor.tile import Recipe
 from neurohil.arrays import integers
 from neurohil.errors import UserError
 from neurohil.memory import demand_bytes
@@ -36,31 +33,31 @@ from neurohil.protocols import (
     WriteReport,
 )
 from neurohil.ranges import Seed, Size
-from neurohil.targets.errors import known_keys, user_errors
+from neurohil.tables import Changes, changed, changes
+from neurohil.targets.errors import user_errors
 from neurohil.text import shown
 
-T = TypeVar("T")
 # What the emulator calls its parameters, and where they stand in an experiment.
 KEYS = {
-    **{f"crossbar.{key}": f"target.{key}" for key in ("seed", "preset", "device", "faults", "wear", "rtn", "wires")},
+    **{f"crossbar.{key}": f"target.{key}" for key in ("preset", "device", "faults", "wear", "rtn", "wires")},
+    "crossbar.seed": "target.serial",
     **{f"crossbar.{key}": f"target.array.{key}" for key in ("layout", "conversion", "tile_rows", "tile_columns")},
     **{f"{table}.": f"target.{table}." for table in ("mapping", "dac", "adc", "wires", "recipe", "costs")},
     "relax_tolerance_uS": "target.array.relax_tolerance_uS",
     "controller.banks": "target.banks",
 }
 BYTES_PER_DEVICE = 180  # measured: state of a device, and what programming it takes
-Changes = dict[str, bool | int | float | str]
 
 
 class CrossbarTargetConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="crossbar", tag_field="kind"):
-    """Which arrays: a preset of devices or a table of measured ones; tables change single values of the defaults.
+    """Which arrays: their serial number, a preset of devices or a table of measured ones; changes of single values.
 
     The keys of a table are the parameters of the class of that name in `memristor`: `device` of DeviceModel, `array` of
     CrossbarConfig (layout, tile_rows, ...), `mapping` of Mapping, and so on. "none" stands for None. No table `wires`
-    means no wire resistance.
+    means no wire resistance. A file named by `table` is read when the arrays are built.
     """
 
-    seed: Seed = 1
+    serial: Seed = 1
     preset: str = "hfox_wan2022"
     table: str | None = None
     banks: Size = 8
@@ -75,6 +72,13 @@ class CrossbarTargetConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=Tr
     wear: Changes = {}
     rtn: Changes = {}
     costs: Changes = {}
+
+    def __post_init__(self) -> None:
+        with user_errors(CrossbarError, KEYS):
+            changed(CostTable(), self.costs, "target.costs")
+            chosen = _chosen(self)
+            if self.table is None:
+                CrossbarConfig(device=_device(self), **chosen)
 
     def build(self, shapes: Sequence[tuple[int, int]], levels: WeightLevels, seed: int) -> CrossbarTarget:
         """Arrays for layers of these shapes; which levels they hold is a matter of `mapping`."""
@@ -116,8 +120,8 @@ class CrossbarTarget:
         self, config: CrossbarTargetConfig, shapes: Sequence[tuple[int, int]], log_pulses: bool = False
     ) -> None:
         with user_errors(CrossbarError, KEYS):
-            costs = _changed("costs", CostTable(), config.costs)
-            layers = _crossbar_config(config)
+            costs = changed(CostTable(), config.costs, "target.costs")
+            layers = CrossbarConfig(device=_device(config), **_chosen(config))
             devices = sum(n_in * layers.mapping().columns(n_out) for n_in, n_out in shapes)
             sizes = " and ".join(f"{n_in} x {n_out}" for n_in, n_out in shapes)
             demand_bytes(
@@ -125,11 +129,11 @@ class CrossbarTarget:
                 f"{devices} devices for layers of {sizes} weights",
                 "lower network.hidden, or target.array.tile_rows and target.array.tile_columns of a single array",
             )
-            seeds = [int(stream(config.seed, "layer", k).integers(2**63)) for k in range(len(shapes))]
+            seeds = [int(stream(config.serial, "layer", k).integers(2**63)) for k in range(len(shapes))]
             crossbars = [Crossbar(layers, shape, seed) for shape, seed in zip(shapes, seeds, strict=True)]
             self.controller = Controller(crossbars, costs, config.banks, log_pulses)
         mapping = crossbars[0].mapping
-        self.label = f"emulated crossbar {config.table or config.preset}, arrays {config.seed}"
+        self.label = f"emulated crossbar {config.table or config.preset}, arrays {config.serial}"
         self.storage = WeightStorage(mapping.levels_per_device, 2 if mapping.scheme == "pair" else 1)
         self.capabilities = MatrixCapabilities(
             n_levels=mapping.n_levels,
@@ -265,46 +269,43 @@ _MAPPING = ("levels_per_device", "scheme", "weight_range", "low_uS", "high_uS")
 _ARRAY = ("layout", "tile_rows", "tile_columns", "conversion", "relax_tolerance_uS")
 
 
-def _crossbar_config(config: CrossbarTargetConfig) -> CrossbarConfig:
-    return CrossbarConfig(
-        device=_device(config),
-        dac=_changed("dac", DacConfig(), config.dac),
-        adc=_changed("adc", AdcConfig(), config.adc),
-        wires=None if config.wires is None else _changed("wires", WireConfig(), config.wires),
-        recipe=_changed("recipe", Recipe(), config.recipe),
-        faults=_changed("faults", FaultConfig(), config.faults),
-        wear=_changed("wear", WearConfig(), config.wear),
-        rtn=_changed("rtn", RtnConfig(), config.rtn),
-        **_known("mapping", config.mapping, _MAPPING),
-        **_known("array", config.array, _ARRAY),
-    )
+def _chosen(config: CrossbarTargetConfig) -> dict[str, Any]:
+    """All of a CrossbarConfig but the device."""
+    default = CrossbarConfig()
+    moved = {name: f"target.mapping.{name}" for name in _MAPPING} | {name: f"target.array.{name}" for name in _ARRAY}
+    return {
+        **changes(default, config.mapping, "target.mapping", _MAPPING, moved),
+        **changes(default, config.array, "target.array", _ARRAY, moved),
+        "dac": changed(default.dac, config.dac, "target.dac"),
+        "adc": changed(default.adc, config.adc, "target.adc"),
+        "wires": None if config.wires is None else changed(WireConfig(), config.wires, "target.wires"),
+        "recipe": changed(default.recipe, config.recipe, "target.recipe"),
+        "faults": changed(default.faults, config.faults, "target.faults"),
+        "wear": changed(default.wear, config.wear, "target.wear"),
+        "rtn": changed(default.rtn, config.rtn, "target.rtn"),
+    }
 
 
 def _device(config: CrossbarTargetConfig) -> DeviceModel:
-    names = [field.name for field in dataclasses.fields(DeviceModel) if field.type == "float"]
-    if config.preset == "cmo_hfox":
+    names = [field.name for field in dataclasses.fields(DeviceModel)]
+    if config.preset == "cmo_hfox" and config.table is None:
         names.append("acceptance_percent")
-    changes = _known("device", config.device, names)
-    if config.table is None:
-        return preset(config.preset, **changes)
+    model = preset(config.preset) if config.table is None else _measured(config.table)
+    values = changes(model, config.device, "target.device", names)
+    if acceptance := {key: values.pop(key) for key in ("acceptance_percent",) if key in values}:
+        model = preset(config.preset, **acceptance)
+    return dataclasses.replace(model, **values)
+
+
+def _measured(table: str) -> DeviceModel:
     try:
-        if Path(config.table).exists() and not Path(config.table).is_file():  # a pipe would wait for a writer
+        if Path(table).exists() and not Path(table).is_file():  # a pipe would wait for a writer
             raise OSError(None, "it is no regular file")
-        return table_model(config.table, **changes)
+        return table_model(table)
+    except CrossbarError as error:
+        raise UserError(f"target.table = {shown(table)}: {error}") from error
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is no text in UTF-8 with short lines"
         raise UserError(
-            f"target.table = {shown(config.table)} cannot be read: {reason}; give the path of a CSV file"
+            f"target.table = {shown(table)} cannot be read: {reason}; give the path of a CSV file"
         ) from error
-
-
-def _changed(table: str, default: T, changes: Changes) -> T:
-    """The default with some of its values changed."""
-    names = [field.name for field in dataclasses.fields(default)]  # type: ignore[arg-type]
-    return dataclasses.replace(default, **_known(table, changes, names))  # type: ignore[type-var]
-
-
-def _known(table: str, changes: Changes, names: Sequence[str]) -> dict[str, Any]:
-    """Changes with None for "none"; UserError if a key isn't among the names."""
-    changes = known_keys(f"target.{table}", changes, names)
-    return {name: None if str(value).lower() == "none" else value for name, value in changes.items()}

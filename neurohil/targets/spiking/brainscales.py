@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import msgspec
 import numpy as np
 
-from brainscales_emu import ChipConfig, ChipError, NoiseConfig, preset
+from brainscales_emu import PRESET_NAMES, ChipConfig, ChipError, preset
 from brainscales_emu.beyond import MAX_DELAY_US
 from brainscales_emu.calibration import Calibration
 from brainscales_emu.capmem import Codes
@@ -42,7 +42,8 @@ from neurohil.protocols import (
     SpikingNetwork,
 )
 from neurohil.ranges import Seed
-from neurohil.targets.errors import known_keys, user_errors
+from neurohil.tables import Changes, changed
+from neurohil.targets.errors import user_errors
 from neurohil.targets.layers import MEMBRANE_SAMPLES, checked_layer, sample_record
 from neurohil.text import exact
 
@@ -53,13 +54,23 @@ _KEYS = {
     "chip.": "target.chip.",
     "chip.noise": "target.noise",
     "chip.serial": "target.serial",
+    "chip.preset": "target.preset",
     **dict.fromkeys(("chip.delay", "chip.synapse_delay_us"), "network.delay_shift, network.delay_scale: delay"),
     "calibration file": "target.calibration: file",
 }
 
 
+if TYPE_CHECKING:
+    Preset = str
+else:
+    Preset = Literal[PRESET_NAMES]
+
+
 class BrainscalesConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="brainscales", tag_field="kind"):
-    """Which chip: preset and serial number, changes of single values in `chip` and `noise`; the slot of a sample.
+    """Which chip: preset and serial number, changes of single values; the slot of a sample.
+
+    The keys of `chip` are the fields of `brainscales_emu.ChipConfig`, nested tables such as `chip.event_path` included;
+    those of its field `noise` stand in `noise`.
 
     calibration: file of a `brainscales_emu.calibration.Calibration` of this chip; the preset then has to be
     "uncalibrated", because it is the codes that make the circuits alike.
@@ -67,13 +78,16 @@ class BrainscalesConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True,
     synapse instead, which no real chip has.
     """
 
-    preset: Literal["ideal", "calibrated", "uncalibrated", "w66f3"]
+    preset: Preset
     serial: Seed
     slot_us: Annotated[float, msgspec.Meta(ge=1 / CYCLES_PER_US, le=1e6)] = 180.0
     calibration: str | None = None
     delays: Literal["hardware", "beyond"] = "hardware"
-    chip: dict[str, float] = {}
+    chip: dict[str, float | bool | str | list[Any] | Changes] = {}
     noise: dict[str, float] = {}
+
+    def __post_init__(self) -> None:
+        _chip_config(self, tau_ratio=1)
 
     def build(self, network: SpikingNetwork, seed: int) -> BrainscalesTarget:
         """The chip with the time constants of such a network; see `BrainscalesTarget`."""
@@ -312,14 +326,8 @@ def _codes(config: BrainscalesConfig) -> Codes | None:
 
 
 def _chip_config(config: BrainscalesConfig, tau_ratio: int) -> ChipConfig:
-    base = preset(config.preset)
-    base = dataclasses.replace(base, tau_mem_us=tau_ratio * base.tau_syn_exc_us)
     with user_errors(ChipError, _KEYS):
-        noise = dataclasses.replace(base.noise, **_known("target.noise", config.noise, base.noise))
-        changes: dict[str, Any] = _known("target.chip", config.chip, base)
-        return dataclasses.replace(base, noise=noise, **changes)
-
-
-def _known(path: str, changes: dict[str, float], base: ChipConfig | NoiseConfig) -> dict[str, float]:
-    names = [field.name for field in dataclasses.fields(base) if type(getattr(base, field.name)) is float]
-    return known_keys(path, changes, names)
+        base = preset(config.preset)
+        base = dataclasses.replace(base, tau_mem_us=tau_ratio * base.tau_syn_exc_us)
+        base = dataclasses.replace(base, noise=changed(base.noise, config.noise, "target.noise"))
+        return changed(base, config.chip, "target.chip", moved={"noise": "target.noise"})
