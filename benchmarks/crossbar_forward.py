@@ -17,7 +17,7 @@ os.environ.setdefault("NUMBA_NUM_THREADS", "1")
 
 import numpy as np
 
-from memristor.crossbar import Crossbar, CrossbarConfig
+from memristor import Crossbar, CrossbarConfig
 
 PRODUCT = "784 x 512, batch 128, plain float32 product"
 WARM = 3
@@ -26,7 +26,7 @@ CHANGED = 0.01  # share of the levels that a training step changes
 
 def layer(shape: tuple[int, int], **choices: object) -> tuple[Crossbar, np.ndarray]:
     """A written crossbar and its levels."""
-    crossbar = Crossbar(CrossbarConfig(**choices), shape, seed=1)
+    crossbar = Crossbar(shape, CrossbarConfig(**choices))
     levels = np.random.default_rng(0).integers(-7, 8, shape)
     crossbar.write(levels)
     return crossbar, levels

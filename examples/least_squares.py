@@ -6,11 +6,7 @@ adds up x <- x + step * A^T (b - A x), the gradient method, which ends at the le
 
 import numpy as np
 
-from memristor.converters import AdcConfig, DacConfig
-from memristor.crossbar import Crossbar, CrossbarConfig
-from memristor.parasitics import WireConfig
-from memristor.presets import preset
-from memristor.tile import Recipe
+from memristor import AdcConfig, Crossbar, CrossbarConfig, DacConfig, Recipe, WireConfig, preset
 
 M, N, STEPS = 30, 10, 150
 rng = np.random.default_rng(4)
@@ -29,7 +25,7 @@ def solve(device, wires=None, recipe=None, seed=1, bits=None):
         dac=DacConfig(bits=bits),
         adc=AdcConfig(bits=bits, range_uA=40.0),
     )
-    array = Crossbar(config, (N + M, M + N), seed)
+    array = Crossbar((N + M, M + N), config, serial=seed, seed=seed)
     both = np.zeros((N + M, M + N), dtype=np.int64)
     both[:N, :M], both[N:, M:] = levels.T, levels
     array.write(both)

@@ -5,13 +5,13 @@ import sys
 
 import numpy as np
 
-from memristor.device import Cells
-from memristor.presets import DAY_S, preset
+from memristor import Cells, preset
+from memristor.device_model import DAY_S
 from memristor.programming import one_shot
 
 LEVELS, PER_LEVEL = 9, 2000
 model = preset("hfox_wan2022")
-cells = Cells(model, (LEVELS, PER_LEVEL), seed=7)  # a row for each level
+cells = Cells(model, (LEVELS, PER_LEVEL), serial=7, seed=7)  # a row for each level
 level_uS = np.linspace(model.g_low_uS, model.g_high_uS, LEVELS)
 rows, columns = (index.ravel() for index in np.indices(cells.shape))
 one_shot(cells, rows, columns, level_uS[rows], now_s=0.0)

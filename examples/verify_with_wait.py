@@ -19,7 +19,7 @@ targets_uS = 5.0 * np.random.default_rng(1).integers(0, 9, rows.size)  # nine le
 
 shares = {}
 for wait_s in (0.0, 60.0, HOUR_S):
-    cells = Cells(preset("hfox_wan2022"), (128, 128), seed=7)
+    cells = Cells(preset("hfox_wan2022"), (128, 128), serial=7, seed=7)
     report = write_verify(cells, rows, columns, targets_uS, 0.0, TOLERANCE_uS, max_pulses=200, wait_s=wait_s)
     end_s, outside = cells.now_s, []
     for age_s in AGES.values():

@@ -24,7 +24,7 @@ print(
 curves = {}
 for failure in ("sudden", "gradual"):
     wear = WearConfig(median_cycles=1000.0, failure=failure)
-    cells = Cells(preset("hfox_wan2022"), SHAPE, seed=7, wear=wear)
+    cells = Cells(preset("hfox_wan2022"), SHAPE, serial=7, seed=7, wear=wear)
     unverified = []
     for cycles in CHECKS:
         while cells.cycles.max() < cycles:

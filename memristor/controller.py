@@ -1,60 +1,42 @@
 """The digital controller of the arrays: a command queue, banks of pulse generators and converters, time and energy.
 
 Discrete events in simpy, in integer nanoseconds of the arrays' own time; a host has no time here. What the devices do
-is computed by `Crossbar`, at the time at which a command starts; this file tells how long it takes, and which bank is
-busy with it.
+is computed by `Crossbar`, at the time at which a command starts; `phases` tells how long it takes, and what it costs;
+this file tells which bank is busy with it, and when.
 
 All times and energies are modelled, from a `CostTable` whose entries are assumed unless they name a source.
 
-Time. The arrays ("tiles") of all layers are dealt to the banks in turn. A bank serves one tile at a time, first come,
-first served; tiles of other banks are served at the same time.
-
-    pulse slot   one row of a tile, all its cells at once: RESET, SET, settling. The slot has both phases, whichever of
-                 them the cells of the row need.
-    conversion   one row of a tile (verify, read) or all rows (multiply): DAC settling, integration, and
-    slot         ceil(columns to convert / converters of a bank) conversions.
-
-A row takes part in a programming or verification round as long as one of its cells does. Where the recipe waits
-before it verifies, the bank serves other tiles in the meantime. A product is one conversion slot per input vector and
-bit plane; columns of a weight that are subtracted after the conversion are converted one by one, and currents that are
-summed over tiles are converted by the bank of the lowest tile.
-
-Energy. Pulses and conversions cost a fixed energy each. The rows' drivers give sum V^2 G t, with the conductances G of
-the devices (the targets, where one row is verified), while the DAC settles and the current is integrated. Losses in
-wires and access transistors would lower the current: they are left out.
+The arrays ("tiles") of all layers are dealt to the banks in turn. A bank serves one tile at a time, first come, first
+served; tiles of other banks are served at the same time. Where the recipe waits before it verifies, the bank serves
+other tiles in the meantime. Currents that are summed over tiles are converted by the bank of the lowest tile.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from typing import Any, NamedTuple
 
 import numpy as np
 import simpy
 from numpy.typing import ArrayLike, NDArray
 
-from .converters import digitise, encode
 from .costs import CostTable
-from .crossbar import Crossbar, CrossbarConfig, TileJob, WriteReport
+from .crossbar import Crossbar, TileJob, WriteReport
 from .device import State
 from .errors import CrossbarError, check_number, exact
+from .phases import Phase, Work, multiplication, programming, reading
 from .programming import ProgramReport
-from .pulse_log import PulseCall, PulseLog, Recorder, watched
-from .random import stream
+from .pulse_log import PulseLog, Recorder, watched
+from .shown import shown, times
 from .tile import Tile
 
 FloatArray = NDArray[np.float64]
-IntArray = NDArray[np.int64]
 
-# Range of a row-by-row read-out over the current of the highest level: room for noise and drift. Assumed.
-READ_HEADROOM = 1.25
 MAX_CLOCK_S = 9e9  # fits into int64 nanoseconds, and into the device models' longest time
 MAX_WAITS_S = 1e9  # of one cell: patience times the recipe's wait
 _NS_PER_S = 1e9
 _COUNTS = ("_started", "_weights", "_cells", "_pulses", "_verify_reads", "_vectors", "_conversions")
-_PJ_PER_UW_NS = 1e-3
 
 
 # Commands. Arrays in them are not copied: leave them alone until the command has run.
@@ -122,6 +104,7 @@ class BankUse(NamedTuple):
     energy_pJ: float
 
 
+@shown
 @dataclass(frozen=True)
 class Account:
     """What all commands so far did. Counts are of the emulated events; times and energies are modelled.
@@ -145,24 +128,21 @@ class Account:
     modelled_conversion_pJ: float
     modelled_drive_pJ: float
 
-
-class _Phase(NamedTuple):
-    """What a bank does for a tile without a break, and how long the tile then waits."""
-
-    what: str
-    duration_ns: int
-    cells: int
-    pulses: int = 0
-    conversions: int = 0
-    drive_pJ: float = 0.0
-    wait_ns: int = 0
-    calls: tuple[tuple[int, PulseCall], ...] = ()  # for the log, each with the time since the start of the phase
+    def _facts(self) -> dict[str, object]:
+        energy_pJ = self.modelled_pulse_pJ + self.modelled_conversion_pJ + self.modelled_drive_pJ
+        return {
+            "commands": self.commands,
+            "pulses": self.pulses,
+            "conversions": self.conversions,
+            "modelled time": f"{self.modelled_time_ns * 1e-3:.6g} us",
+            "modelled energy": f"{energy_pJ * 1e-3:.6g} nJ",
+        }
 
 
 Process = Generator[simpy.Event, Any, None]
-Work = dict[tuple[int, int], list[_Phase]]  # of each tile that a command needs
 
 
+@shown
 class Controller:
     """The layers' arrays with a command queue.
 
@@ -219,6 +199,14 @@ class Controller:
         self._busy_ns, self._waiting_ns = [0] * banks, [0] * banks
         self._kept_row_sums: dict[Tile, tuple[int, FloatArray]] = {}
         self._log = Recorder(costs, log_limit) if log_pulses else None
+
+    def _facts(self) -> dict[str, object]:
+        return {
+            "layers": ", ".join(times(crossbar.shape) for crossbar in self.crossbars),
+            "banks": len(self._banks),
+            "queued": len(self._queue),
+            "time": f"{self.now_ns} ns",
+        }
 
     @property
     def now_ns(self) -> int:
@@ -400,7 +388,7 @@ class Controller:
         results[index], work = perform[type(command)](crossbar, command)
         yield env.all_of([env.process(self._serve(number, command.layer, *item)) for item in work.items()])
 
-    def _serve(self, number: int, layer: int, tile: tuple[int, int], phases: list[_Phase]) -> Process:
+    def _serve(self, number: int, layer: int, tile: tuple[int, int], phases: list[Phase]) -> Process:
         """One tile's way through its bank."""
         env, costs = self._env, self.costs
         columns = len(self.crossbars[layer].tiles[0])
@@ -437,9 +425,9 @@ class Controller:
     # What commands do, and which work that is for the banks
 
     def _program(self, crossbar: Crossbar, command: Program) -> tuple[WriteReport, Work]:
-        work, unverified = {}, [np.empty((0, 4), dtype=np.int64)]
-        weights = cells = pulses = rounds = 0
-        config, now_s = crossbar.config, crossbar.now_s
+        work: Work = {}
+        done: list[tuple[TileJob, ProgramReport]] = []
+        now_s = crossbar.now_s
         for job in crossbar.plan(command.levels, command.only_changed):
             tile = crossbar.tiles[job.tile[0]][job.tile[1]]
             if self._log is None:
@@ -448,125 +436,23 @@ class Controller:
                 with watched(tile.cells) as calls:
                     report = crossbar.program(job)
                 assert report.pulses.sum() == sum(int(call.was_set.sum() + call.was_reset.sum()) for call in calls)
-            work[job.tile] = self._programming(job, report, config, calls)
-            weights, cells = weights + job.weights.size, cells + job.rows.size
-            pulses, rounds = pulses + int(report.pulses.sum()), max(rounds, report.rounds)
-            if config.recipe.method != "one_shot" and not report.verified.all():
-                left = np.flatnonzero(~report.verified)
-                place = np.broadcast_to(np.array(job.tile), (left.size, 2))
-                unverified.append(np.column_stack([place, job.rows[left], job.columns[left]]))
+            work[job.tile] = programming(job, report, crossbar.config, calls, self.costs)
+            self._verify_reads += sum(phase.conversions for phase in work[job.tile])
+            done.append((job, report))
             now_s = max(now_s, tile.cells.now_s)  # later than its start, if the recipe waits
         crossbar.now_s = now_s
-        self._weights += weights
-        self._cells += cells
-        return WriteReport(weights, cells, pulses, rounds, np.concatenate(unverified)), work
-
-    def _programming(
-        self, job: TileJob, report: ProgramReport, config: CrossbarConfig, calls: list[PulseCall]
-    ) -> list[_Phase]:
-        """Rounds of pulses and verification of one array; one phase if there are no waits between."""
-        recipe, v_read_V = config.recipe, config.dac.v_read_V
-        logged = iter(calls)
-        if recipe.method == "one_shot":
-            return [self._pulses_phase(job.rows, report.pulses, logged)]
-        if recipe.method == "incremental":  # a reading, then a pulse, and so on; a reading is last
-            per_cycle = np.ones_like(report.pulses)
-            cycles, reads = report.pulses, report.pulses + 1
-        else:
-            per_cycle = np.where(job.targets_uS > config.device.g_low_uS, 2, 1)  # RESET and SET, or RESET alone
-            cycles = reads = report.pulses // per_cycle
-        wait_ns = round(recipe.wait_s * _NS_PER_S)
-        phases = []
-        for done in range(int(reads.max(initial=0))):
-            pulse, read = cycles > done, reads > done
-            pulses = [self._pulses_phase(job.rows[pulse], per_cycle[pulse], logged, wait_ns)] if pulse.any() else []
-            verify = [self._verify_phase(job.rows[read], v_read_V**2 * job.targets_uS[read])]
-            phases += verify + pulses if recipe.method == "incremental" else pulses + verify
-        self._verify_reads += int(reads.sum())
-        return phases if wait_ns else _joined(phases)
-
-    def _pulses_phase(self, rows: IntArray, pulses: IntArray, logged: Iterator[PulseCall], wait_ns: int = 0) -> _Phase:
-        """One programming round: the rows of the cells (n,) that take part, and the pulses of each."""
-        slots = int(np.count_nonzero(np.bincount(rows)))
-        calls = tuple((0, call) for call in islice(logged, 1))
-        duration_ns = slots * self.costs.pulse_slot_ns
-        return _Phase("program", duration_ns, rows.size, int(pulses.sum()), wait_ns=wait_ns, calls=calls)
-
-    def _verify_phase(self, rows: IntArray, power_uW: FloatArray) -> _Phase:
-        """One verification round: the rows of the cells (n,) that take part, and the power at which each is read."""
-        columns = np.bincount(rows)
-        duration_ns = self.costs.conversion_slots_ns(columns[columns > 0])
-        drive_pJ = self._drive(float(power_uW.sum()))
-        return _Phase("verify", duration_ns, rows.size, conversions=rows.size, drive_pJ=drive_pJ)
+        written = WriteReport.over(done, crossbar.config.recipe)
+        self._weights += written.weights
+        self._cells += written.cells
+        return written, work
 
     def _multiply(self, crossbar: Crossbar, command: Multiply) -> tuple[FloatArray, Work]:
-        config = crossbar.config
         product = crossbar.multiply(command.x, command.trial)
-        phases = [drive.volts for drive in encode(config.dac, command.x)]
-        squares = sum(np.square(volts).sum(axis=0) for volts in phases)  # V^2 of each row, summed over the inputs
-        slots = len(product) * len(phases)
-        work, start = {}, 0
-        for r, row in enumerate(crossbar.tiles):
-            converts = config.conversion == "tile" or r == len(crossbar.tiles) - 1
-            rows = slice(start, start + row[0].shape[0])
-            start = rows.stop
-            for c, tile in enumerate(row):
-                columns = _conversions(crossbar, tile.shape[1]) if converts else 0
-                drive_pJ = self._drive(float((squares[rows] * self._row_sums(tile)).sum()))
-                slots_ns = slots * self.costs.conversion_slot_ns(columns)
-                work[r, c] = [
-                    _Phase("multiply", slots_ns, tile.cells.g_uS.size, conversions=slots * columns, drive_pJ=drive_pJ)
-                ]
         self._vectors += len(product)
-        return product, work
+        return product, multiplication(crossbar, command.x, self.costs, self._row_sums)
 
     def _read(self, crossbar: Crossbar, command: Read) -> tuple[FloatArray, Work]:
-        config, mapping = crossbar.config, crossbar.mapping
-        v_read_V = config.dac.v_read_V
-        lowest, highest = config.adc.codes(signed_inputs=False)
-        codes_per_uA = highest / (READ_HEADROOM * v_read_V * mapping.high_uS)
-
-        def converted(currents_uA: FloatArray) -> FloatArray:
-            if config.adc.bits is None:
-                return currents_uA
-            codes, _ = digitise(
-                currents_uA,
-                codes_per_uA=codes_per_uA,
-                offset_lsb=config.adc.offset_lsb,
-                lowest=lowest,
-                highest=highest,
-            )
-            return np.asarray(codes / codes_per_uA, dtype=np.float64)
-
-        work: Work = {}
-        weights: list[list[FloatArray]] = []
-        for r, row in enumerate(crossbar.tiles):
-            weights.append([])
-            for c, tile in enumerate(row):
-                tile.relax(crossbar.now_s)
-                currents_uA = v_read_V * tile.read(stream(crossbar.seed, "read_out", command.trial, r, c))
-                if config.adc.subtraction == "before":
-                    seen = converted(mapping.difference(currents_uA))
-                else:
-                    seen = mapping.difference(converted(currents_uA))
-                weights[-1].append(seen * (mapping.weight_per_uS / v_read_V))
-                columns = _conversions(crossbar, tile.shape[1])
-                duration_ns = tile.shape[0] * self.costs.conversion_slot_ns(columns)
-                drive_pJ = self._drive(v_read_V**2 * float(self._row_sums(tile).sum()))
-                work[r, c] = [
-                    _Phase(
-                        "read",
-                        duration_ns,
-                        tile.cells.g_uS.size,
-                        conversions=tile.shape[0] * columns,
-                        drive_pJ=drive_pJ,
-                    )
-                ]
-        return np.block(weights), work
-
-    def _drive(self, power_uW: float) -> float:
-        """Energy in pJ of the row drivers during one conversion slot."""
-        return power_uW * self.costs.drive_ns * _PJ_PER_UW_NS
+        return crossbar.read(command.trial), reading(crossbar, self.costs, self._row_sums)
 
     def _row_sums(self, tile: Tile) -> FloatArray:
         """Conductance of all cells of each row, (rows,) uS; kept until the tile changes."""
@@ -589,29 +475,3 @@ def _check_recipe(crossbar: Crossbar) -> None:
             f"recipe.wait_s = {exact(recipe.wait_s)} s after each of recipe.max_pulses = {recipe.max_pulses} pulses may"
             f" take {exact(waits_s)} s, above {exact(MAX_WAITS_S)} s; lower one of them"
         )
-
-
-def _conversions(crossbar: Crossbar, columns: int) -> int:
-    """Conversions for one row or one product of an array with so many columns."""
-    return crossbar.mapping.weights_in(columns) if crossbar.config.adc.subtraction == "before" else columns
-
-
-def _joined(phases: list[_Phase]) -> list[_Phase]:
-    """One phase for several that follow each other."""
-    if len(phases) < 2:
-        return phases
-    calls, end_ns = [], 0
-    for phase in phases:
-        calls += [(end_ns + offset_ns, call) for offset_ns, call in phase.calls]
-        end_ns += phase.duration_ns
-    return [
-        _Phase(
-            "program",
-            end_ns,
-            cells=max(phase.cells for phase in phases),
-            pulses=sum(phase.pulses for phase in phases),
-            conversions=sum(phase.conversions for phase in phases),
-            drive_pJ=sum(phase.drive_pJ for phase in phases),
-            calls=tuple(calls),
-        )
-    ]

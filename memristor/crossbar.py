@@ -1,5 +1,8 @@
 """The one door into the emulated crossbar: a layer of signed weight levels on arrays with converters.
 
+Write, age, multiply, read, look. What can be chosen stands in `config`, what happens to the devices in `device`
+(program, relax, read, wear), and what happens to a product on its way in `_products`.
+
 Time is `Crossbar.now_s`, a clock that the caller advances. A layer's work is offered array by array too (`plan`,
 `program`, `tiles`), so that a controller can order and time it.
 """
@@ -7,124 +10,33 @@ Time is `Crossbar.now_s`, a clock that the caller advances. A layer's work is of
 from __future__ import annotations
 
 import reprlib
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
-from itertools import pairwise
-from typing import Any, Literal, NamedTuple
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ._products import Products
 from .arrays import floats, integers
 from .blas import one_thread
-from .converters import AdcConfig, DacConfig, calibrate, encode
-from .device import FaultConfig, RtnConfig, State, WearConfig
-from .errors import CrossbarError, check_number, exact
-from .kernels import multiply as kernels
-from .mapping import Mapping
-from .parasitics import WireConfig, with_access
-from .presets import MAX_TIME_S, DeviceModel, preset
-from .programming import ProgramReport
+from .config import CrossbarConfig
+from .converters import calibrate, digitise
+from .device import State
+from .device_model import MAX_TIME_S, DeviceModel
+from .errors import CrossbarError, check_number, check_serial_and_seed, exact
+from .mapping import Grid
+from .presets import preset
+from .programming import ProgramReport, Recipe
 from .random import stream
-from .tile import Recipe, Tile
+from .shown import shown, times
+from .tile import Tile
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 
+# Range of a row-by-row read-out over the current of the highest level: room for noise and drift. Assumed.
+READ_HEADROOM = 1.25
 _UNWRITTEN = np.iinfo(np.int64).min
-# With up to so many bits, products in single precision are off by far less than half an ADC step.
-_MAX_SINGLE_PRECISION_BITS = 12
-
-
-def _check_choice(name: str, value: object, choices: tuple[str, ...]) -> None:
-    if value not in choices:
-        raise CrossbarError(f"crossbar.{name} = {reprlib.repr(value)} is unknown; choose {' or '.join(choices)}")
-
-
-@dataclass(frozen=True)
-class CrossbarConfig:
-    """What can be chosen about a layer on arrays.
-
-    Parameters
-    ----------
-    device : DeviceModel
-    levels_per_device, scheme, weight_range
-        As for `Mapping`.
-    low_uS, high_uS : float or None
-        Lowest and highest level as the columns see them; None: the whole range of the device.
-    layout : {"tiled", "statistical"}
-        The layer on as many arrays as it takes, or on a single array of its size without wires.
-    tile_rows, tile_columns : int
-        Size of an array, for layout "tiled".
-    wires : WireConfig or None
-        None: no resistance anywhere.
-    dac : DacConfig
-    adc : AdcConfig
-    conversion : {"tile", "output"}
-        One conversion per row of tiles and output, or one per output: the currents of the tiles are summed first.
-    recipe : Recipe
-    relax_tolerance_uS : float
-        Error of a conductance that is accepted to save work, see `Tile.relax`; 0 for none.
-    faults, wear, rtn
-        As for `Cells`.
-    """
-
-    device: DeviceModel = field(default_factory=preset)
-    levels_per_device: int = 8
-    scheme: Literal["pair", "offset"] = "pair"
-    weight_range: float = 1.0
-    low_uS: float | None = None
-    high_uS: float | None = None
-    layout: Literal["tiled", "statistical"] = "tiled"
-    tile_rows: int = 128
-    tile_columns: int = 128
-    wires: WireConfig | None = None
-    dac: DacConfig = field(default_factory=DacConfig)
-    adc: AdcConfig = field(default_factory=AdcConfig)
-    conversion: Literal["tile", "output"] = "tile"
-    recipe: Recipe = field(default_factory=Recipe)
-    relax_tolerance_uS: float = 0.01
-    faults: FaultConfig = field(default_factory=FaultConfig)
-    wear: WearConfig = field(default_factory=WearConfig)
-    rtn: RtnConfig = field(default_factory=RtnConfig)
-
-    def __post_init__(self) -> None:
-        if not isinstance(self.device, DeviceModel):
-            raise CrossbarError(f"crossbar.device = {self.device!r} is not a DeviceModel; get one from presets.preset")
-        _check_choice("layout", self.layout, ("tiled", "statistical"))
-        _check_choice("conversion", self.conversion, ("tile", "output"))
-        if self.layout == "statistical" and self.wires is not None:
-            raise CrossbarError("crossbar.wires are for layout 'tiled'; the array of layout 'statistical' has none")
-        check_number("crossbar.tile_rows", self.tile_rows, 1, 65_536, "", "give the rows of an array", whole=True)
-        remedy = "a weight takes two columns: a pair, or its own and the reference"
-        check_number("crossbar.tile_columns", self.tile_columns, 2, 65_536, "", remedy, whole=True)
-        remedy = "give the accepted error, 0 for none"
-        check_number("relax_tolerance_uS", self.relax_tolerance_uS, 0.0, 1e6, "uS", remedy)
-        self.mapping()
-
-    def mapping(self) -> Mapping:
-        """How weights are laid out; CrossbarError if the device can't reach the levels."""
-        device, access_ohm = self.device, 0.0 if self.wires is None else self.wires.access_ohm
-        seen = with_access([device.g_low_uS, device.g_high_uS], access_ohm)
-        mapping = Mapping(
-            levels_per_device=self.levels_per_device,
-            low_uS=float(seen[0]) if self.low_uS is None else self.low_uS,
-            high_uS=float(seen[1]) if self.high_uS is None else self.high_uS,
-            scheme=self.scheme,
-            weight_range=self.weight_range,
-            access_ohm=access_ohm,
-        )
-        slack = 1e-9 * device.g_high_uS
-        for name, level, reach in (("low_uS", 0, seen[0]), ("high_uS", -1, seen[1])):
-            needed = mapping.device_uS[level]
-            if not device.g_low_uS - slack <= needed <= device.g_high_uS + slack:
-                raise CrossbarError(
-                    f"mapping.{name} = {exact(getattr(mapping, name))} uS, seen through {exact(access_ohm)} ohm, takes"
-                    f" a device of {exact(needed)} uS, outside {exact(device.g_low_uS)}..{exact(device.g_high_uS)} uS"
-                    f" of {device.name};"
-                    f" the {'lowest' if level == 0 else 'highest'} it can show is {exact(reach)} uS"
-                )
-        return mapping
 
 
 _LARGEST = 1e12  # number in a state: more is damage
@@ -135,6 +47,7 @@ def _has_range(range_uA: object) -> bool:
     return not (isinstance(range_uA, np.ndarray) and range_uA.dtype.kind == "f" and np.isnan(range_uA).all())
 
 
+@shown
 class TileJob(NamedTuple):
     """Cells of one array that are to be programmed.
 
@@ -156,7 +69,11 @@ class TileJob(NamedTuple):
     weights: IntArray
     levels: IntArray
 
+    def _facts(self) -> dict[str, object]:
+        return {"tile": self.tile, "weights": self.weights.size, "cells": self.rows.size}
 
+
+@shown
 class WriteReport(NamedTuple):
     """What a write took.
 
@@ -176,14 +93,54 @@ class WriteReport(NamedTuple):
     rounds: int
     unverified: IntArray
 
+    def _facts(self) -> dict[str, object]:
+        return {**self._asdict(), "unverified": len(self.unverified)}
 
+    @classmethod
+    def over(cls, done: Iterable[tuple[TileJob, ProgramReport]], recipe: Recipe) -> WriteReport:
+        """What several jobs took together."""
+        cells, pulses, rounds, weights = 0, 0, 0, 0
+        unverified = [np.empty((0, 4), dtype=np.int64)]
+        for job, report in done:
+            cells, weights = cells + job.rows.size, weights + job.weights.size
+            pulses, rounds = pulses + int(report.pulses.sum()), max(rounds, report.rounds)
+            if recipe.verifies and not report.verified.all():
+                left = np.flatnonzero(~report.verified)
+                place = np.broadcast_to(np.array(job.tile), (left.size, 2))
+                unverified.append(np.column_stack([place, job.rows[left], job.columns[left]]))
+        return cls(weights, cells, pulses, rounds, np.concatenate(unverified))
+
+
+@shown
 class Map(NamedTuple):
     """An array [row, column] over all devices of the layer, and its unit ("" for a number)."""
 
     values: NDArray[np.generic]
     unit: str
 
+    def _facts(self) -> dict[str, object]:
+        low, high = (float(end) for end in (self.values.min(), self.values.max()))
+        return {"devices": times(self.values.shape), "values": f"{low:.4g}..{high:.4g} {self.unit}".rstrip()}
 
+
+def _chosen(config: CrossbarConfig | None, levels: int | None, device: str | DeviceModel | None) -> CrossbarConfig:
+    """The config, or one with these levels and this device."""
+    if config is None:
+        choices: dict[str, Any] = {} if levels is None else {"levels_per_device": levels}
+        if device is not None:
+            choices["device"] = preset(device) if isinstance(device, str) else device
+        return CrossbarConfig(**choices)
+    if not isinstance(config, CrossbarConfig):
+        raise CrossbarError(f"config = {reprlib.repr(config)} is not a CrossbarConfig; give one, or levels and device")
+    for name, value, key in (("levels", levels, "levels_per_device"), ("device", device, "device")):
+        if value is not None:
+            raise CrossbarError(
+                f"{name} = {reprlib.repr(value)} is given beside a config; give CrossbarConfig({key}=...) or no config"
+            )
+    return config
+
+
+@shown
 class Crossbar:
     """A layer of signed weight levels on arrays of devices.
 
@@ -192,11 +149,18 @@ class Crossbar:
 
     Parameters
     ----------
-    config : CrossbarConfig
     shape : (int, int)
         Inputs and outputs of the layer.
+    config : CrossbarConfig, optional
+        All that can be chosen; by default levels and device are as given, all else as in `CrossbarConfig`.
+    levels : int, optional
+        Levels of a device, `CrossbarConfig.levels_per_device`. Nine levels in pairs of devices are weights of -8..8.
+    device : str or DeviceModel, optional
+        Name of a preset, one of `PRESET_NAMES`, or a model of your own.
+    serial : int
+        Which individual arrays these are: their faults, lifetimes and steps.
     seed : int
-        Which individual arrays these are, and their noise.
+        Of the noise of writes, relaxation and reads.
 
     Attributes
     ----------
@@ -205,72 +169,96 @@ class Crossbar:
         [row of tiles][column of tiles].
     now_s : float
         Time since the arrays were made; `age` advances it.
-    levels : (n_inputs, n_outputs) int64
+    weight_levels : (n_inputs, n_outputs) int64
         As written last; the smallest int64 where nothing has been written. Such devices are at their lowest.
     range_uA : float or None
         Current of the ADC's largest code.
+
+    Raises
+    ------
+    CrossbarError
+        A value is out of range, or levels or device are given beside a config.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from memristor import Crossbar
+    >>> array = Crossbar((128, 64), levels=9, device="hfox_wan2022", serial=1)
+    >>> array.mapping.max_level
+    8
+    >>> weights = np.random.default_rng(1).integers(-8, 9, (128, 64))
+    >>> array.write(weights).cells
+    16384
+    >>> x = np.random.default_rng(2).uniform(-1.0, 1.0, (10, 128))
+    >>> range_uA = array.calibrate(x)
+    >>> array.age(86_400.0)
+    >>> y = array.multiply(x)
+    >>> y.shape
+    (10, 64)
+    >>> bool(np.corrcoef(y.ravel(), (x @ weights).ravel())[0, 1] > 0.95)
+    True
     """
 
-    def __init__(self, config: CrossbarConfig, shape: tuple[int, int], seed: int) -> None:
+    def __init__(
+        self,
+        shape: tuple[int, int],
+        config: CrossbarConfig | None = None,
+        *,
+        levels: int | None = None,
+        device: str | DeviceModel | None = None,
+        serial: int = 1,
+        seed: int = 1,
+    ) -> None:
         if not isinstance(shape, tuple) or len(shape) != 2:
-            raise CrossbarError(f"shape = {shape!r} is not a pair; give (inputs, outputs)")
+            raise CrossbarError(f"shape = {reprlib.repr(shape)} is not a pair; give (inputs, outputs)")
         for name, size in zip(("inputs", "outputs"), shape, strict=True):
             check_number(f"shape: {name}", size, 1, 65_536, "", "give the size of the layer", whole=True)
-        check_number("crossbar.seed", seed, 0, 2**63 - 1, "", "give the number of the crossbar", whole=True)
-        self.config, self.shape, self.seed = config, shape, seed
+        check_serial_and_seed(serial, seed)
+        config = _chosen(config, levels, device)
+        self.config, self.shape, self.serial, self.seed = config, shape, serial, seed
         self.mapping = config.mapping()
         self.now_s = 0.0
         self.range_uA = config.adc.range_uA
-        self.levels = np.full(shape, _UNWRITTEN, dtype=np.int64)
-        n_inputs, n_outputs = shape
-        tiled = config.layout == "tiled"
-        self._tile_rows = config.tile_rows if tiled else n_inputs
-        self._tile_weights = self.mapping.weights_in(config.tile_columns) if tiled else n_outputs
-        self._row_starts = np.arange(0, n_inputs, self._tile_rows)
-        self._weight_starts = np.arange(0, n_outputs, self._tile_weights)
-        self.tiles = [
-            [self._new_tile(r, c) for c in range(self._weight_starts.size)] for r in range(len(self._row_starts))
-        ]
+        self.weight_levels = np.full(shape, _UNWRITTEN, dtype=np.int64)
+        if config.layout == "tiled":
+            self._grid = Grid(shape, config.tile_rows, self.mapping.weights_in(config.tile_columns))
+        else:
+            self._grid = Grid(shape, *shape)
+        rows, columns = self._grid.tiles
+        self.tiles = [[self._new_tile(r, c) for c in range(columns)] for r in range(rows)]
         # The device's own range, but for rounding in the way through the access transistor and back.
         self._targets_uS = np.clip(self.mapping.device_uS, config.device.g_low_uS, config.device.g_high_uS)
         self._counts = dict.fromkeys(("writes", "cells_written", "pulses", "vectors", "conversions", "clipped"), 0)
         self._reads = 0  # calls of multiply: the number of the noise
-        bits = config.adc.bits
-        single = bits is not None and bits <= _MAX_SINGLE_PRECISION_BITS
-        self._real: type[np.floating] = np.float32 if single else np.float64
-        by_tile = config.conversion == "tile"
-        self._ends = np.append(self._row_starts[1:], n_inputs) if by_tile else np.array([n_inputs])
-        self._column_tile = np.arange(n_outputs) // self._tile_weights
-        self._refreshed_at_s = 0.0
-        self._versions = [[-1] * self._weight_starts.size for _ in self._row_starts]
-        # What is converted together: for each of `_split`'s parts, the matrix that gives the currents, and the variance
-        # of one read of its entries, one number if all are alike.
-        pair, before = config.scheme == "pair", config.adc.subtraction == "before"
-        widths = [n_outputs, n_outputs if pair else self._weight_starts.size]
-        self._matrices = [np.zeros((n_inputs, width), dtype=self._real) for width in (widths[:1] if before else widths)]
-        self._variances = self._alike_variances()
-        self._widths = widths
-
-    def _alike_variances(self) -> list[NDArray[np.floating] | float]:
-        """Those of arrays whose cells all work."""
-        alike = (self.config.device.read_fraction * self.config.device.g_high_uS) ** 2
-        together = self.config.scheme == "pair" and self.config.adc.subtraction == "before"
-        return [2.0 * alike] if together else [alike, alike]
+        self._products = Products(config, self.mapping, self._grid, self.tiles)
 
     def _new_tile(self, r: int, c: int) -> Tile:
-        config, (n_inputs, n_outputs) = self.config, self.shape
-        rows = min(self._tile_rows, n_inputs - r * self._tile_rows)
-        weights = min(self._tile_weights, n_outputs - c * self._tile_weights)
+        config, (rows, weights) = self.config, self._grid.tile_shape(r, c)
+        serial, seed = (int(stream(number, "tile", r, c).integers(2**63)) for number in (self.serial, self.seed))
         return Tile(
             config.device,
             (rows, self.mapping.columns(weights)),
             config.wires,
-            int(stream(self.seed, "tile", r, c).integers(2**63)),
+            serial=serial,
+            seed=seed,
             relax_tolerance_uS=config.relax_tolerance_uS,
             faults=config.faults,
             wear=config.wear,
             rtn=config.rtn,
         )
+
+    def _facts(self) -> dict[str, object]:
+        config = self.config
+        return {
+            "weights": times(self.shape),
+            "device": config.device.name,
+            "levels": f"{config.levels_per_device} per device ({config.scheme})",
+            "arrays": times(self._grid.tiles),
+            "serial": self.serial,
+            "seed": self.seed,
+            "written": int(np.count_nonzero(self.weight_levels != _UNWRITTEN)),
+            "age": f"{exact(self.now_s)} s",
+        }
 
     # Writing
 
@@ -293,21 +281,12 @@ class Crossbar:
         CrossbarError
             Shape, type or range of a level; the arrays are as they were.
         """
-        cells, pulses, rounds, weights = 0, 0, 0, 0
-        unverified = [np.empty((0, 4), dtype=np.int64)]
-        verifies = self.config.recipe.method != "one_shot"
-        for job in self.plan(levels, only_changed):
-            report = self.program(job)
-            cells, weights = cells + job.rows.size, weights + job.weights.size
-            pulses, rounds = pulses + int(report.pulses.sum()), max(rounds, report.rounds)
-            if verifies and not report.verified.all():
-                left = np.flatnonzero(~report.verified)
-                place = np.broadcast_to(np.array(job.tile), (left.size, 2))
-                unverified.append(np.column_stack([place, job.rows[left], job.columns[left]]))
+        done = [(job, self.program(job)) for job in self.plan(levels, only_changed)]
+        report = WriteReport.over(done, self.config.recipe)
         # Arrays are programmed at the same time; one that waits holds up the others.
         self.now_s = max(self.now_s, max(tile.cells.now_s for row in self.tiles for tile in row))
         self._counts["writes"] += 1
-        return WriteReport(weights, cells, pulses, rounds, np.concatenate(unverified))
+        return report
 
     def plan(self, levels: ArrayLike, only_changed: bool = True) -> list[TileJob]:
         """What `write` would program, array by array; nothing is done.
@@ -315,10 +294,11 @@ class Crossbar:
         Parameters and errors as for `write`.
         """
         new = self.mapping.check_levels(levels, self.shape).ravel()
-        old = self.levels.ravel()
+        old = self.weight_levels.ravel()
         weights = np.flatnonzero(new != old) if only_changed else np.arange(new.size)
         row, output = np.divmod(weights, self.shape[1])
-        tile = (row // self._tile_rows) * self._weight_starts.size + output // self._tile_weights
+        grid = self._grid
+        tile = (row // grid.tile_rows) * grid.tiles[1] + output // grid.tile_weights
         order = np.argsort(tile, kind="stable")
         weights, row, output, tile = weights[order], row[order], output[order], tile[order]
 
@@ -329,8 +309,8 @@ class Crossbar:
         unwritten = (before == _UNWRITTEN) if only_changed else np.ones(weights.size, dtype=np.bool_)
         device_before = self.mapping.device_levels(np.where(unwritten, 0, before)[:, None])[:, :per_weight]
         which, device = np.nonzero((device_level != device_before) | unwritten[:, None])
-        rows = row[which] % self._tile_rows
-        columns = per_weight * (output[which] % self._tile_weights) + device
+        rows = row[which] % grid.tile_rows
+        columns = per_weight * (output[which] % grid.tile_weights) + device
         targets = self._targets_uS[device_level[which, device]]
 
         numbers, starts = np.unique(tile, return_index=True)
@@ -338,7 +318,7 @@ class Crossbar:
         cell_starts, cell_ends = np.searchsorted(which, starts), np.searchsorted(which, ends)
         jobs = []
         for k, number in enumerate(numbers.tolist()):
-            place = divmod(number, self._weight_starts.size)
+            place = divmod(number, grid.tiles[1])
             mine, cells = slice(starts[k], ends[k]), slice(cell_starts[k], cell_ends[k])
             job = TileJob(place, rows[cells], columns[cells], targets[cells], weights[mine], level[mine])
             jobs.append(job if per_weight == 2 else self._with_reference(job, only_changed))
@@ -369,12 +349,12 @@ class Crossbar:
             raise CrossbarError(f"job.tile = {job.tile!r} is not a pair; take a job from plan")
         for which, n in zip(job.tile, (len(self.tiles), len(self.tiles[0])), strict=True):
             check_number("job.tile", which, 0, n - 1, "", "take a job from plan", whole=True)
-        weights = integers("job.weights", job.weights, (None,), 0, self.levels.size - 1, remedy="take a job from plan")
-        top = self.mapping.max_level
-        levels = integers("job.levels", job.levels, weights.shape, -top, top, remedy="take a job from plan")
+        remedy, top = "take a job from plan", self.mapping.max_level
+        weights = integers("job.weights", job.weights, (None,), 0, self.weight_levels.size - 1, remedy=remedy)
+        levels = integers("job.levels", job.levels, weights.shape, -top, top, remedy=remedy)
         tile = self.tiles[job.tile[0]][job.tile[1]]
         report = tile.program(job.rows, job.columns, job.targets_uS, self.now_s, self.config.recipe)
-        self.levels.ravel()[weights] = levels
+        self.weight_levels.ravel()[weights] = levels
         self._counts["cells_written"] += report.pulses.size
         self._counts["pulses"] += int(report.pulses.sum())
         return report
@@ -424,19 +404,20 @@ class Crossbar:
         inputs = config.dac.check(x, self.shape[0])
         if config.adc.bits is not None and self.range_uA is None:
             raise CrossbarError("adc.range_uA = None: the converters have no range yet; call calibrate or set it")
-        self._refresh()
+        self._products.refresh(self.now_s)
         if trial is None:
             self._reads += 1
             trial = self._reads
         check_number("trial", trial, 0, 2**63 - 1, "", "give the number of the noise", whole=True)
-        rng = stream(self.seed, "read", trial)
-        total = np.zeros((len(inputs), self.shape[1]))
-        matrices = self._with_telegraph(rng) if config.rtn.share > 0.0 else self._matrices
-        for volts, squares, weight in self._phases(inputs):
-            self._convert_phase(volts, squares, weight, matrices, total, rng)
+        codes_per_uA = 1.0
+        if config.adc.bits is not None and self.range_uA is not None:
+            codes_per_uA = config.adc.codes(config.dac.signed)[1] / self.range_uA
+        product = self._products.of(inputs, codes_per_uA, stream(self.seed, "read", trial))
         self._counts["vectors"] += len(inputs)
-        lsb_uA = 1.0 if config.adc.bits is None else 1.0 / self._codes_per_uA
-        total *= lsb_uA * self.mapping.weight_per_uS / config.dac.v_read_V
+        self._counts["conversions"] += product.conversions
+        self._counts["clipped"] += product.clipped
+        total = product.values
+        total *= 1.0 / codes_per_uA * self.mapping.weight_per_uS / config.dac.v_read_V
         return total
 
     @one_thread
@@ -459,22 +440,51 @@ class Crossbar:
             A bad input, or all currents are 0.
         """
         inputs = self.config.dac.check(x, self.shape[0])
-        self._refresh()
-        currents = [
-            (volts[:, rows] @ matrix[rows]).ravel()
-            for volts, _, _ in self._phases(inputs)
-            for rows in self._groups()
-            for matrix in self._matrices
-        ]
-        self.range_uA = calibrate(np.concatenate(currents), self.config.adc.percentile)
+        self._products.refresh(self.now_s)
+        self.range_uA = calibrate(self._products.noiseless_currents_uA(inputs), self.config.adc.percentile)
         return self.range_uA
+
+    def read(self, trial: int) -> FloatArray:
+        """Weights as found by reading the devices row by row at the read voltage, (n_inputs, n_outputs).
+
+        With read and telegraph noise, and with the resolution of the ADC, whose range is then `READ_HEADROOM` times
+        the current of the highest level.
+
+        Parameters
+        ----------
+        trial : int
+            Number of the read noise: the same trial gives the same bits.
+        """
+        check_number("trial", trial, 0, 2**63 - 1, "", "give the number of the noise", whole=True)
+        adc, mapping, v_read_V = self.config.adc, self.mapping, self.config.dac.v_read_V
+        lowest, highest = adc.codes(signed_inputs=False)
+        codes_per_uA = highest / (READ_HEADROOM * v_read_V * mapping.high_uS)
+
+        def converted(currents_uA: FloatArray) -> FloatArray:
+            if adc.bits is None:
+                return currents_uA
+            codes, _ = digitise(currents_uA, codes_per_uA, adc.offset_lsb, lowest, highest)
+            return np.asarray(codes / codes_per_uA, dtype=np.float64)
+
+        weights: list[list[FloatArray]] = []
+        for r, row in enumerate(self.tiles):
+            weights.append([])
+            for c, tile in enumerate(row):
+                tile.relax(self.now_s)
+                currents_uA = v_read_V * tile.read(stream(self.seed, "read_out", trial, r, c))
+                if adc.subtraction == "before":
+                    seen = converted(mapping.difference(currents_uA))
+                else:
+                    seen = mapping.difference(converted(currents_uA))
+                weights[-1].append(seen * (mapping.weight_per_uS / v_read_V))
+        return np.block(weights)
 
     def effective_weights(self) -> FloatArray:
         """Weights that the arrays stand for now, without read noise, (n_inputs, n_outputs).
 
         Conductances with all their errors, and with the loss in the wires.
         """
-        self._refresh()
+        self._products.refresh(self.now_s)
         blocks = [[self.mapping.difference(tile.g_eff_uS) for tile in row] for row in self.tiles]
         return np.block(blocks) * self.mapping.weight_per_uS
 
@@ -499,14 +509,14 @@ class Crossbar:
         range_uA = np.nan if self.range_uA is None else self.range_uA
         return {
             **joined,
-            "levels": self.levels.copy(),
+            "levels": self.weight_levels.copy(),
             "counts": np.array([*self._counts.values(), self._reads]),
-            "now_s": np.array([self.now_s, self._refreshed_at_s]),
+            "now_s": np.array([self.now_s, self._products.refreshed_at_s]),
             "range_uA": np.array([range_uA]),
         }
 
     def load_state(self, state: State) -> None:
-        """Go on from what `state` of such a layer with this seed returned, to the same bits.
+        """Go on from what `state` of such a layer with this serial number and seed returned, to the same bits.
 
         Raises
         ------
@@ -539,15 +549,13 @@ class Crossbar:
                     parts[name] = state[name][first : first + own.size].reshape(own.shape)
                     start[name] = first + own.size
                 tile.load_state(parts)
-        self.levels[...] = state["levels"]
+        self.weight_levels[...] = state["levels"]
         *counts, self._reads = (int(n) for n in state["counts"])
         self._counts = dict(zip(self._counts, counts, strict=True))
-        self.now_s, self._refreshed_at_s = (float(t) for t in state["now_s"])
+        self.now_s, refreshed_at_s = (float(t) for t in state["now_s"])
         range_uA = float(state["range_uA"][0])
         self.range_uA = None if np.isnan(range_uA) else range_uA
-        # The matrices are made again of the tiles at the next product.
-        self._variances = self._alike_variances()
-        self._versions = [[-1] * self._weight_starts.size for _ in self._row_starts]
+        self._products.start_again(refreshed_at_s)
 
     def maps(self) -> dict[str, Map]:
         """What a visitor with a microscope would see, by name, over all arrays put together as they lie.
@@ -555,7 +563,7 @@ class Crossbar:
         conductance, effective_conductance (after the wires' loss), target, lifetime, set_pulses, reset_pulses, writes,
         stuck.
         """
-        self._refresh()
+        self._products.refresh(self.now_s)
 
         def joined(of: Callable[[Tile], NDArray[np.generic]]) -> NDArray[np.generic]:
             return np.block([[of(tile) for tile in row] for row in self.tiles])
@@ -570,143 +578,3 @@ class Crossbar:
             "writes": Map(joined(lambda tile: tile.cells.writes), "writes"),
             "stuck": Map(joined(lambda tile: tile.cells.stuck), ""),
         }
-
-    # The way of a product
-
-    @property
-    def _codes_per_uA(self) -> float:
-        assert self.range_uA is not None
-        return self.config.adc.codes(self.config.dac.signed)[1] / self.range_uA
-
-    def _groups(self) -> list[slice]:
-        """Rows whose currents are converted together."""
-        return [slice(start, end) for start, end in pairwise([0, *self._ends.tolist()])]
-
-    def _phases(self, inputs: FloatArray) -> Iterator[tuple[NDArray[np.floating], FloatArray, float]]:
-        """Row voltages, their sums of squares (batch, groups), and the weight of the results."""
-        dac = self.config.dac
-        drives = [(inputs, dac.max_code, dac.v_read_V, 1.0)]
-        if dac.bit_serial:
-            drives = [(drive.volts, 0, 1.0, drive.weight) for drive in encode(dac, inputs)]
-        for values, max_code, v_read_V, weight in drives:
-            volts = np.empty(inputs.shape, dtype=self._real)
-            squares = np.empty((len(inputs), self._ends.size))
-            kernels.drive(values, max_code, v_read_V, self._ends, volts, squares)
-            yield volts, squares, weight
-
-    def _convert_phase(
-        self,
-        volts: NDArray[np.floating],
-        squares: FloatArray,
-        weight: float,
-        matrices: list[NDArray[np.floating]],
-        total: FloatArray,
-        rng: np.random.Generator,
-    ) -> None:
-        """Add the weighted results of one phase to `total`: codes, or currents in uA without an ADC."""
-        alone = len(matrices) == 1 and self.mapping.scheme == "offset"
-        buffers = [np.empty((len(volts), matrix.shape[1]), dtype=self._real) for matrix in matrices]
-        for group, rows in enumerate(self._groups()):
-            for part, matrix in enumerate(matrices):
-                currents = np.matmul(volts[:, rows], matrix[rows], out=buffers[part])
-                if alone:  # all outputs of an array are compared with the same reference column
-                    noise = self._sigma(1, volts, squares, group, rows)
-                    noise = noise * rng.standard_normal((len(volts), self._widths[1]))
-                    currents += noise.astype(self._real)[:, self._column_tile]
-                sigma = self._sigma(part, volts, squares, group, rows)
-                sign = -weight if part else weight
-                if currents.shape == total.shape:
-                    self._convert(currents, sigma, sign, total, rng)
-                else:
-                    reference = np.zeros(currents.shape)
-                    self._convert(currents, sigma, sign, reference, rng)
-                    total += reference[:, self._column_tile]
-
-    def _sigma(
-        self, part: int, volts: NDArray[np.floating], squares: FloatArray, group: int, rows: slice
-    ) -> NDArray[np.floating]:
-        """Read noise of the currents of a group of rows, (batch, 1) or (batch, n) uA."""
-        variance = self._variances[part]
-        if isinstance(variance, float):
-            return np.sqrt(variance * squares[:, group : group + 1]).astype(self._real)
-        return np.sqrt(np.square(volts[:, rows]) @ variance[rows])
-
-    def _convert(
-        self,
-        currents: NDArray[np.floating],
-        sigma: NDArray[np.floating],
-        factor: float,
-        total: FloatArray,
-        rng: np.random.Generator,
-    ) -> None:
-        """Add read noise, convert, and add factor times the result to `total`."""
-        adc, real = self.config.adc, self._real
-        if adc.bits is None:
-            total += factor * (currents + sigma * rng.standard_normal(currents.shape))
-            return
-        lowest, highest = adc.codes(self.config.dac.signed)
-        self._counts["conversions"] += currents.size
-        self._counts["clipped"] += kernels.convert(
-            currents,
-            sigma,
-            rng.integers(0, 2**32, size=(len(currents), 2), dtype=np.uint32),
-            kernels.normal_table(),
-            real(self._codes_per_uA),
-            real(adc.offset_lsb),
-            real(lowest),
-            real(highest),
-            factor,
-            total,
-        )
-
-    def _refresh(self) -> None:
-        """Bring the matrices to the present state of the arrays."""
-        late = self.now_s != self._refreshed_at_s
-        self._refreshed_at_s = self.now_s
-        for r, row in enumerate(self.tiles):
-            for c, tile in enumerate(row):
-                if late:
-                    tile.relax(self.now_s)
-                if tile.version != self._versions[r][c]:
-                    self._place(self._matrices, r, c, self._split(tile.g_eff_uS))
-                    self._refresh_variance(r, c, tile.read_sigma_uS)
-                    self._versions[r][c] = tile.version
-
-    def _refresh_variance(self, r: int, c: int, sigma_uS: FloatArray | float) -> None:
-        if isinstance(sigma_uS, float) and isinstance(self._variances[0], float):
-            return  # alike everywhere, as before
-        variances = [
-            np.full((self.shape[0], width), v, dtype=self._real) if isinstance(v, float) else v
-            for v, width in zip(self._variances, self._widths, strict=False)
-        ]
-        variance = np.broadcast_to(np.square(sigma_uS), self.tiles[r][c].shape)
-        plus, minus = self._columns(variance)
-        together = self.mapping.scheme == "pair" and len(self._matrices) == 1
-        self._place(variances, r, c, [plus + minus] if together else [plus, minus])
-        self._variances = [*variances]
-
-    def _with_telegraph(self, rng: np.random.Generator) -> list[NDArray[np.floating]]:
-        """The matrices with one draw of the telegraph noise of all devices."""
-        matrices = [np.empty_like(matrix) for matrix in self._matrices]
-        for r, row in enumerate(self.tiles):
-            for c, tile in enumerate(row):
-                self._place(matrices, r, c, self._split(tile.g_eff_uS + tile.telegraph_uS(rng)))
-        return matrices
-
-    def _columns(self, values: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """An array's columns [row, column]: positive and negative ones, or those of weights and the reference."""
-        if self.mapping.scheme == "pair":
-            return values[:, 0::2], values[:, 1::2]
-        return values[:, :-1], values[:, -1:]
-
-    def _split(self, g_uS: FloatArray) -> list[FloatArray]:
-        """What is converted together: differences if columns are subtracted as currents, else both kinds of columns."""
-        plus, minus = self._columns(g_uS)
-        return [plus - minus] if len(self._matrices) == 1 else [plus, minus]
-
-    def _place(self, layer: Sequence[NDArray[np.floating]], r: int, c: int, parts: Sequence[FloatArray]) -> None:
-        """Put an array's parts where they belong in the layer."""
-        rows = slice(self._row_starts[r], self._row_starts[r] + self._tile_rows)
-        for whole, part in zip(layer, parts, strict=True):
-            start = self._weight_starts[c] if whole.shape[1] == self.shape[1] else c
-            whole[rows, start : start + part.shape[1]] = part

@@ -12,23 +12,24 @@ import math
 import reprlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import ndtr
 
 from .arrays import floats, integers
-from .errors import CrossbarError, check_number
+from .device_model import MAX_TIME_S, DeviceModel
+from .errors import CrossbarError, check_number, check_serial_and_seed, exact
 from .kernels import device as kernels
-from .presets import MAX_TIME_S, DeviceModel
 from .random import stream
+from .shown import shown, times
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 State = Mapping[str, NDArray[Any]]
 
-# Arrays of Cells that writes and time change; all else follows from the seed.
+# Arrays of Cells that writes and time change; all else follows from the serial number.
 _CHANGING = (
     "target_uS", "written_uS", "xi", "written_at_s", "g_uS", "set_pulses", "reset_pulses", "writes", "stuck",
 )  # fmt: skip
@@ -47,7 +48,7 @@ def _check_choice(name: str, value: object, choices: tuple[str, ...]) -> None:
 
 @dataclass(frozen=True)
 class FaultConfig:
-    """What never worked; drawn once per array from its seed.
+    """What never worked; drawn once per array from its serial number.
 
     Attributes
     ----------
@@ -74,17 +75,17 @@ class FaultConfig:
 
 @dataclass(frozen=True)
 class WearConfig:
-    """How long devices live, and how they die; lifetimes are drawn once per array from its seed.
+    """How long devices live, and how they die; lifetimes are drawn once per array from its serial number.
 
     Attributes
     ----------
-    law : str
-        ``lognormal`` or ``weibull`` distribution of the lifetimes.
+    law : {"lognormal", "weibull"}
+        Distribution of the lifetimes.
     median_cycles : float or None
         Median lifetime in programming cycles, 1e3..1e10; None: that of the device model.
     shape : float
         Standard deviation of ln(lifetime), or the shape parameter of the Weibull law. 0.5 is assumed.
-    failure : str
+    failure : {"sudden", "gradual"}
         ``sudden``: the device is stuck after its lifetime n_f. ``gradual``: its resistance grows as (n / n_f)^slope.
     stuck_on_share : float
         Share of sudden failures that end stuck on. 0.5 is assumed.
@@ -92,10 +93,10 @@ class WearConfig:
         Decades of resistance per decade of cycles beyond the lifetime. 1 is assumed.
     """
 
-    law: str = "lognormal"
+    law: Literal["lognormal", "weibull"] = "lognormal"
     median_cycles: float | None = None
     shape: float = 0.5
-    failure: str = "sudden"
+    failure: Literal["sudden", "gradual"] = "sudden"
     stuck_on_share: float = 0.5
     slope: float = 1.0
 
@@ -117,7 +118,7 @@ class RtnConfig:
     Attributes
     ----------
     share : float
-        Share of devices that have it, drawn once per array from its seed.
+        Share of devices that have it, drawn once per array from its serial number.
     amplitude : float
         Largest a; that of each device is drawn between 0 and this, once per array.
     """
@@ -138,20 +139,24 @@ class Selection(NamedTuple):
     targets_uS: FloatArray
 
 
+@shown
 class Cells:
     """State of one array of devices; all arrays are [row, column] and of the array's shape.
 
-    A new array is formed and reset: every working cell has its lowest conductance exactly. Faults and lifetimes
-    depend on the seed alone; the noise of a write depends on the seed and on the number of the programming call (and
-    on the place of the cell in that call). The same calls give the same bits.
+    A new array is formed and reset: every working cell has its lowest conductance exactly. What is drawn once per
+    array (stuck cells, dead lines, lifetimes and how they end, steps of small pulses, telegraph noise) depends on the
+    serial number alone; the noise of a write and the direction of its relaxation depend on the seed and on the number
+    of the programming call (and on the place of the cell in that call). The same calls give the same bits.
 
     Parameters
     ----------
     model : DeviceModel
     shape : (int, int)
         Rows (inputs) and columns.
-    seed : int
+    serial : int
         Which individual array this is, 0..2**63 - 1.
+    seed : int
+        Of the noise, 0..2**63 - 1.
     faults : FaultConfig
     wear : WearConfig
     rtn : RtnConfig
@@ -189,8 +194,9 @@ class Cells:
         self,
         model: DeviceModel,
         shape: tuple[int, int],
-        seed: int,
         *,
+        serial: int = 1,
+        seed: int = 1,
         faults: FaultConfig = FaultConfig(),
         wear: WearConfig = WearConfig(),
         rtn: RtnConfig = RtnConfig(),
@@ -201,8 +207,8 @@ class Cells:
             raise CrossbarError(f"shape = {shape!r} is not a pair; give (rows, columns)")
         for name, size in zip(("rows", "columns"), shape, strict=True):
             check_number(f"shape: {name}", size, 1, 65_536, "", "give the number of lines", whole=True)
-        check_number("crossbar.seed", seed, 0, 2**63 - 1, "", "give the number of the array", whole=True)
-        self.model, self.shape, self.seed = model, shape, seed
+        check_serial_and_seed(serial, seed)
+        self.model, self.shape, self.serial, self.seed = model, shape, serial, seed
         self.faults, self.wear, self.rtn = faults, wear, rtn
         self.now_s, self.calls = 0.0, 0
 
@@ -248,6 +254,17 @@ class Cells:
         self.writes, self.stuck = self._state.writes, self._state.stuck
         self.lifetime_cycles, self.step_uS = self._state.lifetime_cycles, self._state.step_uS
         self.relax(0.0)
+
+    def _facts(self) -> dict[str, object]:
+        return {
+            "devices": times(self.shape),
+            "model": self.model.name,
+            "serial": self.serial,
+            "seed": self.seed,
+            "written": int(np.count_nonzero(self.writes)),
+            "stuck": int(np.count_nonzero(self.stuck)),
+            "age": f"{exact(self.now_s)} s",
+        }
 
     @property
     def cycles(self) -> IntArray:
@@ -399,7 +416,7 @@ class Cells:
         return {**arrays, "cells_now_s": np.array([self.now_s]), "cells_calls": np.array([self.calls])}
 
     def load_state(self, state: State) -> None:
-        """Go on from what `state` of such an array with this seed returned, to the same bits.
+        """Go on from what `state` of such an array with this serial number and seed returned, to the same bits.
 
         Raises
         ------
@@ -424,7 +441,7 @@ class Cells:
         return float(self.wear.slope), float(self.model.g_high_uS)
 
     def _uniform(self, name: str, shape: int | tuple[int, int]) -> FloatArray:
-        return stream(self.seed, f"cells.{name}").random(shape)
+        return stream(self.serial, f"cells.{name}").random(shape)
 
     def _next_call(self) -> np.random.Generator:
         self.calls += 1
@@ -436,7 +453,7 @@ class Cells:
 
     def _lifetimes(self) -> FloatArray:
         median = self._median_cycles
-        rng = stream(self.seed, "cells.lifetime")
+        rng = stream(self.serial, "cells.lifetime")
         if self.wear.law == "lognormal":
             return median * np.exp(self.wear.shape * rng.standard_normal(self.shape))
         return median * math.log(2.0) ** (-1.0 / self.wear.shape) * rng.weibull(self.wear.shape, self.shape)
@@ -444,5 +461,5 @@ class Cells:
     def _steps(self) -> FloatArray:
         """Log-normal (assumed: a step is positive) with the model's mean and relative standard deviation."""
         variance = math.log1p(self.model.pulse_step_spread**2)
-        normals = stream(self.seed, "cells.step").standard_normal(self.shape)
+        normals = stream(self.serial, "cells.step").standard_normal(self.shape)
         return self.model.pulse_step * self.model.range_uS * np.exp(math.sqrt(variance) * normals - variance / 2.0)

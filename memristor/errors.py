@@ -47,3 +47,12 @@ def check_number(
     if not low <= value <= high:  # type: ignore[operator]
         given = exact(value) + (f" {unit}" if unit else "")  # type: ignore[arg-type]
         raise CrossbarError(f"{name} = {given} is outside {allowed}; {remedy}")
+
+
+def check_serial_and_seed(serial: int, seed: int) -> None:
+    """Raise CrossbarError unless both are whole numbers within 0..2**63 - 1.
+
+    All that is drawn follows from them: what an individual array is from its serial number, its noise from the seed.
+    """
+    check_number("crossbar.serial", serial, 0, 2**63 - 1, "", "give the number of the array", whole=True)
+    check_number("crossbar.seed", seed, 0, 2**63 - 1, "", "give the number of the noise", whole=True)

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import reprlib
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -22,6 +22,32 @@ from .errors import CrossbarError, check_number, exact
 
 _SCHEMES = ("pair", "offset")
 _US_PER_S = 1e6
+
+
+class Grid(NamedTuple):
+    """How a layer is cut into arrays ("tiles"): from the first weight on, those at the end as large as needed.
+
+    Attributes
+    ----------
+    shape : (int, int)
+        Inputs and outputs of the layer.
+    tile_rows, tile_weights : int
+        Rows of an array, and weights in a row.
+    """
+
+    shape: tuple[int, int]
+    tile_rows: int
+    tile_weights: int
+
+    @property
+    def tiles(self) -> tuple[int, int]:
+        """Rows and columns of tiles."""
+        return -(-self.shape[0] // self.tile_rows), -(-self.shape[1] // self.tile_weights)
+
+    def tile_shape(self, r: int, c: int) -> tuple[int, int]:
+        """Rows and weights in a row of one tile."""
+        rows = min(self.tile_rows, self.shape[0] - r * self.tile_rows)
+        return rows, min(self.tile_weights, self.shape[1] - c * self.tile_weights)
 
 
 @dataclass(frozen=True)
@@ -154,42 +180,6 @@ class Mapping:
             Not integers, not two-dimensional, or a level out of range.
         """
         return self.device_uS[self.device_levels(self.check_levels(levels))]
-
-    def from_conductance(self, g_uS: ArrayLike) -> NDArray[np.float64]:
-        """Weights that devices stand for: the inverse of `to_conductance`, also between levels.
-
-        Parameters
-        ----------
-        g_uS : (m, columns) array_like
-            Conductances of the devices, without the access transistor.
-
-        Returns
-        -------
-        (m, n_weights) float64
-            In weight units; times max_level / weight_range they are levels.
-        """
-        g = floats("g_uS", g_uS, (None, None), 0.0, 1e9, "uS", "give conductances [row, column]")
-        seen = g / (1.0 + g * self.access_ohm / _US_PER_S)
-        return self.difference(seen) * self.weight_per_uS
-
-    def from_currents(self, currents_uA: ArrayLike, v_read_V: float) -> NDArray[np.float64]:
-        """Products in weight units from the currents of all columns.
-
-        y = x @ weights, where the rows are at v_read_V * x.
-
-        Parameters
-        ----------
-        currents_uA : (batch, columns) array_like
-        v_read_V : float
-            Voltage of an input of 1.
-
-        Returns
-        -------
-        (batch, n_weights) float64
-        """
-        check_number("v_read_V", v_read_V, 1e-9, 1e3, "V", "give the voltage of an input of 1")
-        currents = floats("currents_uA", currents_uA, (None, None), -1e12, 1e12, "uA", "give finite currents")
-        return self.difference(currents) * (self.weight_per_uS / v_read_V)
 
     def difference(self, columns: NDArray[np.float64]) -> NDArray[np.float64]:
         """Positive minus negative column, or column minus reference column, (m, columns) to (m, n_weights)."""

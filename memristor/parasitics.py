@@ -38,6 +38,7 @@ from numpy.typing import ArrayLike, NDArray
 from .arrays import Shape, floats, integers
 from .errors import CrossbarError, check_number, exact
 from .kernels import wires as kernels
+from .shown import shown, times
 
 MAX_CONDUCTANCE_uS = 1e6
 MAX_RESISTANCE_ohm = 1e6
@@ -98,6 +99,7 @@ class WireConfig:
                 )
 
 
+@shown
 class Solution(NamedTuple):
     """Currents and voltages of an array; with a batch of inputs, arrays have the batch as first axis.
 
@@ -111,6 +113,15 @@ class Solution(NamedTuple):
     column_V: NDArray[np.float64]
     residual_uA: float
     sweeps: int
+
+    def _facts(self) -> dict[str, object]:
+        return {
+            "cells": times(self.row_V.shape[-2:]),
+            "batch": "none" if self.row_V.ndim == 2 else len(self.row_V),
+            "largest current": f"{float(np.abs(self.currents_uA).max(initial=0.0)):.4g} uA",
+            "residual": f"{float(self.residual_uA):.1e} uA",
+            "sweeps": self.sweeps,
+        }
 
 
 def with_access(g_uS: ArrayLike, access_ohm: float) -> NDArray[np.float64]:

@@ -5,16 +5,22 @@ All of them are bounded: a cell that doesn't reach its target in `max_pulses` pu
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import reprlib
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .device import Cells, Selection
-from .errors import check_number
-from .presets import MAX_TIME_S
+from .device_model import MAX_TIME_S
+from .errors import CrossbarError, check_number, exact
+from .shown import shown
+
+_METHODS = ("one_shot", "write_verify", "incremental")
 
 
+@shown
 class ProgramReport(NamedTuple):
     """What it took, per named cell in the order in which they were named.
 
@@ -34,6 +40,64 @@ class ProgramReport(NamedTuple):
     verified: NDArray[np.bool_]
     rounds: int
     error_uS: NDArray[np.float64]
+
+    def _facts(self) -> dict[str, object]:
+        rms_uS = float(np.sqrt(np.mean(np.square(self.error_uS)))) if self.error_uS.size else 0.0
+        return {
+            "cells": self.pulses.size,
+            "pulses": int(self.pulses.sum()),
+            "verified": int(self.verified.sum()),
+            "rounds": self.rounds,
+            "error": f"{rms_uS:.3g} uS rms",
+        }
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How devices are programmed; the functions of this file say what each method does.
+
+    Parameters
+    ----------
+    method : {"one_shot", "write_verify", "incremental"}
+    tolerance_uS : float
+        Largest accepted distance from the target; not for one_shot.
+    max_pulses : int
+        Most pulses per cell; not for one_shot.
+    wait_s : float
+        From a cycle to its verification; for write_verify.
+    """
+
+    method: Literal["one_shot", "write_verify", "incremental"] = "one_shot"
+    tolerance_uS: float = 1.0
+    max_pulses: int = 20
+    wait_s: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.method not in _METHODS:
+            raise CrossbarError(f"recipe.method = {reprlib.repr(self.method)} is unknown; choose {', '.join(_METHODS)}")
+        check_number("recipe.tolerance_uS", self.tolerance_uS, 0.0, 1e6, "uS", "give the accepted distance")
+        check_number("recipe.max_pulses", self.max_pulses, 2, 1_000_000, "pulses", "a cycle takes two", whole=True)
+        check_number("recipe.wait_s", self.wait_s, 0.0, 1e9, "s", "give the time before a verification")
+        if self.wait_s > 0.0 and self.method != "write_verify":
+            raise CrossbarError(
+                f"recipe.wait_s = {exact(self.wait_s)} s is for 'write_verify'; method {self.method!r} doesn't wait"
+            )
+
+    @property
+    def verifies(self) -> bool:
+        """Whether cells are read back."""
+        return self.method != "one_shot"
+
+    def program(
+        self, cells: Cells, rows: ArrayLike, columns: ArrayLike, targets_uS: ArrayLike, now_s: float
+    ) -> ProgramReport:
+        """Program the named cells by this method; parameters, returns and errors as for `write_verify`."""
+        if self.method == "one_shot":
+            return one_shot(cells, rows, columns, targets_uS, now_s)
+        if self.method == "incremental":
+            return incremental(cells, rows, columns, targets_uS, now_s, self.tolerance_uS, self.max_pulses)
+        limits = (now_s, self.tolerance_uS, self.max_pulses, self.wait_s)
+        return write_verify(cells, rows, columns, targets_uS, *limits)
 
 
 def one_shot(cells: Cells, rows: ArrayLike, columns: ArrayLike, targets_uS: ArrayLike, now_s: float) -> ProgramReport:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from .costs import CostTable
 from .device import Cells, Selection
+from .shown import shown
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
@@ -30,6 +31,7 @@ PULSE = np.dtype(
 )
 
 
+@shown
 class PulseLog(NamedTuple):
     """Single pulses.
 
@@ -45,6 +47,10 @@ class PulseLog(NamedTuple):
 
     pulses: NDArray[np.void]
     missing: int
+
+    def _facts(self) -> dict[str, object]:
+        sets = int(np.count_nonzero(self.pulses["kind"] > 0))
+        return {"SET": sets, "RESET": self.pulses.size - sets, "missing": self.missing}
 
 
 class PulseCall(NamedTuple):

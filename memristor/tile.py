@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import math
-import reprlib
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -14,49 +12,18 @@ from .arrays import floats
 from .blas import one_thread
 from .converters import MAX_READ_V
 from .device import Cells, FaultConfig, RtnConfig, State, WearConfig
-from .errors import CrossbarError, check_number, exact
+from .device_model import DeviceModel
+from .errors import CrossbarError, check_number
 from .parasitics import Solution, WireConfig, effective_matrix, refresh, solve, with_access
-from .presets import DeviceModel
-from .programming import ProgramReport, incremental, one_shot, write_verify
+from .programming import ProgramReport, Recipe
+from .shown import shown
 
 FloatArray = NDArray[np.float64]
 
-_METHODS = ("one_shot", "write_verify", "incremental")
 _US_PER_S = 1e6
 
 
-@dataclass(frozen=True)
-class Recipe:
-    """How devices are programmed; the functions of `programming` say what each method does.
-
-    Parameters
-    ----------
-    method : {"one_shot", "write_verify", "incremental"}
-    tolerance_uS : float
-        Largest accepted distance from the target; not for one_shot.
-    max_pulses : int
-        Most pulses per cell; not for one_shot.
-    wait_s : float
-        From a cycle to its verification; for write_verify.
-    """
-
-    method: Literal["one_shot", "write_verify", "incremental"] = "one_shot"
-    tolerance_uS: float = 1.0
-    max_pulses: int = 20
-    wait_s: float = 0.0
-
-    def __post_init__(self) -> None:
-        if self.method not in _METHODS:
-            raise CrossbarError(f"recipe.method = {reprlib.repr(self.method)} is unknown; choose {', '.join(_METHODS)}")
-        check_number("recipe.tolerance_uS", self.tolerance_uS, 0.0, 1e6, "uS", "give the accepted distance")
-        check_number("recipe.max_pulses", self.max_pulses, 2, 1_000_000, "pulses", "a cycle takes two", whole=True)
-        check_number("recipe.wait_s", self.wait_s, 0.0, 1e9, "s", "give the time before a verification")
-        if self.wait_s > 0.0 and self.method != "write_verify":
-            raise CrossbarError(
-                f"recipe.wait_s = {exact(self.wait_s)} s is for 'write_verify'; method {self.method!r} doesn't wait"
-            )
-
-
+@shown
 class Tile:
     """One array of devices with its wires.
 
@@ -67,8 +34,8 @@ class Tile:
         Rows (inputs) and columns (outputs).
     wires : WireConfig or None
         None: no resistance anywhere.
-    seed : int
-        Which individual array this is.
+    serial, seed : int
+        Which individual array this is, and its noise, as for `Cells`.
     relax_tolerance_uS : float
         `relax` leaves the conductances as they are while none can have moved by more than this; 0: never.
     faults, wear, rtn
@@ -87,15 +54,16 @@ class Tile:
         model: DeviceModel,
         shape: tuple[int, int],
         wires: WireConfig | None,
-        seed: int,
         *,
+        serial: int = 1,
+        seed: int = 1,
         relax_tolerance_uS: float = 0.01,
         faults: FaultConfig = FaultConfig(),  # noqa: B008 (frozen)
         wear: WearConfig = WearConfig(),  # noqa: B008
         rtn: RtnConfig = RtnConfig(),  # noqa: B008
     ) -> None:
         check_number("relax_tolerance_uS", relax_tolerance_uS, 0.0, 1e6, "uS", "give the accepted error, 0 for none")
-        self.cells = Cells(model, shape, seed, faults=faults, wear=wear, rtn=rtn)
+        self.cells = Cells(model, shape, serial=serial, seed=seed, faults=faults, wear=wear, rtn=rtn)
         self.wires = wires
         self.relax_tolerance_uS = relax_tolerance_uS
         self.version = 0
@@ -105,6 +73,10 @@ class Tile:
         self._spread_slope_uS, self._drift_slope_uS = fastest_relaxation_uS(model)
         self._g_eff_uS: FloatArray | None = None
         self._stale_rows: set[int] = set()
+
+    def _facts(self) -> dict[str, object]:
+        wires = "none" if self.wires is None else self.wires.topology
+        return self.cells._facts() | {"wires": wires}
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -130,16 +102,9 @@ class Tile:
             Bad cells, targets or time; the array is as it was.
         """
         cells = self.cells
-        if recipe.method == "one_shot":
-            report = one_shot(cells, rows, columns, targets_uS, now_s)
-        else:
-            limits = (now_s, recipe.tolerance_uS, recipe.max_pulses)
-            if recipe.method == "write_verify":
-                report = write_verify(cells, rows, columns, targets_uS, *limits, recipe.wait_s)
-            else:
-                report = incremental(cells, rows, columns, targets_uS, *limits)
-            if recipe.method == "incremental" or (recipe.wait_s > 0.0 and report.rounds > 0):
-                self._moved()  # reading back has relaxed all cells
+        report = recipe.program(cells, rows, columns, targets_uS, now_s)
+        if recipe.method == "incremental" or (recipe.wait_s > 0.0 and report.rounds > 0):
+            self._moved()  # reading back has relaxed all cells
         if report.pulses.size:
             row, column = np.asarray(rows), np.asarray(columns)  # checked by the recipe
             self._largest_xi = max(self._largest_xi, float(np.abs(cells.xi[row, column]).max()))
@@ -190,7 +155,7 @@ class Tile:
         return state
 
     def load_state(self, state: State) -> None:
-        """Go on from what `state` of such an array with this seed returned, to the same bits."""
+        """Go on from what `state` of such an array with this serial number and seed returned, to the same bits."""
         self.cells.load_state(state)
         self._relaxed_at_s, self._written_at_s = (float(t) for t in state["tile_times_s"])
         self._largest_xi = float(state["tile_largest_xi"][0])

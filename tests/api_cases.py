@@ -20,8 +20,9 @@ from brainscales_emu.readout.correlation import CorrelationConfig, CorrelationSe
 from brainscales_emu.routing.placement import place_feedforward
 from brainscales_emu.stp import Plasticity
 from memristor import programming
+from memristor.config import CrossbarConfig
 from memristor.converters import AdcConfig, DacConfig, calibrate, digitise, encode, read_noise
-from memristor.crossbar import Crossbar, CrossbarConfig
+from memristor.crossbar import Crossbar
 from memristor.device import Cells
 from memristor.parasitics import WireConfig, effective_matrix, refresh, solve, solve_dense, with_access
 from memristor.presets import preset
@@ -267,7 +268,7 @@ _CELLS = {"rows": np.array([0, 2, 3]), "columns": np.array([1, 0, 2]), "targets_
 
 
 def _cells() -> Cells:
-    cells = Cells(_MODEL, (4, 3), 1)
+    cells = Cells(_MODEL, (4, 3))
     cells.program(**_CELLS, now_s=1.0)
     return cells
 
@@ -278,10 +279,10 @@ def _copied(arguments: Mapping[str, Any]) -> dict[str, Any]:
 
 @case("memristor.device.Cells.__init__", "memristor.tile.Tile")
 def cells_init() -> Call:
-    def call(rows: Any, columns: Any, seed: Any) -> None:
-        Cells(_MODEL, (rows, columns), seed)
+    def call(rows: Any, columns: Any, **numbers: Any) -> None:
+        Cells(_MODEL, (rows, columns), **numbers)
 
-    return Call(call, {"rows": 4, "columns": 3, "seed": 1})
+    return Call(call, {"rows": 4, "columns": 3, "serial": 1, "seed": 1})
 
 
 def _of_cells(function: str) -> Callable[[], Call]:
@@ -340,13 +341,13 @@ def cells_load() -> Call:
 
 @case("memristor.tile.Tile.relax")
 def tile_relax() -> Call:
-    tile = Tile(_MODEL, (4, 3), WireConfig(), 1)
+    tile = Tile(_MODEL, (4, 3), WireConfig())
     return Call(tile.relax, {"now_s": 5.0}, (), tile.state)
 
 
 @case("memristor.tile.Tile.voltages", "memristor.tile.Tile.multiply")
 def tile_voltages() -> Call:
-    tile = Tile(_MODEL, (4, 3), WireConfig(), 1)
+    tile = Tile(_MODEL, (4, 3), WireConfig())
 
     def call(v_V: Any) -> None:
         tile.voltages(v_V)
@@ -373,23 +374,29 @@ CASES["memristor.programming.incremental"] = _programming("incremental", toleran
 
 
 def _crossbar() -> Crossbar:
-    crossbar = Crossbar(CrossbarConfig(_MODEL, adc=AdcConfig(range_uA=20.0)), (4, 3), 1)
+    crossbar = Crossbar((4, 3), CrossbarConfig(_MODEL, adc=AdcConfig(range_uA=20.0)))
     crossbar.write(np.array([[1, -7, 0], [7, 3, 2], [0, 0, 1], [5, 5, 5]]))
     return crossbar
 
 
 @case("memristor.crossbar.Crossbar.__init__")
 def crossbar_init() -> Call:
-    def call(inputs: Any, outputs: Any, seed: Any) -> None:
-        Crossbar(CrossbarConfig(_MODEL), (inputs, outputs), seed)
+    def call(inputs: Any, outputs: Any, **choices: Any) -> None:
+        Crossbar((inputs, outputs), **choices)
 
-    return Call(call, {"inputs": 4, "outputs": 3, "seed": 1})
+    return Call(call, {"inputs": 4, "outputs": 3, "levels": 9, "device": "ideal", "serial": 1, "seed": 1}, ("preset",))
 
 
 @case("memristor.crossbar.Crossbar.age")
 def crossbar_age() -> Call:
     crossbar = _crossbar()
     return Call(crossbar.age, {"seconds": 1.0}, (), crossbar.state)
+
+
+@case("memristor.crossbar.Crossbar.read")
+def crossbar_read() -> Call:
+    crossbar = _crossbar()
+    return Call(crossbar.read, {"trial": 1}, (), crossbar.state)
 
 
 @case("memristor.crossbar.Crossbar.multiply")
@@ -483,18 +490,18 @@ def converters_rest() -> Call:
     return Call(call, {"currents_uA": currents, "percentile": 99.0, "keys": keys, "n": 5}, ("observed currents",))
 
 
-@case("memristor.mapping.Mapping.to_conductance", "memristor.mapping.Mapping.from_conductance")
+@case("memristor.mapping.Mapping.to_conductance", "memristor.mapping.Mapping.difference")
 def mapping() -> Call:
     config = CrossbarConfig(_MODEL).mapping()
 
-    def call(levels: Any, g_uS: Any) -> None:
+    def call(levels: Any, columns: Any) -> None:
         config.to_conductance(levels)
-        config.from_conductance(g_uS)
+        config.difference(columns)
 
-    return Call(call, {"levels": np.array([[1, -7], [0, 7]]), "g_uS": np.full((2, 4), 20.0)}, ("columns",))
+    return Call(call, {"levels": np.array([[1, -7], [0, 7]]), "columns": np.full((2, 4), 20.0)})
 
 
-@case("memristor.presets.DeviceModel")
+@case("memristor.device_model.DeviceModel")
 def device_model() -> Call:
     def call(g_uS: Any, age_s: Any) -> None:
         for name in ("relax_sigma_uS", "relax_mean_uS", "read_sigma_uS"):

@@ -19,9 +19,10 @@ from brainscales_emu.network import FixedProbability, Network, SpikeSourceArray,
 from brainscales_emu.readout.correlation import CorrelationConfig, CorrelationSensors
 from brainscales_emu.routing.placement import External, Population, Projection, place
 from brainscales_emu.system import Phase
+from memristor.config import CrossbarConfig
 from memristor.controller import Controller, Program
 from memristor.costs import CostTable
-from memristor.crossbar import Crossbar, CrossbarConfig
+from memristor.crossbar import Crossbar
 from memristor.presets import preset as device
 from neurohil.delgrad import run as delgrad
 from neurohil.metaplasticity import run as metaplasticity
@@ -219,7 +220,7 @@ def run_bench(bench):
 
 
 def crossbar():
-    made = Crossbar(CrossbarConfig(device(), tile_rows=8, tile_columns=8), (12, 5), 4)
+    made = Crossbar((12, 5), CrossbarConfig(device(), tile_rows=8, tile_columns=8), serial=4, seed=4)
     run_crossbar(made)
     return made, run_crossbar
 

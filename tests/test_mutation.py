@@ -74,7 +74,8 @@ def test_all_physics_is_mutated_and_all_tests_that_are_named_are_there():
     physics = [path for folder in ("brainscales_emu", "memristor") for path in (ROOT / folder).rglob("*.py")]
     physics += [ROOT / "neurohil/first_spike" / name for name in ("spike_time.py", "kernels.py")]
     physics.append(ROOT / "neurohil/delgrad/losses.py")
-    no_physics = ("arrays.py", "blas.py", "jit.py")  # how arrays, BLAS and the compiler are used
+    # How arrays, BLAS and the compiler are used, and how objects show themselves.
+    no_physics = ("arrays.py", "blas.py", "jit.py", "shown.py")
     physics = [path for path in physics if path.name not in no_physics]
     with_faults = {path for path in physics if mutants_of(str(path.relative_to(ROOT)))}
     assert with_faults == named
@@ -86,7 +87,8 @@ def test_a_sample_is_spread_evenly_and_a_larger_one_only_adds_to_it(monkeypatch)
     small, large = sample(FILES, 60, 1), sample(FILES, 110, 1)
     assert large[:60] == small and small != sample(FILES, 60, 2)[:60]
     counts = [sum(mutant.path == path for mutant in large) for path in FILES]
-    assert set(counts) <= {2, 3} and sum(counts) == 110
+    fewest = 110 // len(FILES)
+    assert set(counts) <= {fewest, fewest + 1} and sum(counts) == 110
     assert len({mutant.key for mutant in large}) == 110
     for mutant in random.Random(0).sample(large, 20):
         source = (ROOT / mutant.path).read_text(encoding="utf-8")

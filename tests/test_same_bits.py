@@ -21,7 +21,8 @@ from neurohil.neurobench.models import Perceptron
 from neurohil.neurobench.records import Linear
 from neurohil.targets.matrix.ideal import IdealMatrixConfig, IdealMatrixTarget
 from memristor.converters import AdcConfig
-from memristor.crossbar import Crossbar, CrossbarConfig
+from memristor.config import CrossbarConfig
+from memristor.crossbar import Crossbar
 
 digests = {}
 
@@ -30,7 +31,7 @@ def digest(name, *arrays):
 
 rng = np.random.default_rng(0)
 for bits in (None, 8):
-    crossbar = Crossbar(CrossbarConfig(adc=AdcConfig(bits=bits, range_uA=60.0)), (300, 130), 3)
+    crossbar = Crossbar((300, 130), CrossbarConfig(adc=AdcConfig(bits=bits, range_uA=60.0)), serial=3, seed=3)
     crossbar.write(rng.integers(-7, 8, (300, 130)))
     crossbar.age(100.0)
     x = rng.uniform(-1, 1, (128, 300))
@@ -38,7 +39,7 @@ for bits in (None, 8):
 tile = crossbar.tiles[0][0]
 digest("tile", tile.multiply(rng.uniform(-0.2, 0.2, (500, tile.shape[0]))))
 ideal = CrossbarConfig(adc=AdcConfig(bits=None), tile_rows=512, tile_columns=512)
-wide = Crossbar(ideal, (500, 400), 3)
+wide = Crossbar((500, 400), ideal, serial=3, seed=3)
 wide.write(rng.integers(-7, 8, (500, 400)))
 digest("wide crossbar", wide.multiply(rng.uniform(-1, 1, (257, 500))))
 

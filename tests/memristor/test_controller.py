@@ -9,14 +9,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from memristor.config import CrossbarConfig
 from memristor.controller import Controller, Multiply, Program, Read, Wait
 from memristor.converters import AdcConfig, DacConfig
 from memristor.costs import CostTable
-from memristor.crossbar import Crossbar, CrossbarConfig
+from memristor.crossbar import Crossbar
 from memristor.device import FaultConfig
 from memristor.errors import CrossbarError
 from memristor.presets import preset
-from memristor.tile import Recipe
+from memristor.programming import Recipe
 
 # Round numbers, so that sums can be done by head.
 COSTS = CostTable(
@@ -39,7 +40,7 @@ STUCK_OFF = FaultConfig(stuck_fraction=1.0, stuck_on_share=0.0)
 def layer(shape, seed=1, device=None, **changes):
     """A crossbar of ideal devices with levels at 0, 10, ..., 40 uS, on one array unless the layer is large."""
     settings = dict(device=device or preset("ideal"), levels_per_device=5, adc=AdcConfig(bits=8, range_uA=20.0))
-    return Crossbar(CrossbarConfig(**(settings | changes)), shape, seed)
+    return Crossbar(shape, CrossbarConfig(**(settings | changes)), serial=seed, seed=seed)
 
 
 def controller(*crossbars, banks=1, **changes):

@@ -12,13 +12,14 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
+from memristor.config import CrossbarConfig
 from memristor.converters import AdcConfig, DacConfig, digitise, encode
-from memristor.crossbar import Crossbar, CrossbarConfig
+from memristor.crossbar import Crossbar
 from memristor.device import FaultConfig, RtnConfig, WearConfig
 from memristor.errors import CrossbarError
 from memristor.parasitics import WireConfig, with_access
 from memristor.presets import preset
-from memristor.tile import Recipe
+from memristor.programming import Recipe
 
 ALPHA = 1e-6
 ANALOGUE = {"dac": DacConfig(bits=None), "adc": AdcConfig(bits=None)}
@@ -47,7 +48,7 @@ def inputs(crossbar, batch=4, seed=1):
 
 
 def written(config, shape=(20, 9), seed=5):
-    crossbar = Crossbar(config, shape, seed)
+    crossbar = Crossbar(shape, config, serial=seed, seed=seed)
     levels = random_levels(crossbar)
     crossbar.write(levels)
     return crossbar, levels
@@ -92,7 +93,7 @@ def test_ideal_devices_multiply_exactly(scheme, layout, subtraction, conversion,
 
 
 def test_an_unwritten_crossbar_answers_with_zero():
-    crossbar = Crossbar(ideal(), (20, 9), 1)
+    crossbar = Crossbar((20, 9), ideal())
     np.testing.assert_array_equal(crossbar.multiply(inputs(crossbar)), 0.0)
 
 
@@ -102,7 +103,8 @@ def test_weights_lie_where_stated():
     assert g.unit == "uS" and g.values.shape == (20, 18)
     np.testing.assert_allclose(g.values, crossbar.mapping.to_conductance(levels))
     # 5 columns hold 2 pairs: weight [17, 5] is weight [1, 1] of tile (2, 2)
-    assert crossbar.mapping.from_conductance(crossbar.tiles[2][2].cells.g_uS)[1, 1] == pytest.approx(levels[17, 5] / 8)
+    weights = crossbar.mapping.difference(crossbar.tiles[2][2].cells.g_uS) * crossbar.mapping.weight_per_uS
+    assert weights[1, 1] == pytest.approx(levels[17, 5] / 8)
 
 
 # Converters
@@ -141,7 +143,7 @@ def test_quantised_product_is_its_twin(scheme, subtraction, dac, conversion):
 
 def test_clipping_is_counted_and_holds_the_output():
     config = ideal(adc=AdcConfig(bits=8, range_uA=1.0), tile_rows=10)
-    crossbar = Crossbar(config, (20, 3), 1)
+    crossbar = Crossbar((20, 3), config)
     crossbar.write(np.repeat([[8, 0, -8]], 20, axis=0))
     y = crossbar.multiply(np.ones((5, 20)))
     # 10 rows at 0.2 V and 40 uS make 80 uA, far beyond 1 uA, which stands for 1 uA / (0.2 V * 40 uS) = 1 / 8 per tile
@@ -220,7 +222,7 @@ def test_rounding_of_the_products_stays_far_below_half_a_step(bits):
 def test_programming_noise_adds_up_alike_in_both_layouts(layout):
     """Prediction from the published quartic at 1 s, for a layer that is the same in all 8192 independent outputs."""
     config = CrossbarConfig(levels_per_device=4, low_uS=10.0, layout=layout, tile_rows=4, tile_columns=4096, **ANALOGUE)
-    crossbar = Crossbar(config, (6, 8192), 11)
+    crossbar = Crossbar((6, 8192), config, serial=11, seed=11)
     column = np.array([3, -2, 1, 0, -3, 2])
     crossbar.write(np.repeat(column[:, None], 8192, axis=1))
     x = np.array([[1.0, -0.5, 0.7, 0.3, 0.9, -1.0]])
@@ -268,7 +270,7 @@ def test_read_noise_of_unlike_devices_adds_up_too(subtraction):
     """CMO/HfOx: the noise of a read depends on the conductance; one cell is stuck off and silent."""
     adc = AdcConfig(bits=16, range_uA=100.0, subtraction=subtraction)
     config = CrossbarConfig(device=preset("cmo_hfox"), adc=adc, dac=DacConfig(None), tile_rows=4, tile_columns=6)
-    crossbar = Crossbar(config, (7, 8), 3)
+    crossbar = Crossbar((7, 8), config, serial=3, seed=3)
     crossbar.tiles[1][0].cells.stuck[2, 1] = -1
     crossbar.write(random_levels(crossbar))
     x = np.repeat(inputs(crossbar, 1), 2500, axis=0)
@@ -286,7 +288,7 @@ def test_the_first_product_sees_the_time_since_the_write(seconds):
     """Devices whose spread grows from 55 us on, read without noise."""
     device = preset("cmo_hfox", read_flicker_uS=0.0)
     exact = {"adc": AdcConfig(bits=None), "dac": DacConfig(bits=None), "relax_tolerance_uS": 0.0}
-    crossbar = Crossbar(CrossbarConfig(device, levels_per_device=5, **exact), (1, 2), 1)
+    crossbar = Crossbar((1, 2), CrossbarConfig(device, levels_per_device=5, **exact))
     crossbar.write(np.array([[4, -3]]))
     crossbar.age(seconds)
     product = crossbar.multiply(np.ones((1, 1)))
@@ -332,8 +334,8 @@ def test_same_seed_same_bits():
 @pytest.mark.compiled
 def test_same_bits_for_any_number_of_threads():
     program = (
-        "import numpy as np, hashlib; from memristor.crossbar import *; from memristor.converters import *\n"
-        "c = Crossbar(CrossbarConfig(adc=AdcConfig(range_uA=60.0)), (300, 130), 3)\n"
+        "import numpy as np, hashlib; from memristor import AdcConfig, Crossbar, CrossbarConfig\n"
+        "c = Crossbar((300, 130), CrossbarConfig(adc=AdcConfig(range_uA=60.0)), serial=3, seed=3)\n"
         "rng = np.random.default_rng(0); c.write(rng.integers(-7, 8, (300, 130))); c.age(100.0)\n"
         "print(hashlib.sha256(c.multiply(rng.uniform(-1, 1, (128, 300))).tobytes()).hexdigest())"
     )
@@ -371,7 +373,7 @@ def test_outputs_are_those_of_the_devices_stuck_and_relaxed():
 
 def test_wear_shows_in_the_outputs():
     config = ideal(device=preset("ideal", endurance_cycles=1e3), wear=WearConfig(shape=0.01), levels_per_device=2)
-    crossbar = Crossbar(config, (10, 6), 1)
+    crossbar = Crossbar((10, 6), config)
     for _ in range(1100):
         crossbar.write(np.ones((10, 6), dtype=int), only_changed=False)
     x = inputs(crossbar)
@@ -414,7 +416,7 @@ def counts(crossbar):
 @pytest.mark.parametrize("layout", ["tiled", "statistical"])
 def test_only_devices_whose_target_changed_are_programmed(layout):
     config = CrossbarConfig(layout=layout, adc=AdcConfig(range_uA=50.0), tile_rows=8, tile_columns=6)
-    crossbar = Crossbar(config, (20, 7), 1)
+    crossbar = Crossbar((20, 7), config)
     levels = np.full((20, 7), 3)
     report = crossbar.write(levels)
     assert (report.weights, report.cells, report.rounds) == (140, 280, 0)
@@ -431,14 +433,14 @@ def test_only_devices_whose_target_changed_are_programmed(layout):
     changed = crossbar.maps()["conductance"].values != before
     np.testing.assert_array_equal(changed, want == 2)
     assert crossbar.write(levels) == (0, 0, 0, 0, pytest.approx(np.empty((0, 4))))
-    np.testing.assert_array_equal(crossbar.levels, levels)
+    np.testing.assert_array_equal(crossbar.weight_levels, levels)
 
     report = crossbar.write(levels, only_changed=False)
     assert report.cells == 280 and np.all(counts(crossbar) == want + 1)
 
 
 def test_the_reference_column_is_programmed_once():
-    crossbar = Crossbar(ideal(scheme="offset", tile_rows=8, tile_columns=4), (10, 5), 1)
+    crossbar = Crossbar((10, 5), ideal(scheme="offset", tile_rows=8, tile_columns=4))
     levels = np.zeros((10, 5), dtype=int)
     assert crossbar.write(levels).cells == 50 + 10 * 2  # two columns of tiles
     levels[4, 4] = -4
@@ -450,7 +452,7 @@ def test_the_reference_column_is_programmed_once():
 @settings(deadline=None, max_examples=25)
 @given(scheme=SCHEMES, layout=LAYOUTS, seeds=st.lists(st.integers(0, 99), min_size=1, max_size=4))
 def test_any_sequence_of_writes_ends_at_the_levels(scheme, layout, seeds):
-    crossbar = Crossbar(ideal(scheme=scheme, layout=layout, tile_rows=4, tile_columns=5), (9, 6), 2)
+    crossbar = Crossbar((9, 6), ideal(scheme=scheme, layout=layout, tile_rows=4, tile_columns=5), serial=2, seed=2)
     x, cells = inputs(crossbar), 0
     for seed in seeds:
         levels = random_levels(crossbar, seed)
@@ -465,7 +467,7 @@ def test_any_sequence_of_writes_ends_at_the_levels(scheme, layout, seeds):
 def test_cells_that_are_not_verified_are_named():
     recipe = Recipe("write_verify", tolerance_uS=1.0, max_pulses=30)
     config = CrossbarConfig(recipe=recipe, tile_rows=8, tile_columns=6, adc=AdcConfig(range_uA=50.0))
-    crossbar = Crossbar(config, (20, 7), 1)
+    crossbar = Crossbar((20, 7), config)
     crossbar.tiles[1][2].cells.stuck[5, 0] = 1  # weight [13, 6]: stuck at 40 uS
     levels = np.full((20, 7), 3)
     report = crossbar.write(levels)
@@ -478,7 +480,7 @@ def test_cells_that_are_not_verified_are_named():
 
 def test_a_recipe_that_waits_moves_the_clock():
     recipe = Recipe("write_verify", tolerance_uS=3.0, wait_s=2.0)
-    crossbar = Crossbar(CrossbarConfig(recipe=recipe, tile_rows=8, adc=AdcConfig(range_uA=50.0)), (20, 7), 1)
+    crossbar = Crossbar((20, 7), CrossbarConfig(recipe=recipe, tile_rows=8, adc=AdcConfig(range_uA=50.0)))
     report = crossbar.write(random_levels(crossbar))
     assert crossbar.now_s == pytest.approx(2.0 * report.rounds) and report.rounds > 1
     crossbar.age(1.0)
@@ -488,7 +490,7 @@ def test_a_recipe_that_waits_moves_the_clock():
 
 def test_a_controller_can_do_the_work_of_a_write():
     config = CrossbarConfig(tile_rows=8, tile_columns=6, adc=AdcConfig(range_uA=50.0))
-    by_hand, at_once = Crossbar(config, (20, 7), 1), Crossbar(config, (20, 7), 1)
+    by_hand, at_once = Crossbar((20, 7), config), Crossbar((20, 7), config)
     levels = random_levels(by_hand)
     jobs = by_hand.plan(levels)
     assert sorted(job.tile for job in jobs) == [(r, c) for r in range(3) for c in range(3)]
@@ -525,7 +527,7 @@ def test_misuse_changes_nothing(call, text):
 
     def state():
         arrays = [np.copy(a) for row in crossbar.tiles for tile in row for a in tile.cells._state]
-        return [crossbar.levels.copy(), *arrays], (crossbar.account(), crossbar.now_s, crossbar.range_uA)
+        return [crossbar.weight_levels.copy(), *arrays], (crossbar.account(), crossbar.now_s, crossbar.range_uA)
 
     arrays, others = state()
     with pytest.raises(CrossbarError) as error:
@@ -562,9 +564,10 @@ def test_misuse_changes_nothing(call, text):
             lambda: CrossbarConfig(device=preset("hfo2_milo2021"), low_uS=20.0),
             "mapping.low_uS = 20 uS, seen through 0 ohm, takes a device of 20 uS, outside 50..225 uS",
         ),
-        (lambda: Crossbar(CrossbarConfig(), (0, 3), 1), "shape: inputs = 0 is outside 1..65536"),
-        (lambda: Crossbar(CrossbarConfig(), [3, 3], 1), "shape = [3, 3] is not a pair; give (inputs, outputs)"),
-        (lambda: Crossbar(CrossbarConfig(), (3, 3), -1), "crossbar.seed = -1 is outside"),
+        (lambda: Crossbar((0, 3), CrossbarConfig()), "shape: inputs = 0 is outside 1..65536"),
+        (lambda: Crossbar([3, 3], CrossbarConfig()), "shape = [3, 3] is not a pair; give (inputs, outputs)"),
+        (lambda: Crossbar((3, 3), serial=-1), "crossbar.serial = -1 is outside"),
+        (lambda: Crossbar((3, 3), seed=-1), "crossbar.seed = -1 is outside"),
     ],
 )
 def test_bad_configuration(make, text):

@@ -9,7 +9,8 @@ from scipy import stats
 
 from memristor.device import Cells, FaultConfig, RtnConfig, WearConfig
 from memristor.errors import CrossbarError
-from memristor.presets import preset, table_model
+from memristor.presets import preset
+from memristor.table import table_model
 
 ALPHA = 1e-6
 DAY_S = 86_400.0
@@ -34,7 +35,7 @@ def everywhere(shape=SHAPE):
 
 
 def programmed(model, target_uS, seed=1, shape=SHAPE, **configs):
-    cells = Cells(model, shape, seed, **configs)
+    cells = Cells(model, shape, serial=seed, seed=seed, **configs)
     cells.program(*everywhere(shape), np.full(cells.g_uS.size, target_uS), 0.0)
     return cells
 
@@ -154,7 +155,7 @@ def test_ideal_device_is_its_target(engine):
 
 
 def test_a_loaded_state_goes_on_to_the_same_bits():
-    straight, loaded = (Cells(preset(), (4, 5), 3) for _ in "ab")
+    straight, loaded = (Cells(preset(), (4, 5), serial=3, seed=3) for _ in "ab")
     straight.program([0, 2], [1, 4], [20.0, 30.0], 5.0)
     loaded.program([0, 3], [1, 1], [10.0, 40.0], 7.0)  # another past, which leaves nothing behind
     state = straight.state()
@@ -209,7 +210,7 @@ def test_xi_is_independent_of_the_programming_error():
 
 
 def test_age_counts_from_each_write(engine):
-    cells = Cells(preset(), (1, 2), 5)
+    cells = Cells(preset(), (1, 2), serial=5, seed=5)
     cells.program([0], [0], [20.0], 0.0)
     cells.program([0], [1], [20.0], 1000.0)
     cells.relax(1060.0)
@@ -225,7 +226,7 @@ def test_conductance_is_never_negative(engine):
 
 
 def test_new_array_is_reset():
-    cells = Cells(preset("cmo_hfox"), (3, 4), 1)
+    cells = Cells(preset("cmo_hfox"), (3, 4))
     cells.relax(DAY_S)
     assert np.all(cells.g_uS == 10.0)
     assert cells.writes.sum() == cells.set_pulses.sum() == cells.reset_pulses.sum() == 0
@@ -252,7 +253,7 @@ def command_stream(cells):
 
 def test_same_seed_same_bits_other_seed_other_array():
     configs = {"faults": FaultConfig(0.1), "rtn": RtnConfig(0.5)}
-    one, again, other = (Cells(preset(), (8, 9), seed, **configs) for seed in (4, 4, 5))
+    one, again, other = (Cells(preset(), (8, 9), serial=seed, seed=seed, **configs) for seed in (4, 4, 5))
     for cells in (one, again, other):
         command_stream(cells)
     assert_same(snapshot(one), snapshot(again))
@@ -264,12 +265,15 @@ def test_same_seed_same_bits_other_seed_other_array():
 
 def test_faults_and_lifetimes_depend_on_the_seed_alone():
     configs = {"faults": FaultConfig(0.1, dead_row_fraction=0.2), "rtn": RtnConfig(0.5)}
-    one, other = Cells(preset(), (30, 40), 4, **configs), Cells(preset("ideal"), (30, 40), 4, **configs)
+    one, other = (
+        Cells(preset(), (30, 40), serial=4, seed=4, **configs),
+        Cells(preset("ideal"), (30, 40), serial=4, seed=4, **configs),
+    )
     command_stream(other)
     np.testing.assert_array_equal(one.stuck, other.stuck)
     np.testing.assert_array_equal(one.dead_rows, other.dead_rows)
     np.testing.assert_array_equal(one.rtn_amplitude, other.rtn_amplitude)
-    worn = Cells(preset(endurance_cycles=2e6), (30, 40), 4)
+    worn = Cells(preset(endurance_cycles=2e6), (30, 40), serial=4, seed=4)
     np.testing.assert_allclose(worn.lifetime_cycles, 2 * one.lifetime_cycles, rtol=1e-12)
 
 
@@ -278,7 +282,7 @@ def test_faults_and_lifetimes_depend_on_the_seed_alone():
 def test_kernels_and_twins_agree(name, failure, use_twins):
     def run():
         wear = WearConfig(median_cycles=1e3, shape=3.0, failure=failure, slope=0.5)  # some fail within a few cycles
-        cells = Cells(preset(name), (6, 7), 4, faults=FaultConfig(0.1, dead_row_fraction=0.1), wear=wear)
+        cells = Cells(preset(name), (6, 7), serial=4, seed=4, faults=FaultConfig(0.1, dead_row_fraction=0.1), wear=wear)
         command_stream(cells)
         return cells
 
@@ -293,7 +297,7 @@ def test_kernels_and_twins_agree(name, failure, use_twins):
 
 
 def test_a_cycle_is_reset_and_set_and_the_lowest_level_needs_no_set(engine):
-    cells = Cells(preset(), (2, 2), 1)
+    cells = Cells(preset(), (2, 2))
     cells.program([0, 0, 1], [0, 1, 0], [0.0, 10.0, 40.0], 0.0)
     cells.program([0, 1], [1, 0], [20.0, 0.0], 0.0)
     np.testing.assert_array_equal(cells.reset_pulses, [[1, 2], [2, 0]])
@@ -305,7 +309,7 @@ def test_a_cycle_is_reset_and_set_and_the_lowest_level_needs_no_set(engine):
 
 def test_small_pulses_go_towards_the_target_within_the_range(engine):
     model = preset("ideal", pulse_step=0.1)  # 4 uS, the same for all
-    cells = Cells(model, (1, 3), 1)
+    cells = Cells(model, (1, 3))
     for expected in ([4.0, 4.0, 0.0], [8.0, 8.0, 0.0], [12.0, 4.0, 0.0]):
         cells.pulse([0, 0, 0], [0, 1, 2], [40.0, 5.0, 0.0], 0.0)
         np.testing.assert_allclose(cells.g_uS[0], expected, rtol=1e-12)
@@ -318,7 +322,7 @@ def test_small_pulses_go_towards_the_target_within_the_range(engine):
 
 def test_steps_of_small_pulses():
     # Gong et al.: mean 0.46 of the range, relative spread 0.71; log-normal, so its logarithm is tested.
-    steps = Cells(preset("hfo2_gong2022"), SHAPE, 3).step_uS / 40.0
+    steps = Cells(preset("hfo2_gong2022"), SHAPE, serial=3, seed=3).step_uS / 40.0
     variance = math.log(1 + 0.71**2)
     mean = math.log(0.46) - variance / 2
     assert agrees(np.log(steps), mean, variance, 3 * variance**2)
@@ -331,7 +335,7 @@ def test_steps_of_small_pulses():
 
 
 def test_read_spread():
-    cells = Cells(preset(), (20, 30), 2, faults=FaultConfig(0.3, dead_column_fraction=0.2))
+    cells = Cells(preset(), (20, 30), serial=2, seed=2, faults=FaultConfig(0.3, dead_column_fraction=0.2))
     sigma = cells.read_sigma_uS()
     silent = (cells.stuck < 0) | cells.dead_columns
     assert 0 < silent.sum() < silent.size
@@ -384,9 +388,9 @@ def test_stuck_devices_and_dead_lines(engine):
 
 
 def test_the_model_brings_its_stuck_devices():
-    stuck = Cells(preset("hfo2_gong2022"), SHAPE, 1).stuck
+    stuck = Cells(preset("hfo2_gong2022"), SHAPE).stuck
     assert stats.binomtest(int((stuck != 0).sum()), stuck.size, 0.098).pvalue > ALPHA
-    assert not Cells(preset("hfo2_gong2022"), SHAPE, 1, faults=FaultConfig(0.0)).stuck.any()
+    assert not Cells(preset("hfo2_gong2022"), SHAPE, faults=FaultConfig(0.0)).stuck.any()
 
 
 # ---- wear
@@ -400,19 +404,19 @@ def test_the_model_brings_its_stuck_devices():
     ],
 )
 def test_lifetimes(law_name, law_of):
-    lifetimes = Cells(preset(), SHAPE, 9, wear=WearConfig(law_name, 1e5, 1.5)).lifetime_cycles.ravel()
+    lifetimes = Cells(preset(), SHAPE, serial=9, seed=9, wear=WearConfig(law_name, 1e5, 1.5)).lifetime_cycles.ravel()
     assert law_of(1e5, 1.5).median() == pytest.approx(1e5)
     assert stats.kstest(lifetimes, law_of(1e5, 1.5).cdf).pvalue > ALPHA
     for median, shape in ((1.1e5, 1.5), (0.9e5, 1.5), (1e5, 1.65), (1e5, 1.35)):
         assert stats.kstest(lifetimes, law_of(median, shape).cdf).pvalue < ALPHA
-    default = Cells(preset(), SHAPE, 9).lifetime_cycles
+    default = Cells(preset(), SHAPE, serial=9, seed=9).lifetime_cycles
     assert np.median(default) == pytest.approx(1e6, rel=0.05)
-    assert np.all(Cells(preset("ideal"), (3, 3), 9).lifetime_cycles == math.inf)
+    assert np.all(Cells(preset("ideal"), (3, 3), serial=9, seed=9).lifetime_cycles == math.inf)
 
 
 def test_sudden_failure(engine):
     wear = WearConfig(median_cycles=1e3, shape=2.0, stuck_on_share=0.25)
-    cells = Cells(preset(), (16, 16), 3, wear=wear)
+    cells = Cells(preset(), (16, 16), serial=3, seed=3, wear=wear)
     rows, columns = everywhere((16, 16))
     for cycle in range(1, 201):
         cells.program(rows, columns, np.full(256, 20.0), 0.0)
@@ -428,7 +432,7 @@ def test_sudden_failure(engine):
 
 def test_gradual_failure(engine):
     wear = WearConfig(median_cycles=1e3, shape=2.0, failure="gradual", slope=2.0)
-    cells = Cells(preset("ideal"), (16, 16), 3, wear=wear)
+    cells = Cells(preset("ideal"), (16, 16), serial=3, seed=3, wear=wear)
     rows, columns = everywhere((16, 16))
     for _ in range(200):
         cells.program(rows, columns, np.full(256, 20.0), 0.0)
@@ -442,7 +446,7 @@ def test_gradual_failure(engine):
 
 def test_a_fading_cell_relaxes_in_proportion(engine):
     wear = WearConfig(median_cycles=1e3, shape=5.0, failure="gradual")
-    cells = Cells(preset(), (16, 16), 3, wear=wear)
+    cells = Cells(preset(), (16, 16), serial=3, seed=3, wear=wear)
     rows, columns = everywhere((16, 16))
     for _ in range(50):
         cells.program(rows, columns, np.full(256, 20.0), 0.0)
@@ -506,7 +510,7 @@ def test_a_fading_cell_relaxes_in_proportion(engine):
     ],
 )
 def test_misuse_leaves_the_array_as_it_was(call, message):
-    cells = Cells(preset(), (3, 4), 1)
+    cells = Cells(preset(), (3, 4))
     cells.program([0, 1, 2], [0, 1, 2], [10.0, 20.0, 30.0], 0.0)
     cells.relax(10.0)
     before = snapshot(cells)
@@ -519,11 +523,18 @@ def test_misuse_leaves_the_array_as_it_was(call, message):
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: Cells(preset(), (3, 0), 1), "shape: columns = 0 is outside 1..65536; give the number of lines"),
-        (lambda: Cells(preset(), 3, 1), "shape = 3 is not a pair; give (rows, columns)"),
-        (lambda: Cells(preset(), (3, 3), -1), "crossbar.seed = -1 is outside 0..9223372036854775807; give the number"),
+        (lambda: Cells(preset(), (3, 0)), "shape: columns = 0 is outside 1..65536; give the number of lines"),
+        (lambda: Cells(preset(), 3), "shape = 3 is not a pair; give (rows, columns)"),
         (
-            lambda: Cells("ideal", (3, 3), 1),
+            lambda: Cells(preset(), (3, 3), serial=-1),
+            "crossbar.serial = -1 is outside 0..9223372036854775807; give the number of the array",
+        ),
+        (
+            lambda: Cells(preset(), (3, 3), seed=-1),
+            "crossbar.seed = -1 is outside 0..9223372036854775807; give the number of the noise",
+        ),
+        (
+            lambda: Cells("ideal", (3, 3)),
             "model = 'ideal' is not a DeviceModel; get one from memristor.presets.preset",
         ),
         (
@@ -561,7 +572,7 @@ def test_config_errors(call, message):
 
 @pytest.mark.parametrize("law", ["lognormal", "weibull"])
 def test_as_many_cells_fail_as_the_law_of_lifetimes_expects(law):
-    cells = Cells(preset(stuck_fraction=0.1), (128, 128), 5, wear=WearConfig(law=law, median_cycles=1e4))
+    cells = Cells(preset(stuck_fraction=0.1), (128, 128), serial=5, seed=5, wear=WearConfig(law=law, median_cycles=1e4))
     everything = np.indices(cells.shape).reshape(2, -1)
     for cycles in (3_000, 10_000, 20_000):
         cells.add_cycles(cycles - int(cells.set_pulses.max()) - 1)

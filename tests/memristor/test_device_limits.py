@@ -8,17 +8,18 @@ from functools import partial
 import numpy as np
 import pytest
 
+from memristor.config import CrossbarConfig
 from memristor.controller import MAX_CLOCK_S, Controller, Multiply, Read, Wait
 from memristor.converters import AdcConfig, DacConfig, calibrate
 from memristor.costs import CostTable
-from memristor.crossbar import Crossbar, CrossbarConfig
+from memristor.crossbar import Crossbar
 from memristor.device import Cells, FaultConfig, RtnConfig, WearConfig
 from memristor.errors import CrossbarError
 from memristor.mapping import Mapping
 from memristor.parasitics import WireConfig, solve
 from memristor.presets import preset
-from memristor.programming import incremental, write_verify
-from memristor.tile import Recipe, Tile
+from memristor.programming import Recipe, incremental, write_verify
+from memristor.tile import Tile
 
 FRACTION = (0.0, 1.0)
 LARGEST_SEED = 2**63 - 1
@@ -27,11 +28,11 @@ LARGE = 65_536
 
 
 def cells():
-    return Cells(preset("ideal"), (1, 1), 1)
+    return Cells(preset("ideal"), (1, 1))
 
 
 def crossbar(**changes):
-    return Crossbar(CrossbarConfig(preset("ideal"), adc=AdcConfig(range_uA=1.0), **changes), (1, 1), 1)
+    return Crossbar((1, 1), CrossbarConfig(preset("ideal"), adc=AdcConfig(range_uA=1.0), **changes))
 
 
 def submit(command):
@@ -103,15 +104,15 @@ LIMITS = [
     ),
     (partial(Mapping, high_uS=1e-3), {"access_ohm": (0.0, 1e6)}),
     (CrossbarConfig, {"tile_rows": (1, LARGE), "tile_columns": (2, LARGE)}),
-    (lambda seed: Crossbar(CrossbarConfig(), (1, 1), seed), {"seed": (0, LARGEST_SEED)}),
-    (lambda inputs: Crossbar(CrossbarConfig(tile_rows=LARGE), (inputs, 1), 1), {"inputs": (1, LARGE)}),
-    (lambda columns: Cells(preset("ideal"), (1, columns), 1), {"columns": (1, LARGE)}),
-    (lambda seed: Cells(preset("ideal"), (1, 1), seed), {"seed": (0, LARGEST_SEED)}),
+    (partial(Crossbar, (1, 1)), {"serial": (0, LARGEST_SEED), "seed": (0, LARGEST_SEED)}),
+    (lambda inputs: Crossbar((inputs, 1), CrossbarConfig(tile_rows=LARGE)), {"inputs": (1, LARGE)}),
+    (lambda columns: Cells(preset("ideal"), (1, columns)), {"columns": (1, LARGE)}),
+    (partial(Cells, preset("ideal"), (1, 1)), {"serial": (0, LARGEST_SEED), "seed": (0, LARGEST_SEED)}),
     (lambda cycles: cells().add_cycles(cycles), {"cycles": (0, 10**12)}),
     (lambda now_s: cells().relax(now_s), {"now_s": (0.0, 1e10)}),
     (lambda seconds: crossbar().age(seconds), {"seconds": (0.0, 1e10)}),
     (
-        lambda relax_tolerance_uS: Tile(preset("ideal"), (1, 1), None, 1, relax_tolerance_uS=relax_tolerance_uS),
+        lambda relax_tolerance_uS: Tile(preset("ideal"), (1, 1), None, relax_tolerance_uS=relax_tolerance_uS),
         {"relax_tolerance_uS": (0.0, 1e6)},
     ),
     (

@@ -15,13 +15,15 @@ import pytest
 import memristor
 from memristor import controller as controller_module
 from memristor import converters
+from memristor.config import CrossbarConfig
 from memristor.controller import Controller, Multiply, Program, Read
 from memristor.converters import AdcConfig
 from memristor.costs import CostTable
-from memristor.crossbar import Crossbar, CrossbarConfig
+from memristor.crossbar import READ_HEADROOM, Crossbar
 from memristor.device import Cells, FaultConfig, RtnConfig
-from memristor.presets import DEFAULT_PRESET, MAX_TIME_S, PRESET_NAMES, preset
-from memristor.tile import Recipe
+from memristor.device_model import MAX_TIME_S
+from memristor.presets import DEFAULT_PRESET, PRESET_NAMES, preset
+from memristor.programming import Recipe
 
 DAY_S = 24 * 60 * 60.0
 NONE = ((0.0,),)
@@ -227,7 +229,7 @@ def test_every_default_is_that_of_the_table():
 
 def test_limits_and_headroom():
     assert converters.MAX_READ_V == 0.3
-    assert controller_module.READ_HEADROOM == 1.25
+    assert READ_HEADROOM == 1.25
     assert (controller_module.MAX_CLOCK_S, controller_module.MAX_WAITS_S, MAX_TIME_S) == (9e9, 1e9, 1e10)
 
 
@@ -257,7 +259,7 @@ def spent(**changes):
     )
     adc = AdcConfig(bits=8, range_uA=20.0)
     recipe = Recipe("write_verify", tolerance_uS=1.0)
-    crossbar = Crossbar(CrossbarConfig(preset("ideal"), 5, adc=adc, recipe=recipe), (3, 2), 1)
+    crossbar = Crossbar((3, 2), CrossbarConfig(preset("ideal"), 5, adc=adc, recipe=recipe))
     unit = Controller([crossbar], dataclasses.replace(costs, **changes), banks=1)
     for command in (Program(0, [[4, 0], [0, 0], [-1, 2]]), Multiply(0, np.ones((2, 3)), 0), Read(0, 0)):
         unit.execute(command)
@@ -320,31 +322,33 @@ def asked(monkeypatch):
 
 
 def test_every_source_of_noise_has_streams_of_its_own(asked):
-    cells = Cells(preset(), (3, 4), 5)
+    cells = Cells(preset(), (3, 4), serial=5, seed=6)
     assert len(asked) == len(set(asked)) == 8  # dead lines, stuck, two of death, two of telegraph noise, steps
     for call in range(3):
         cells.program([0], [call], [20.0], 1.0)
     assert len(asked) == len(set(asked)) == 8 + 3
-    # A layer on four arrays, each with a seed of its own; products and read-outs of two trials.
+    # A layer on four arrays, each with a serial number and a seed of its own; products and read-outs of two trials.
     asked.clear()
     config = CrossbarConfig(levels_per_device=5, tile_rows=2, tile_columns=4, adc=AdcConfig(range_uA=20.0))
-    unit = Controller([Crossbar(config, (3, 4), 5)], CostTable(), banks=1)
-    assert len(asked) == len(set(asked)) == 4 * (1 + 8)
+    unit = Controller([Crossbar((3, 4), config, serial=5, seed=6)], CostTable(), banks=1)
+    assert len(asked) == len(set(asked)) == 4 * (2 + 8)
     seeds = {seed for seed, _ in asked}
-    assert len(seeds) == 1 + 4
+    assert len(seeds) == 2 + 4
     unit.execute(Program(0, np.ones((3, 4), dtype=int)))
     for trial in range(2):
         unit.execute(Multiply(0, np.ones((1, 3)), trial))
         unit.execute(Read(0, trial))
-    assert len(asked) == len(set(asked)) == 4 * (1 + 8) + 4 + 2 * (1 + 4)
+    assert len(asked) == len(set(asked)) == 4 * (2 + 8) + 4 + 2 * (1 + 4)
 
 
 def test_what_is_drawn_once_has_nothing_in_common():
     """3600 cells: the correlation of independent draws has a spread of 1/60."""
     shape = (60, 60)
     faults = FaultConfig(stuck_fraction=0.5, dead_row_fraction=0.5, dead_column_fraction=0.5)
-    cells = Cells(preset("hfo2_gong2022"), shape, 3, faults=faults, rtn=RtnConfig(share=1.0, amplitude=0.5))
-    half = Cells(preset(), shape, 3, rtn=RtnConfig(share=0.5))
+    cells = Cells(
+        preset("hfo2_gong2022"), shape, serial=3, seed=3, faults=faults, rtn=RtnConfig(share=1.0, amplitude=0.5)
+    )
+    half = Cells(preset(), shape, serial=3, seed=3, rtn=RtnConfig(share=0.5))
     rows, columns = np.indices(shape).reshape(2, -1)
     cells.program(rows, columns, np.full(rows.size, 20.0), 1.0)
     drawn = {

@@ -9,6 +9,11 @@ from memristor.errors import CrossbarError
 from memristor.mapping import Mapping
 
 
+def seen_uS(mapping, g_uS):
+    """What the columns see through the access transistors."""
+    return 1.0 / (1.0 / np.maximum(g_uS, 1e-300) + mapping.access_ohm * 1e-6)
+
+
 @st.composite
 def mappings(draw):
     scheme = draw(st.sampled_from(["pair", "offset"]))
@@ -25,7 +30,8 @@ def test_weights_come_back_exactly(mapping, rows, n, seed):
     g = mapping.to_conductance(levels)
     assert g.shape == (rows, mapping.columns(n)) and mapping.weights_in(g.shape[1]) == n
     weights = mapping.weight_range * levels / mapping.max_level
-    np.testing.assert_allclose(mapping.from_conductance(g), weights, rtol=0, atol=1e-11 * mapping.weight_range)
+    got = mapping.difference(seen_uS(mapping, g)) * mapping.weight_per_uS
+    np.testing.assert_allclose(got, weights, rtol=0, atol=1e-11 * mapping.weight_range)
 
 
 @settings(deadline=None, max_examples=40)
@@ -34,10 +40,9 @@ def test_currents_come_back_as_products(mapping, seed):
     rng = np.random.default_rng(seed)
     levels = rng.integers(-mapping.max_level, mapping.max_level + 1, (7, 4))
     g = mapping.to_conductance(levels)
-    seen = 1.0 / (1.0 / np.maximum(g, 1e-300) + mapping.access_ohm * 1e-6)  # uS
     x = rng.uniform(-1, 1, (3, 7))
     product = x @ levels * mapping.weight_range / mapping.max_level
-    got = mapping.from_currents(0.2 * x @ seen, v_read_V=0.2)
+    got = mapping.difference(0.2 * x @ seen_uS(mapping, g)) * mapping.weight_per_uS / 0.2
     np.testing.assert_allclose(got, product, rtol=0, atol=1e-10 * mapping.weight_range)
 
 
@@ -100,4 +105,4 @@ def test_bad_levels(levels, text):
 @pytest.mark.parametrize(("scheme", "columns"), [("pair", 1), ("pair", 5), ("offset", 1)])
 def test_columns_that_hold_no_whole_weights(scheme, columns):
     with pytest.raises(CrossbarError, match=f"{columns} columns hold no whole weights of scheme '{scheme}'; give"):
-        Mapping(levels_per_device=5, scheme=scheme).from_conductance(np.ones((2, columns)))
+        Mapping(levels_per_device=5, scheme=scheme).difference(np.ones((2, columns)))

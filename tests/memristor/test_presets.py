@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from memristor.errors import CrossbarError
-from memristor.presets import PRESET_NAMES, hfo2_milo2021_current_uA, preset, table_model
+from memristor.presets import PRESET_NAMES, hfo2_milo2021_current_uA, preset
+from memristor.table import table_model
 
 DAY_S = 86_400.0
 LEVELS_uS = np.arange(9) * 5.0  # eighths of 40 uS

@@ -30,7 +30,7 @@ def snapshot(cells):
 
 
 def test_one_shot(engine):
-    cells = Cells(preset(), (4, 5), 1)
+    cells = Cells(preset(), (4, 5))
     report = one_shot(cells, [0, 3], [4, 2], [0.0, 20.0], 7.0)
     assert isinstance(report, ProgramReport)
     np.testing.assert_array_equal(report.pulses, [1, 2])  # the lowest level needs no SET
@@ -42,7 +42,7 @@ def test_one_shot(engine):
 def test_verified_cells_are_a_truncated_normal(engine):
     # The cycles of a cell are independent, so that accepted ones are N(target, sigma) cut at +-tolerance, and the
     # number of cycles is geometric with the probability of acceptance.
-    cells = Cells(preset(), SHAPE, 2)
+    cells = Cells(preset(), SHAPE, serial=2, seed=2)
     n, tolerance = 128 * 128, 1.0
     sigma = sum(c * 0.5**k for k, c in enumerate((0.348, 16.030, -43.853, 45.393, -16.815)))
     report = write_verify(cells, *everywhere(), np.full(n, 20.0), 0.0, tolerance, 1000)
@@ -67,7 +67,9 @@ def test_verified_cells_are_a_truncated_normal(engine):
 
 
 def test_cells_that_never_verify_are_reported(engine):
-    cells = Cells(preset(), (8, 8), 3, faults=FaultConfig(0.3, stuck_on_share=0.5, dead_row_fraction=0.1))
+    cells = Cells(
+        preset(), (8, 8), serial=3, seed=3, faults=FaultConfig(0.3, stuck_on_share=0.5, dead_row_fraction=0.1)
+    )
     report = write_verify(cells, *everywhere((8, 8)), np.full(64, 20.0), 0.0, 2.0, 41)
     broken = (cells.stuck != 0) | cells.dead_rows[:, None]
     assert 5 < broken.sum() < 60
@@ -79,7 +81,7 @@ def test_cells_that_never_verify_are_reported(engine):
 
 def test_cells_may_fail_within_the_loop(engine):
     wear = WearConfig(median_cycles=1e3, shape=4.0)  # some die within the first cycles
-    cells = Cells(preset(), (16, 16), 3, wear=wear)
+    cells = Cells(preset(), (16, 16), serial=3, seed=3, wear=wear)
     report = write_verify(cells, *everywhere((16, 16)), np.full(256, 20.0), 0.0, 0.1, 200)
     failed = cells.failed.ravel()
     assert failed.sum() > 20 and report.verified[failed].sum() == 0
@@ -94,7 +96,7 @@ def test_a_wait_before_the_verification_keeps_cells_in_place(engine):
     # Esmanhotto et al. (Adv. Intell. Syst. 2022): without a wait programmed levels are lost within hours, with one they
     # last for months.
     rows, columns = everywhere((64, 64))
-    plain, waited = Cells(preset(), (64, 64), 4), Cells(preset(), (64, 64), 4)
+    plain, waited = Cells(preset(), (64, 64), serial=4, seed=4), Cells(preset(), (64, 64), serial=4, seed=4)
     first = write_verify(plain, rows, columns, np.full(4096, 20.0), 0.0, 1.0, 400)
     second = write_verify(waited, rows, columns, np.full(4096, 20.0), 0.0, 1.0, 400, wait_s=HOUR_S)
     assert first.verified.all() and second.verified.all()
@@ -113,7 +115,7 @@ def test_a_wait_before_the_verification_keeps_cells_in_place(engine):
 
 
 def test_ideal_cells_verify_at_once(engine):
-    cells = Cells(preset("ideal"), (3, 3), 1)
+    cells = Cells(preset("ideal"), (3, 3))
     report = write_verify(cells, [0, 1], [0, 1], [10.0, 0.0], 5.0, 0.0, 2, wait_s=10.0)
     assert report.rounds == 1 and report.verified.all() and np.all(report.error_uS == 0.0)
     np.testing.assert_array_equal(report.pulses, [2, 1])
@@ -121,7 +123,7 @@ def test_ideal_cells_verify_at_once(engine):
 
 
 def test_incremental_counts_its_steps(engine):
-    cells = Cells(preset("ideal", pulse_step=0.05), (1, 3), 1)  # 2 uS
+    cells = Cells(preset("ideal", pulse_step=0.05), (1, 3))  # 2 uS
     report = incremental(cells, [0, 0, 0], [0, 1, 2], [20.0, 0.5, 33.0], 0.0, 1.0, 100)
     np.testing.assert_array_equal(report.pulses, [10, 0, 16])
     assert report.verified.all() and report.rounds == 17
@@ -138,7 +140,7 @@ def test_coarse_pulses_do_not_reach_fine_levels(engine):
     rows, columns = everywhere((32, 32))
     shares = []
     for model in (preset("hfo2_gong2022"), preset("hfo2_gong2022", pulse_step=0.01)):
-        cells = Cells(model, (32, 32), 1, faults=FaultConfig(0.0))
+        cells = Cells(model, (32, 32), faults=FaultConfig(0.0))
         report = incremental(cells, rows, columns, targets, 0.0, 1.0, 500)
         shares.append(report.verified.mean())
         np.testing.assert_array_equal(np.abs(report.error_uS) <= 1.0, report.verified)
@@ -147,7 +149,7 @@ def test_coarse_pulses_do_not_reach_fine_levels(engine):
 
 
 def test_nothing_to_program(engine):
-    cells = Cells(preset(), (3, 3), 1)
+    cells = Cells(preset(), (3, 3))
     for report in (one_shot(cells, [], [], [], 1.0), write_verify(cells, [], [], [], 1.0, 1.0, 10)):
         assert report.pulses.size == report.verified.size == report.error_uS.size == report.rounds == 0
     assert incremental(cells, [], [], [], 1.0, 1.0, 10).rounds == 0
@@ -156,7 +158,7 @@ def test_nothing_to_program(engine):
 
 def test_same_seed_same_bits():
     def run(seed):
-        cells = Cells(preset(), (10, 12), seed)
+        cells = Cells(preset(), (10, 12), serial=seed, seed=seed)
         reports = [
             write_verify(cells, *everywhere((10, 12)), np.full(120, 15.0), 0.0, 1.0, 100, wait_s=60.0),
             incremental(cells, *everywhere((10, 12)), np.full(120, 25.0), 1e6, 1.0, 100),
@@ -187,7 +189,7 @@ commands = st.lists(
 @given(commands, st.integers(0, 2**63 - 1), st.sampled_from(["sudden", "gradual"]))
 def test_counters_are_the_pulses_that_were_reported(stream, seed, failure):
     wear = WearConfig(median_cycles=1e3, shape=4.0, failure=failure)
-    cells = Cells(preset(), (4, 5), seed, faults=FaultConfig(0.2, dead_row_fraction=0.2), wear=wear)
+    cells = Cells(preset(), (4, 5), serial=seed, seed=seed, faults=FaultConfig(0.2, dead_row_fraction=0.2), wear=wear)
     reported = np.zeros((4, 5), dtype=np.int64)
     now = 0.0
     for name, flat, target, max_pulses in stream:
@@ -220,7 +222,7 @@ def test_counters_are_the_pulses_that_were_reported(stream, seed, failure):
 @pytest.mark.compiled
 def test_programming_a_whole_array_is_quick():
     # 16 384 cells, 9 levels, 1 uS: below 0.1 s; relaxation of all of them below 1 ms (10 times that on a busy machine).
-    cells = Cells(preset(), SHAPE, 1)
+    cells = Cells(preset(), SHAPE)
     targets = 5.0 * np.random.default_rng(1).integers(0, 9, 128 * 128)
     write_verify(cells, *everywhere(), targets, 0.0, 1.0, 200)
     durations = []
@@ -271,7 +273,7 @@ def test_programming_a_whole_array_is_quick():
     ],
 )
 def test_misuse_leaves_the_array_as_it_was(call, message):
-    cells = Cells(preset(), (3, 3), 1)
+    cells = Cells(preset(), (3, 3))
     one_shot(cells, [0, 1], [0, 1], [10.0, 20.0], 5.0)
     before = snapshot(cells)
     with pytest.raises(CrossbarError) as error:
@@ -284,7 +286,7 @@ def test_misuse_leaves_the_array_as_it_was(call, message):
 @pytest.mark.parametrize("wait_s", [1e-3, 1.0, 60.0])
 def test_every_wait_before_a_verification_passes(wait_s):
     """Devices that relax from 55 us on: what is verified is the conductance after the wait, however short it is."""
-    cells = Cells(preset("cmo_hfox"), (20, 20), 1)
+    cells = Cells(preset("cmo_hfox"), (20, 20))
     rows, columns = np.indices((20, 20)).reshape(2, -1)
     report = write_verify(cells, rows, columns, np.full(400, 50.0), 5.0, 0.5, 40, wait_s=wait_s)
     assert report.rounds > 1

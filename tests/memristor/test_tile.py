@@ -12,7 +12,8 @@ from memristor.device import RtnConfig
 from memristor.errors import CrossbarError
 from memristor.parasitics import WireConfig, effective_matrix, solve
 from memristor.presets import preset
-from memristor.tile import Recipe, Tile, fastest_relaxation_uS
+from memristor.programming import Recipe
+from memristor.tile import Tile, fastest_relaxation_uS
 
 ALPHA = 1e-6
 ONE_SHOT = Recipe()
@@ -29,7 +30,7 @@ def cells_of(shape):
 
 def filled(shape=(6, 5), model="hfox_wan2022", wires=None, seed=3, **options):
     device = preset(model)
-    tile = Tile(device, shape, wires, seed, **options)
+    tile = Tile(device, shape, wires, serial=seed, seed=seed, **options)
     targets = np.random.default_rng(seed).uniform(device.g_low_uS, device.g_high_uS, shape)
     tile.program(*cells_of(shape), targets.ravel(), 0.0, ONE_SHOT)
     return tile

@@ -17,13 +17,14 @@ import tomli_w
 
 from brainscales_emu import ChipConfig, NoiseConfig
 from brainscales_emu.mac import MacConfig
+from memristor.config import CrossbarConfig
 from memristor.converters import AdcConfig, DacConfig
 from memristor.costs import CostTable
-from memristor.crossbar import CrossbarConfig
 from memristor.device import FaultConfig, RtnConfig, WearConfig
+from memristor.device_model import DeviceModel
 from memristor.parasitics import WireConfig
-from memristor.presets import DeviceModel, preset
-from memristor.tile import Recipe
+from memristor.presets import preset
+from memristor.programming import Recipe
 from neurohil import kinds
 from neurohil.config import parse
 from neurohil.datasets import yin_yang

@@ -12,12 +12,22 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from memristor.controller import Controller, Multiply, Program, Read, Wait
-from memristor.costs import CostTable
-from memristor.crossbar import Crossbar, CrossbarConfig
-from memristor.errors import CrossbarError
-from memristor.parasitics import WireConfig
-from memristor.presets import DeviceModel, preset, table_model
+from memristor import (
+    Controller,
+    CostTable,
+    Crossbar,
+    CrossbarConfig,
+    CrossbarError,
+    DeviceModel,
+    Multiply,
+    Program,
+    Read,
+    Wait,
+    WireConfig,
+    preset,
+    table_model,
+)
+from memristor.presets import DEFAULT_PRESET, EXTRA_CHANGES
 from memristor.random import stream
 from neurohil.arrays import integers
 from neurohil.errors import UserError
@@ -58,7 +68,7 @@ class CrossbarTargetConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=Tr
     """
 
     serial: Seed = 1
-    preset: str = "hfox_wan2022"
+    preset: str = DEFAULT_PRESET
     table: str | None = None
     banks: Size = 8
     device: Changes = {}
@@ -130,7 +140,9 @@ class CrossbarTarget:
                 "lower network.hidden, or target.array.tile_rows and target.array.tile_columns of a single array",
             )
             seeds = [int(stream(config.serial, "layer", k).integers(2**63)) for k in range(len(shapes))]
-            crossbars = [Crossbar(layers, shape, seed) for shape, seed in zip(shapes, seeds, strict=True)]
+            crossbars = [
+                Crossbar(shape, layers, serial=seed, seed=seed) for shape, seed in zip(shapes, seeds, strict=True)
+            ]
             self.controller = Controller(crossbars, costs, config.banks, log_pulses)
         mapping = crossbars[0].mapping
         self.label = f"emulated crossbar {config.table or config.preset}, arrays {config.serial}"
@@ -288,11 +300,11 @@ def _chosen(config: CrossbarTargetConfig) -> dict[str, Any]:
 
 def _device(config: CrossbarTargetConfig) -> DeviceModel:
     names = [field.name for field in dataclasses.fields(DeviceModel)]
-    if config.preset == "cmo_hfox" and config.table is None:
-        names.append("acceptance_percent")
+    extra = EXTRA_CHANGES.get(config.preset, ()) if config.table is None else ()
+    names += extra
     model = preset(config.preset) if config.table is None else _measured(config.table)
     values = changes(model, config.device, "target.device", names)
-    if acceptance := {key: values.pop(key) for key in ("acceptance_percent",) if key in values}:
+    if acceptance := {key: values.pop(key) for key in extra if key in values}:
         model = preset(config.preset, **acceptance)
     return dataclasses.replace(model, **values)
 
