@@ -121,7 +121,8 @@ class Kind:
 
 _SEED = Option("seed", "seed", "seed of initial values, order, and trial noise")
 _EPOCHS = Option("epochs", "epochs", "number of epochs")
-_ARRAY = Option("seed", "target.serial", "which individual array, and its noise")
+_ARRAY = Option("serial", "target.serial", "serial number of the emulated array")
+_NOISE = Option("seed", "seed", "seed of weights and noise")
 
 
 def _probing(name: str, run: str, picture: str, summary: str) -> Kind:
@@ -132,7 +133,7 @@ def _probing(name: str, run: str, picture: str, summary: str) -> Kind:
         folder="crossbar",
         run=f"neurohil.probing.run:{run}",
         picture=f"neurohil.probing.picture:{picture}",
-        options=(_ARRAY,),
+        options=(_NOISE, _ARRAY),
         table="program",
         default="crossbar_9_levels",
         measures=True,

@@ -53,7 +53,7 @@ def age(config: CrossbarExperiment, step: Callable[[str], None]) -> Aged:
     first, last = config.age.first_cycles, config.age.last_cycles
     if first >= last:
         raise UserError(f"age.first_cycles = {exact(first)} is not below age.last_cycles = {exact(last)}; lower it")
-    bench = CrossbarBench(config.target)
+    bench = CrossbarBench(config.target, config.seed)
     tolerance_uS = config.tolerance_uS
     weights = bench.random_weights()
     bench.write(weights)

@@ -72,7 +72,7 @@ class Characterised(NamedTuple):
 def characterise(config: CrossbarExperiment, step: Callable[[str], None]) -> Characterised:
     """Hold single programming cycles against the device model; verify with and without waiting."""
     ages = np.array(sorted(config.characterise.ages_s))
-    bench = CrossbarBench(_with_recipe(config.target, method="one_shot", wait_s=0.0))
+    bench = CrossbarBench(_with_recipe(config.target, method="one_shot", wait_s=0.0), config.seed)
     rows, columns = bench.shape
     demand_bytes(
         3 * 8 * READS * rows * columns,  # the reads one by one, together, and their squares
@@ -128,7 +128,7 @@ def characterise(config: CrossbarExperiment, step: Callable[[str], None]) -> Cha
 
 
 def _verify(config: CrossbarExperiment, wait_s: float, later_s: Floats, step: Callable[[str], None]) -> Verified:
-    bench = CrossbarBench(_with_recipe(config.target, method="write_verify", wait_s=wait_s))
+    bench = CrossbarBench(_with_recipe(config.target, method="write_verify", wait_s=wait_s), config.seed)
     writing = bench.write(bench.random_weights())
     shares = []
     for seconds in np.diff(later_s, prepend=0.0).tolist():

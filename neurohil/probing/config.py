@@ -6,7 +6,7 @@ from typing import Annotated
 
 import msgspec
 
-from neurohil.ranges import Size
+from neurohil.ranges import Seed, Size
 from neurohil.targets.matrix.crossbar import CrossbarTargetConfig
 
 CURVE_POINTS = 25  # of curves over decades of time or cycles
@@ -48,10 +48,12 @@ class IrDropConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class CrossbarExperiment(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """An array, and what is asked of it by each measurement."""
+    """An array, and what is asked of it by each measurement; `target.serial` says which array it is, `seed` is that of
+    the weights and the noise."""
 
     summary: str
     target: CrossbarTargetConfig
+    seed: Seed = 1
     program: ProgramConfig = ProgramConfig()
     characterise: CharacteriseConfig = CharacteriseConfig()
     age: AgeConfig = AgeConfig()

@@ -51,7 +51,7 @@ def ir_drop(config: CrossbarExperiment, step: Callable[[str], None]) -> Drop:
     """Voltages on the wires of the written array, and the share of the current that they cost."""
     if config.target.wires is None:
         raise UserError("ir-drop needs wires; add a table [target.wires] or --set target.wires.row_ohm=1")
-    bench = CrossbarBench(config.target)
+    bench = CrossbarBench(config.target, config.seed)
     sizes, segments = sorted(config.ir_drop.sizes), sorted(config.ir_drop.segments_ohm)
     if sizes[-1] > min(bench.shape):
         rows, columns = bench.shape

@@ -109,7 +109,8 @@ def _draw(trace_path: str | Path, png_path: str | Path, panels: Callable[[Any, T
         finding = panels(figure, trace)
         config = tomllib.loads(trace.config)
         target = config["target"]
-        origin = f"devices: {target.get('table', target['preset'])}, array: {target['serial']}"
+        devices = target.get("table", target["preset"])
+        origin = f"devices: {devices}, serial {target['serial']}, seed {config['seed']}"
         headline(figure, trace.title, finding, config["summary"], origin)
         save(figure, png_path)
 

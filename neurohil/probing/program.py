@@ -51,7 +51,7 @@ class Programmed(NamedTuple):
 
 def program(config: CrossbarExperiment, step: Callable[[str], None]) -> Programmed:
     """Write the array, look at it 1 s and some time later, wear it out, write it again."""
-    bench = CrossbarBench(config.target, config.program.log_pulses)
+    bench = CrossbarBench(config.target, config.seed, config.program.log_pulses)
     weights = bench.random_weights()
     level = bench.device_levels(weights)
     cycles, aged_s = config.program.cycles, config.program.aged_s

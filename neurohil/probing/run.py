@@ -54,13 +54,14 @@ class Probing(Measurement[CrossbarExperiment, M]):
         return {
             "experiment": config.experiment,
             "measurement": self.command.partition(" ")[2],
-            "seed": config.target.serial,
+            "seed": config.seed,
+            "serial": config.target.serial,
         }
 
     def summary(self, values: Mapping[str, Any]) -> Summary:
         target = self.config.target
-        heading = f"{self.title}, seed {target.serial}, devices {target.table or target.preset}"
-        return Summary(heading, self.rows(self.measured))
+        devices = f"devices {target.table or target.preset}, serial {target.serial}"
+        return Summary(f"{self.title}, seed {self.config.seed}, {devices}", self.rows(self.measured))
 
     @abstractmethod
     def rows(self, measured: M) -> list[tuple[str, str]]:

@@ -76,7 +76,7 @@ def traces(tmp_path_factory):
     """The four measurements of the default experiment on another array, as paths."""
     folder = tmp_path_factory.mktemp("traces")
     for name in MEASUREMENTS:
-        assert crossbar(name, "--seed", 5, "--out", folder / f"{name}.h5") == 0
+        assert crossbar(name, "--seed", 5, "--serial", 5, "--out", folder / f"{name}.h5") == 0
     return {name: folder / f"{name}.h5" for name in MEASUREMENTS}
 
 
@@ -122,8 +122,9 @@ def test_shipped_experiments_are_valid_and_survive_a_round_trip(name):
 def test_json_repeats_the_trace(name, drawn, capsys, tmp_path):
     summary, table = measure(capsys, tmp_path / "run.h5", name, *SMALL, "--seed", 3)
     assert imread(tmp_path / "run.png").ndim == 3
-    assert (summary["experiment"], summary["measurement"], summary["seed"]) == ("crossbar_9_levels", name, 3)
-    assert table.startswith(f"crossbar_9_levels: {name}, seed 3, devices hfox_wan2022\n")
+    told = [summary[key] for key in ("experiment", "measurement", "seed", "serial")]
+    assert told == ["crossbar_9_levels", name, 3, 1]
+    assert table.startswith(f"crossbar_9_levels: {name}, seed 3, devices hfox_wan2022, serial 1\n")
     with Trace(tmp_path / "run.h5") as trace:
         assert trace.complete and trace.epochs == 0
         results = [path for path in trace.paths if path.startswith("run/results/")]
@@ -198,7 +199,8 @@ def test_a_table_of_measured_devices(capsys, tmp_path):
         (["program", "--set", "program.aged_s=0.5"], "program.aged_s = 0.5 is not allowed: expected float >= 1 and"),
         (["program", "--set", "program.cycle=9"], "unknown key program.cycle, did you mean 'program.cycles'?"),
         (["program", "--set", "progam.cycles=9"], "unknown key progam, did you mean 'program'?"),
-        (["program", "--seed", "-1"], "target.serial = -1 is not allowed: expected int >= 0"),
+        (["program", "--seed", "-1"], "seed = -1 is not allowed: expected int >= 0"),
+        (["program", "--serial", "-1"], "target.serial = -1 is not allowed: expected int >= 0"),
         (
             ["program", "--set", "target.preset=hfox_wan"],
             "preset = 'hfox_wan' is unknown; did you mean 'hfox_wan2022'?",
@@ -256,7 +258,7 @@ def test_an_unfinished_trace_that_holds_nothing_is_no_obstacle_and_a_foreign_one
     assert f"{out} holds this run already" in capsys.readouterr().out
     assert crossbar("program", *SMALL, "--out", out, "--json") == 2
     assert crossbar("program", *SMALL, "--out", out, "--seed", 2) == 2
-    assert "exists and holds another run (target.serial was 1, now 2)" in capsys.readouterr().err
+    assert "exists and holds another run (seed was 1, now 2)" in capsys.readouterr().err
     assert crossbar("age", *SMALL, "--out", out) == 2
     assert "(it was crossbar_9_levels: program, now crossbar_9_levels: age)" in capsys.readouterr().err
     assert out.read_bytes() == once

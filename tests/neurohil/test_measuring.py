@@ -23,9 +23,9 @@ def run_of(measurement: str, *overrides: str):
 def test_it_is_the_run_of_the_command_line(name, tmp_path, capsys):
     typed, called = tmp_path / "typed.h5", tmp_path / "called.h5"
     overrides = [word for option in OPTIONS for word in ("--set", option)]
-    assert main(["crossbar", name, *overrides, "--seed", "3", "--out", str(typed)]) == 0
+    assert main(["crossbar", name, *overrides, "--seed", "3", "--serial", "2", "--out", str(typed)]) == 0
     table = capsys.readouterr().out.splitlines()
-    run = nh.measure(name, seed=3, trace=called, progress=False, **SMALL)
+    run = nh.measure(name, seed=3, serial=2, trace=called, progress=False, **SMALL)
     assert capsys.readouterr() == ("", "")
     assert run.path == called and called.read_bytes() == typed.read_bytes()
     assert repr(run) == f"<crossbar {name} 'crossbar_9_levels: {name}': a measurement>"
@@ -66,6 +66,18 @@ def test_what_was_measured_is_at_hand():
     assert error.shape == measured.level.shape == (12, 20)
     assert np.array_equal(error <= measured.tolerance_uS, measured.first.verified)
     assert measured.outside[0] == np.mean(~measured.first.verified)
+
+
+def test_serial_is_the_array_and_seed_its_noise():
+    numbers = ((1, 1), (2, 1), (1, 2))
+    one, other, again = (run_of("program", f"target.serial={k}", f"seed={n}").measured for k, n in numbers)
+    assert not np.any(one.lifetime_cycles == other.lifetime_cycles)
+    assert np.array_equal(one.lifetime_cycles, again.lifetime_cycles)
+    assert np.array_equal(one.level, other.level) and not np.array_equal(one.level, again.level)
+    # The noise of a write doesn't depend on which array it is: what works is written alike.
+    assert np.array_equal(one.conductance_uS[0], other.conductance_uS[0])
+    same_target = (one.target_uS == again.target_uS) & (one.target_uS > 0.0)
+    assert not np.any((one.conductance_uS[0] == again.conductance_uS[0])[same_target])
 
 
 def test_without_a_name_the_trace_lives_as_long_as_the_run():

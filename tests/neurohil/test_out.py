@@ -138,7 +138,7 @@ REFUSED = {
     "foreign HDF5 file": (foreign_hdf5("run.h5"), "run.h5", [], "nothing is written over it"),
     "foreign HDF5 file, replace": (foreign_hdf5("run.h5"), "run.h5", [REPLACE], "nothing is written over it"),
     "damaged file, replace": (damaged, "run.h5", [REPLACE], "nothing is written over it"),
-    "another run": (trace("run.h5", "other"), "run.h5", [], "holds another run (target.serial was 2, now 1); give"),
+    "another run": (trace("run.h5", "other"), "run.h5", [], "holds another run (seed was 2, now 1); give"),
     "write-protected, replace": (trace("run.h5", "other", mode=0o444), "run.h5", [REPLACE], "is write-protected"),
     "foreign .part": (text("run.h5.part"), "run.h5", [REPLACE], "run.h5.part is in the way"),
     "foreign HDF5 .part": (foreign_hdf5("run.h5.part"), "run.h5", [REPLACE], "run.h5.part is in the way"),

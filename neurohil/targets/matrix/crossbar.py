@@ -50,7 +50,8 @@ from neurohil.text import shown
 # What the emulator calls its parameters, and where they stand in an experiment.
 KEYS = {
     **{f"crossbar.{key}": f"target.{key}" for key in ("preset", "device", "faults", "wear", "rtn", "wires")},
-    "crossbar.seed": "target.serial",
+    "crossbar.serial": "target.serial",
+    "crossbar.seed": "seed",
     **{f"crossbar.{key}": f"target.array.{key}" for key in ("layout", "conversion", "tile_rows", "tile_columns")},
     **{f"{table}.": f"target.{table}." for table in ("mapping", "dac", "adc", "wires", "recipe", "costs")},
     "relax_tolerance_uS": "target.array.relax_tolerance_uS",
@@ -107,6 +108,8 @@ class CrossbarTarget:
         Inputs and outputs of each layer.
     log_pulses : bool
         Keep every single pulse.
+    seed : int, optional
+        Of the noise of writes, relaxation and reads; by default the serial number.
 
     Attributes
     ----------
@@ -127,7 +130,11 @@ class CrossbarTarget:
     programmed_by_pulses = True
 
     def __init__(
-        self, config: CrossbarTargetConfig, shapes: Sequence[tuple[int, int]], log_pulses: bool = False
+        self,
+        config: CrossbarTargetConfig,
+        shapes: Sequence[tuple[int, int]],
+        log_pulses: bool = False,
+        seed: int | None = None,
     ) -> None:
         with user_errors(CrossbarError, KEYS):
             costs = changed(CostTable(), config.costs, "target.costs")
@@ -139,9 +146,13 @@ class CrossbarTarget:
                 f"{devices} devices for layers of {sizes} weights",
                 "lower network.hidden, or target.array.tile_rows and target.array.tile_columns of a single array",
             )
-            seeds = [int(stream(config.serial, "layer", k).integers(2**63)) for k in range(len(shapes))]
+            serials, seeds = (
+                [int(stream(number, "layer", k).integers(2**63)) for k in range(len(shapes))]
+                for number in (config.serial, config.serial if seed is None else seed)
+            )
             crossbars = [
-                Crossbar(shape, layers, serial=seed, seed=seed) for shape, seed in zip(shapes, seeds, strict=True)
+                Crossbar(shape, layers, serial=serial, seed=seed)
+                for shape, serial, seed in zip(shapes, serials, seeds, strict=True)
             ]
             self.controller = Controller(crossbars, costs, config.banks, log_pulses)
         mapping = crossbars[0].mapping
