@@ -101,7 +101,7 @@ def is_table(kind: Any) -> bool:
 
 
 def structs_in(package: str) -> tuple[Any, ...]:
-    """The struct with a tag that stands in each module of a package, "ideal" first, then by tag.
+    """The struct with a tag that stands in each module of a package, by tag from z to a: the ideal target comes first.
 
     Raises
     ------
@@ -116,7 +116,7 @@ def structs_in(package: str) -> tuple[Any, ...]:
             names = ", ".join(one.__name__ for one in own) or "none"
             raise TypeError(f"{module.__name__} must hold one msgspec.Struct with a tag, but holds {names}")
         found += own
-    return tuple(sorted(found, key=lambda one: (one.__struct_config__.tag != "ideal", one.__struct_config__.tag)))
+    return tuple(sorted(found, key=lambda one: str(one.__struct_config__.tag), reverse=True))
 
 
 def _is_tagged(thing: Any) -> bool:

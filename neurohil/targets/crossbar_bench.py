@@ -77,7 +77,7 @@ class CrossbarBench:
         crossbar_config = CrossbarTarget(config, [(1, 1)]).controller.crossbars[0].config
         weights = crossbar_config.mapping().weights_in(crossbar_config.tile_columns)
         shape = (crossbar_config.tile_rows, weights)
-        self._controller = CrossbarTarget(config, [shape], log_pulses, seed).controller
+        self._controller = CrossbarTarget(config, [shape], log_pulses=log_pulses, seed=seed).controller
         (self._crossbar,) = self._controller.crossbars
         ((self._tile,),) = self._crossbar.tiles
         self._cells, self._model = self._tile.cells, crossbar_config.device
