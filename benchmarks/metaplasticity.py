@@ -94,7 +94,7 @@ def train(job: Job) -> list[dict]:
     from neurohil.metaplasticity.run import Run, load
 
     name, *words = job.experiment.split()
-    options = [word for word in words if word != "--set"] + [f"seed={job.seed}", f"target.seed={job.seed}"]
+    options = [word for word in words if word != "--set"] + [f"seed={job.seed}", f"target.serial={job.seed}"]
     if "crossbar" not in name:
         options.pop()
     with tempfile.TemporaryDirectory() as folder:

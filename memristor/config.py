@@ -78,6 +78,8 @@ class CrossbarConfig:
         check_number("crossbar.tile_rows", self.tile_rows, 1, 65_536, "", "give the rows of an array", whole=True)
         remedy = "a weight takes two columns: a pair, or its own and the reference"
         check_number("crossbar.tile_columns", self.tile_columns, 2, 65_536, "", remedy, whole=True)
+        remedy = "give the accepted error, 0 for none"
+        check_number("relax_tolerance_uS", self.relax_tolerance_uS, 0.0, 1e6, "uS", remedy)
         self.mapping()
 
     def mapping(self) -> Mapping:

@@ -14,8 +14,9 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from neurohil.choices import KIND, choice_of, is_table
 from neurohil.errors import UserError
-from neurohil.refusals import alternatives, fields_of, refusal, struct_of
+from neurohil.refusals import alternatives, fields_of, joined, refusal, struct_of
 from neurohil.text import one_line, shown
 
 T = TypeVar("T")
@@ -78,18 +79,53 @@ def parse(text: str, kind: type[T], overrides: Sequence[str] = (), **values: Any
         raw = _without_words(raw | values, kind)
         if refused := refusal(raw, kind):
             raise UserError(refused)
-        return msgspec.convert(raw, kind, strict=True)
+        return _converted(_chosen(raw, kind), kind)
     except RecursionError as error:
         raise UserError("the experiment is nested too deeply; no key needs more than three levels") from error
-    except msgspec.ValidationError as error:
-        raise UserError(one_line(error)) from error
 
 
 def to_toml(config: msgspec.Struct) -> str:
     """TOML text that `parse` turns into an equal config."""
     import tomli_w
 
-    return tomli_w.dumps(_without_none(msgspec.to_builtins(config)))
+    return tomli_w.dumps(_without_none(as_table(config)))
+
+
+def as_table(config: msgspec.Struct) -> dict[str, Any]:
+    """The config as nested tables of plain values.
+
+    Raises
+    ------
+    UserError
+        An object of the user's own has no fields.
+    """
+    table: dict[str, Any] = _plain(config)
+    return table
+
+
+def _plain(value: Any, kind: Any = object, path: str = "") -> Any:
+    struct: Any = type(value)
+    if is_table(struct):
+        table = _name(value, kind)
+        for field in fields_of(struct):
+            key, item = field.encode_name, getattr(value, field.name)
+            kept = "none" if item is None and field.default is not None else item  # a key left out is the default
+            table[key] = _plain(kept, field.type, joined(path, key))
+        return table
+    if choice := choice_of(kind):
+        raise UserError(f"{choice.refused(value, path)}; make its class a msgspec.Struct or a dataclass")
+    if isinstance(value, dict):  # a free table, where "none" stands for None
+        return {key: "none" if item is None else _plain(item) for key, item in value.items()}
+    return msgspec.to_builtins(value)
+
+
+def _name(value: Any, kind: Any) -> dict[str, Any]:
+    """The key that says which struct or dataclass it is, if one does."""
+    choice, struct = choice_of(kind), type(value)
+    if choice and struct not in choice.structs():
+        return {KIND: f"{struct.__module__}:{struct.__qualname__}"}
+    tag = getattr(struct, "__struct_config__", None)
+    return {tag.tag_field: tag.tag} if tag and tag.tag else {}
 
 
 def _without_none(value: Any) -> Any:
@@ -163,15 +199,39 @@ def _override(raw: dict[str, Any], override: str) -> None:
     table[leaf] = value
 
 
-def _without_words(value: Any, kind: Any) -> Any:
+def _without_words(value: Any, kind: Any, path: str = "") -> Any:
     """The value with None for "none" wherever a key may be left out."""
     kinds = alternatives(kind)
     if NoneType in kinds and isinstance(value, str) and value.lower() == "none":
         return None
-    if isinstance(value, dict) and (struct := struct_of(kinds, value)):
+    if isinstance(value, dict) and (struct := struct_of(kinds, value, path)):
         fields = {field.encode_name: field.type for field in fields_of(struct)}
-        return {key: _without_words(item, fields.get(key, object)) for key, item in value.items()}
+        return {key: _without_words(item, fields.get(key, object), joined(path, key)) for key, item in value.items()}
     return value
+
+
+def _chosen(value: Any, kind: Any, path: str = "") -> Any:
+    """The value with an object in place of each table of a `Choice`: msgspec knows the protocol alone."""
+    struct = struct_of(alternatives(kind), value, path) if isinstance(value, dict) else None
+    if struct is None:
+        return value
+    fields = {field.encode_name: field.type for field in fields_of(struct)}
+    table = {key: _chosen(item, fields.get(key, object), joined(path, key)) for key, item in value.items()}
+    if not (choice := choice_of(kind)):
+        return table
+    if struct not in choice.structs():
+        del table[KIND]
+    return _converted(table, struct, path)
+
+
+def _converted(value: Any, kind: type[T], path: str = "") -> T:
+    """As msgspec does it; what a struct refuses by itself is told in its own words."""
+    try:
+        return msgspec.convert(value, kind, strict=True)
+    except msgspec.ValidationError as error:
+        if isinstance(error.__cause__, UserError):
+            raise error.__cause__ from error
+        raise UserError(f"{path}: {one_line(error)}".removeprefix(": ")) from error
 
 
 def _nearest(name: str, known: Iterable[str]) -> str:

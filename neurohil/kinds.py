@@ -13,7 +13,7 @@ from functools import reduce
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from neurohil.config import experiment_name, experiment_summaries, experiment_text, parse, to_toml
+from neurohil.config import as_table, experiment_name, experiment_summaries, experiment_text, parse, to_toml
 from neurohil.errors import UserError
 from neurohil.summary import with_true_summary
 
@@ -121,7 +121,8 @@ class Kind:
 
 _SEED = Option("seed", "seed", "seed of initial values, order, and trial noise")
 _EPOCHS = Option("epochs", "epochs", "number of epochs")
-_ARRAY = Option("seed", "target.seed", "which individual array, and its noise")
+_ARRAY = Option("serial", "target.serial", "serial number of the emulated array")
+_NOISE = Option("seed", "seed", "seed of weights and noise")
 
 
 def _probing(name: str, run: str, picture: str, summary: str) -> Kind:
@@ -132,7 +133,7 @@ def _probing(name: str, run: str, picture: str, summary: str) -> Kind:
         folder="crossbar",
         run=f"neurohil.probing.run:{run}",
         picture=f"neurohil.probing.picture:{picture}",
-        options=(_ARRAY,),
+        options=(_NOISE, _ARRAY),
         table="program",
         default="crossbar_9_levels",
         measures=True,
@@ -238,10 +239,9 @@ class Experiment:
         UserError
             A key or value is wrong.
         """
-        import msgspec
         import tomli_w
 
-        table = _merged(msgspec.to_builtins(self.config), changes)
+        table = _merged(as_table(self.config), changes)
         return Experiment(self.kind, self._true(parse(tomli_w.dumps(table), self.kind.config_class)), self.plain)
 
     def _true(self, config: Any) -> Any:

@@ -9,13 +9,24 @@ Matrix targets: weights are sent as signed levels, level k stands for weight_ran
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 Levels = NDArray[np.int64]
+
+
+class Provenance(NamedTuple):
+    """Where results come from.
+
+    kind: "emulated" by an emulated device, "computed" by formulas with no device, or "modelled": a sum of assumed
+    costs, or what a law says of a device; source: of what, in a sentence for people.
+    """
+
+    kind: str
+    source: str
 
 
 class Capabilities(NamedTuple):
@@ -75,10 +86,11 @@ class SampleRecord(NamedTuple):
 
 
 class Quantity(NamedTuple):
-    """A fixed quantity of a target, such as the thresholds of all circuits of one chip.
+    """A quantity of a target, such as the thresholds of all circuits of one chip, or how often it ran.
 
-    values: numbers, 1-D or 2-D; dims: what each dimension counts, e.g. ("row", "column"); units: plain ASCII,
-    "1" for none; long_name: label for people, with the unit where there is one.
+    values: numbers, 1-D or 2-D, or a single one; dims: what each dimension counts, e.g. ("row", "column"); units: plain
+    ASCII, "1" for none; long_name: label for people, with the unit where there is one; kind: as of `Provenance`, empty
+    where it is that of the target.
     """
 
     name: str
@@ -86,6 +98,7 @@ class Quantity(NamedTuple):
     dims: tuple[str, ...]
     units: str
     long_name: str
+    kind: str = ""
 
 
 class SpikingTarget(Protocol):
@@ -95,6 +108,21 @@ class SpikingTarget(Protocol):
     """
 
     capabilities: Capabilities
+
+    @property
+    def label(self) -> str:
+        """What it is, in a few words for people."""
+        ...
+
+    @property
+    def provenance(self) -> Provenance:
+        """Where its spikes come from."""
+        ...
+
+    @property
+    def beyond(self) -> str | None:
+        """What it does with the parameters last written that no real device can, in ASCII; None if nothing."""
+        ...
 
     @property
     def tau_us(self) -> float | None:
@@ -122,6 +150,29 @@ class SpikingTarget(Protocol):
         ...
 
 
+class SpikingNetwork(Protocol):
+    """What a spiking target must know of a network to be built for it."""
+
+    @property
+    def threshold(self) -> float:
+        """Distance of the threshold from the leak potential, model units."""
+        ...
+
+    @property
+    def tau_ratio(self) -> int:
+        """tau_m / tau_s, 1 or 2."""
+        ...
+
+
+@runtime_checkable
+class SpikingTargetConfig(Protocol):
+    """A config that builds its target."""
+
+    def build(self, network: SpikingNetwork, seed: int) -> SpikingTarget:
+        """The target for such a network; seed: of the trial-to-trial noise."""
+        ...
+
+
 class MatrixCapabilities(NamedTuple):
     """What a matrix target can take and tell.
 
@@ -145,6 +196,13 @@ class WriteReport(NamedTuple):
     failed: int
 
 
+class WeightStorage(NamedTuple):
+    """What holds a weight: so many cells, each of so many levels."""
+
+    levels: int
+    cells: int
+
+
 class MatrixTarget(Protocol):
     """Anything that multiplies inputs by layers of quantised weights: activations in, accumulated codes out.
 
@@ -152,6 +210,29 @@ class MatrixTarget(Protocol):
     """
 
     capabilities: MatrixCapabilities
+
+    @property
+    def label(self) -> str:
+        """What it is, in a few words for people."""
+        ...
+
+    @property
+    def provenance(self) -> Provenance:
+        """Where its products come from."""
+        ...
+
+    @property
+    def storage(self) -> WeightStorage:
+        """How it holds a weight."""
+        ...
+
+    @property
+    def programmed_by_pulses(self) -> bool:
+        """Whether its weights are devices that pulses program.
+
+        Writes then report pulses and failures, and `maps` has conductance, target and cycles of each layer.
+        """
+        ...
 
     def write(self, layers: Sequence[Levels]) -> WriteReport:
         """Program the levels (n_in, n_out) of all layers where they have changed."""
@@ -177,8 +258,23 @@ class MatrixTarget(Protocol):
         """Cumulative counts, modelled time and modelled energy of the target since it was made."""
         ...
 
+    def results(self) -> list[Quantity]:
+        """Numbers that it has counted or modelled so far: what the results of a run tell of it."""
+        ...
+
+    def told(self, results: Mapping[str, float]) -> list[tuple[str, str]]:
+        """What `results` returned, by name, as lines for people: a few words, and their text."""
+        ...
+
+    def wear(self) -> float | None:
+        """Largest share of its lifetime that a device has used; None without devices whose lifetime is known."""
+        ...
+
     def maps(self) -> list[Quantity]:
-        """What the trace keeps of the devices, [row, column]. Training code must not look at it."""
+        """What the trace keeps of the devices, [row, column]. Training code must not look at it.
+
+        What belongs to the devices of one layer is called ``layer<k>_<name>``.
+        """
         ...
 
     def state(self) -> dict[str, NDArray[Any]]:
@@ -187,4 +283,32 @@ class MatrixTarget(Protocol):
 
     def load_state(self, state: Mapping[str, NDArray[Any]]) -> None:
         """Go on from what `state` of a target like this one returned, to the same bits."""
+        ...
+
+
+class WeightLevels(Protocol):
+    """The levels that a network's weights take."""
+
+    @property
+    def levels(self) -> int:
+        """How many; if odd, one of them is zero."""
+        ...
+
+    @property
+    def max_level(self) -> int:
+        """Largest signed level."""
+        ...
+
+    @property
+    def weight_range(self) -> float:
+        """Weight of that level."""
+        ...
+
+
+@runtime_checkable
+class MatrixTargetConfig(Protocol):
+    """A config that builds its target."""
+
+    def build(self, shapes: Sequence[tuple[int, int]], levels: WeightLevels, seed: int) -> MatrixTarget:
+        """The target for layers of so many inputs and outputs; seed: of the trial-to-trial noise."""
         ...

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
 import functools
 import math
 from collections.abc import Iterator, Sequence
 from types import NoneType, UnionType
-from typing import Annotated, Any, Literal, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import msgspec
 
+from neurohil.choices import KIND, Choice, choice_of, is_table
 from neurohil.text import exact, one_line, shown
 
 _UNITS = {"_us": "us", "_s": "s", "_ohm": "ohm"}  # by the end of a key's name
@@ -40,10 +42,15 @@ def refusal(value: Any, kind: Any, path: str = "", whole: Any = None) -> str | N
         return _in_table(value, kinds, path, whole)
     if isinstance(value, dict) and (tables := [k for k in kinds if get_origin(_bare(k)) is dict]):
         item = get_args(_bare(tables[0]))[1]
+        if item is Any:  # left to those who know its keys
+            return None
         found = (
             refusal(v, item, joined(path, k), whole) for k, v in value.items() if not isinstance(v, float)
         )  # numbers of free tables are left to those who know their ranges
         return next((text for text in found if text), None)
+    if choice := choice_of(kind):
+        told = choice.refused(value, path)
+        return told and f"{told}: expected {_wanted(kinds, path)}; change it in the experiment or with --set"
     try:
         msgspec.convert(value, kind, strict=True)
     except msgspec.ValidationError:
@@ -59,17 +66,27 @@ def refusal(value: Any, kind: Any, path: str = "", whole: Any = None) -> str | N
 
 
 def alternatives(kind: Any) -> list[Any]:
-    """The types that a value can have: the members of a union, or the type alone."""
+    """The types that a value can have: the members of a union, a choice behind its structs, or the type alone."""
+    if choice := choice_of(kind):
+        return [*choice.structs(), choice]
     if get_origin(kind) in (Union, UnionType):
         return [alternative for member in get_args(kind) for alternative in alternatives(member)]
     return [kind]
 
 
-def struct_of(kinds: Sequence[Any], table: dict[str, Any]) -> Any:
-    """The struct that a table is meant for: the only one, or the one whose tag it names; None if there is none."""
-    structs = _structs(kinds)
-    if len(structs) == 1:
+def struct_of(kinds: Sequence[Any], table: dict[str, Any], path: str = "") -> Any:
+    """The struct or dataclass that a table is meant for: the only one, or the one that it names; None if there is none.
+
+    Raises
+    ------
+    UserError
+        It names a class of the user's own that there isn't, or that doesn't do.
+    """
+    structs, choice = _structs(kinds), _choice(kinds)
+    if len(structs) == 1 and not choice:
         return structs[0]
+    if choice and isinstance(name := table.get(KIND), str) and ":" in name:
+        return choice.named(name, joined(path, KIND))
     return next((s for s in structs if s.__struct_config__.tag == table.get(s.__struct_config__.tag_field)), None)
 
 
@@ -90,8 +107,21 @@ def nearest(name: str, path: str, known: Sequence[str]) -> str:
 
 @functools.cache
 def fields_of(struct: Any) -> tuple[Any, ...]:
-    """Fields of a struct; msgspec evaluates the annotations anew at each call, which is most of the time of a check."""
-    return msgspec.structs.fields(struct)
+    """Fields of a struct or dataclass; to evaluate the annotations is most of the time of a check."""
+    if issubclass(struct, msgspec.Struct):
+        return msgspec.structs.fields(struct)
+    hints, absent = get_type_hints(struct, include_extras=True), dataclasses.MISSING
+    return tuple(
+        msgspec.structs.FieldInfo(
+            field.name,
+            field.name,
+            hints[field.name],
+            msgspec.NODEFAULT if field.default is absent else field.default,
+            msgspec.NODEFAULT if field.default_factory is absent else field.default_factory,
+        )
+        for field in dataclasses.fields(struct)
+        if field.init
+    )
 
 
 def joined(path: str, key: str) -> str:
@@ -100,21 +130,23 @@ def joined(path: str, key: str) -> str:
 
 
 def _in_table(table: dict[str, Any], kinds: Sequence[Any], path: str, whole: Any) -> str | None:
-    struct = struct_of(kinds, table)
+    struct = struct_of(kinds, table, path)
     if struct is None:
         tag = _structs(kinds)[0].__struct_config__.tag_field
         if tag not in table:
             return f"missing key {joined(path, tag)}; give one of {_tags(kinds)}"
-        return _not_allowed(joined(path, tag), table[tag], f"one of {_tags(kinds)}")
-    config = struct.__struct_config__
+        own = ', or name a class of your own as "package.module:Class"' if _choice(kinds) else ""
+        return _not_allowed(joined(path, tag), table[tag], f"one of {_tags(kinds)}") + own
+    tag_field, tag = _tag_of(struct)
     fields = {field.encode_name: field for field in fields_of(struct)}
-    known = [config.tag_field, *fields] if config.tag else list(fields)
+    is_own = bool(_choice(kinds)) and struct not in kinds
+    known = [KIND if is_own else tag_field, *fields] if is_own or tag else list(fields)
     for key in table:
         if key not in known:
             near = _elsewhere(key, whole) or nearest(key, path, known)
             return f"unknown key {joined(path, key)}{near}; known here: {', '.join(known)}"
-    if config.tag and table.get(config.tag_field, config.tag) != config.tag:
-        return _not_allowed(joined(path, config.tag_field), table[config.tag_field], f"one of {config.tag}")
+    if tag and not is_own and table.get(tag_field, tag) != tag:
+        return _not_allowed(joined(path, tag_field), table[tag_field], f"one of {tag}")
     for name, field in fields.items():
         if name in table and (text := refusal(table[name], field.type, joined(path, name), whole)):
             return text
@@ -143,7 +175,17 @@ def _paths(struct: Any, path: str) -> Iterator[str]:
 
 
 def _structs(kinds: Sequence[Any]) -> list[Any]:
-    return [kind for kind in kinds if hasattr(kind, "__struct_config__")]
+    return [kind for kind in kinds if is_table(kind)]
+
+
+def _choice(kinds: Sequence[Any]) -> Choice | None:
+    return next((kind for kind in kinds if isinstance(kind, Choice)), None)
+
+
+def _tag_of(struct: Any) -> tuple[str, Any]:
+    """Name and value of the tag; empty and None if there is none."""
+    config = getattr(struct, "__struct_config__", None)
+    return (config.tag_field, config.tag) if config and config.tag else ("", None)
 
 
 def _tags(kinds: Sequence[Any]) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from neurohil.kinds import KINDS, command_of, kind_of, named
-from neurohil.tables import html_table
+from neurohil.showing import html_table
 from neurohil.text import one_line
 from neurohil.trace.export import write_as
 from neurohil.trace.nxdata import default_plot, plot_group

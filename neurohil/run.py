@@ -22,8 +22,8 @@ from tqdm import tqdm
 from neurohil.config import to_toml
 from neurohil.errors import Stopped, UserError
 from neurohil.kinds import KINDS
+from neurohil.showing import html_table, text_table
 from neurohil.stopping import StopRequest
-from neurohil.tables import html_table, text_table
 from neurohil.text import one_line
 from neurohil.trace.place import Place, go_on_command
 from neurohil.trace.reader import Trace
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from neurohil.results import Picture, RunTrace
 
 C = TypeVar("C", bound=msgspec.Struct)
+M = TypeVar("M")
 
 
 class Summary(NamedTuple):
@@ -265,7 +266,8 @@ class Run(ABC, Generic[C]):
         from neurohil.results import RunTrace
 
         if self.path is None or not self.path.exists():
-            raise UserError("this run has no finished trace; neurohil.train makes one")
+            maker = "train" if self.epochs_in_all else "measure"
+            raise UserError(f"this run has no finished trace; neurohil.{maker} makes one")
         return RunTrace(self.path)
 
     def new_trace(self, place: Path | Place) -> TraceWriter:
@@ -324,3 +326,94 @@ class Run(ABC, Generic[C]):
 
     def _repr_html_(self) -> str:
         return escape(repr(self)) if self._result is None else self._result._repr_html_()
+
+
+class Measurement(Run[C], Generic[C, M]):
+    """A run without epochs: measured in one go, so there is nothing to go on from.
+
+    What its trace holds depends on what was measured, so it is written when all is known. A kind of measurement says
+    what is measured, in how many steps, and how that is laid out.
+    """
+
+    def __init__(self, config: C) -> None:
+        super().__init__(config)
+        self._bar = tqdm(disable=True)
+        self._measured: M | None = None
+        self._layout: Layout | None = None
+
+    @property
+    @abstractmethod
+    def steps(self) -> int:
+        """Steps that it takes, as `measure` tells them."""
+
+    @property
+    @abstractmethod
+    def estimated_bytes(self) -> int:
+        """Room that the trace may take."""
+
+    @abstractmethod
+    def measure(self, step: Callable[[str], None]) -> M:
+        """Measure; `step` is told what is done after each step."""
+
+    @abstractmethod
+    def lay_out(self, measured: M) -> Layout:
+        """What the trace holds, all of it static."""
+
+    @property
+    def measured(self) -> M:
+        """What was measured; measures if that has not been done."""
+        if self._measured is None:
+            self._conclude()
+        assert self._measured is not None
+        return self._measured
+
+    @property
+    def layout(self) -> Layout:
+        """What the trace holds; measures if that has not been done."""
+        if self._layout is None:
+            self._conclude()
+        assert self._layout is not None
+        return self._layout
+
+    @property
+    def epochs_done(self) -> int:
+        return 0
+
+    @property
+    def epochs_in_all(self) -> int:
+        return 0
+
+    def train_epoch(self) -> Any:
+        raise UserError(f"{self.command} has no epochs to train; .result measures")
+
+    def conclude(self) -> M:
+        measured = self.measure(self._step)
+        self._measured, self._layout = measured, self.lay_out(measured)
+        self._step("described")
+        return measured
+
+    def state(self) -> np.ndarray:
+        return np.empty(0)
+
+    def load_state(self, state: Any) -> None:
+        """As the contract says; there is nothing to go on from."""
+
+    def values(self, end: M) -> dict[str, Any]:
+        return {array.name: np.asarray(array.values).item() for array in self.layout.results}
+
+    def write_trace(self, place: Place, goes_on: bool, progress: bool = True) -> Result:
+        place.refuse_full_disk("run again", self.estimated_bytes)
+        hidden = None if progress else True  # None: shown on terminals alone
+        with tqdm(total=self.steps + 1, unit="step", disable=hidden, dynamic_ncols=True) as self._bar:
+            self._bar.set_postfix_str("the first run compiles the kernels")
+            result = self.result
+        began = time.perf_counter()
+        with self.new_trace(place) as writer:
+            writer.finish({})
+        self.path = writer.path
+        self.seconds += time.perf_counter() - began
+        return result
+
+    def _step(self, done: str) -> None:
+        self._bar.set_postfix_str(one_line(done))
+        self._bar.update()

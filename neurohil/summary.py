@@ -8,6 +8,8 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from neurohil.config import as_table
+
 C = TypeVar("C", bound=msgspec.Struct)
 
 _MOST = 3  # differences that are told
@@ -16,7 +18,7 @@ _SAME_EXPERIMENT = ("seed", "serial")  # another individual, or other noise, of 
 
 def with_true_summary(config: C, plain: C) -> C:
     """The config; where it isn't the plain experiment any more, its summary is replaced by what differs from it."""
-    now, then = (dict(_leaves(msgspec.to_builtins(c))) for c in (config, plain))
+    now, then = (dict(_leaves(as_table(c))) for c in (config, plain))
     if now["summary"] != then["summary"]:
         return config
     changed = [f"{key} = {_shown(value)}" for key, value in now.items() if key not in then or then[key] != value]

@@ -72,6 +72,15 @@ def shown(value: Any) -> str:
     return _shortened(one_line(repr(value[:_LONGEST] if isinstance(value, str) else str(value))))
 
 
+def duration(seconds: float) -> str:
+    """A duration in the largest unit that it fills, to three digits: ``3 days``, ``1.5 h``, ``20 min``, ``7 s``."""
+    for unit, size in (("day", 86_400.0), ("h", 3600.0), ("min", 60.0)):
+        if seconds >= size:
+            count = f"{seconds / size:.3g}"
+            return f"{count} {unit}{'s' if unit == 'day' and count != '1' else ''}"
+    return f"{seconds:g} s"
+
+
 def _first(items: Any) -> list[Any]:
     """So many that they fill a message."""
     return [item for _, item in zip(range(_LONGEST), items, strict=False)]

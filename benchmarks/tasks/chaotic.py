@@ -59,7 +59,7 @@ def crossbar_config(seed: int) -> CrossbarTargetConfig:
     from neurohil.targets.matrix.crossbar import CrossbarTargetConfig
 
     return CrossbarTargetConfig(
-        seed=seed,
+        serial=seed,
         preset="hfox_wan2022",
         mapping={"levels_per_device": 16},
         recipe={"method": "one_shot"},

@@ -84,7 +84,7 @@ def _measured(run: DelGradRun) -> Results:
         run.target,
         run.network.layers(),
         DURATION,
-        ModelInfo("emulated" if is_chip else "computed", DT, "tau_s"),
+        ModelInfo(run.target.provenance.kind, DT, "tau_s"),
         SYNAPSE_BITS if is_chip else None,
         REGISTER_BITS if is_chip else None,
     )
@@ -107,7 +107,7 @@ def _measured(run: DelGradRun) -> Results:
     ).run(quiet=True)
     sizes = "-".join(str(n) for n in (run.inputs["test"].shape[1], *(w.shape[1] for w in run.network.weights)))
     delays = {"none": "weights"}.get(config.network.delays, f"weights and {config.network.delays} delays")
-    where = f"emulated chip {config.target.serial}" if is_chip else "ideal neurons"  # type: ignore[union-attr]
+    where = f"emulated chip {config.target.serial}" if is_chip else "ideal neurons"  # type: ignore[attr-defined]
     results["metadata"] |= {
         "model": f"DelGrad {sizes}, {delays}, {where}",
         "experiment": config.experiment,

@@ -52,7 +52,7 @@ def doctor(as_json: bool) -> int:
     heading = "all that runs need is here" if not lacks else f"{lacks} of what runs need {_is(lacks)} missing or broken"
     lines = [f"  {f.state:<6} {f.name:<12} {'; '.join(filter(None, (f.told, f.remedy)))}" for f in findings]
     values = {"complete": not lacks, "findings": [finding._asdict() for finding in findings]}
-    print_results(heading, lines, values, as_json)
+    print_results("\n".join([heading, *lines]), values, as_json)
     return FAILED if lacks else OK
 
 

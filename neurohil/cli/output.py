@@ -10,14 +10,14 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from neurohil.tables import Rows, line, text_table
+from neurohil.showing import line
 from neurohil.text import say
 from neurohil.trace.place import picture_path
 
 
-def print_results(heading: str, rows: Rows, values: Mapping[str, Any], as_json: bool) -> None:
-    """A heading and a table; with `as_json` these on stderr, and `values` as the one line on stdout."""
-    say(*text_table(heading, rows).split("\n"), file=sys.stderr if as_json else sys.stdout)
+def print_results(table: str, values: Mapping[str, Any], as_json: bool) -> None:
+    """A heading and its lines; with `as_json` these on stderr, and `values` as the one line on stdout."""
+    say(*table.split("\n"), file=sys.stderr if as_json else sys.stdout)
     if as_json:
         say(json_line(values))
     sys.stdout.flush()

@@ -15,6 +15,7 @@ from neurohil import files
 from neurohil.cli.output import draw_picture, print_results
 from neurohil.errors import UserError
 from neurohil.kinds import Experiment, Kind, named
+from neurohil.showing import text_table
 from neurohil.text import say
 from neurohil.trace.place import Place
 
@@ -61,7 +62,7 @@ def _carry_out(chosen: Experiment, place: Place, goes_on: bool, compare: str | N
     heading, rows = started.summary(result)
     rows = [*rows, ("wall time", f"{started.seconds:.1f} s"), ("trace", str(place.path))]
     values = {**started.facts(), **result, "seconds": round(started.seconds, 3), "trace": str(place.path)}
-    print_results(heading, rows, values, as_json)
+    print_results(text_table(heading, rows), values, as_json)
     draw_picture(_drawing(kind, compare), place.path, as_json)
 
 

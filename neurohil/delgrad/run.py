@@ -20,17 +20,14 @@ from neurohil.neurobench import metrics
 from neurohil.neurobench.benchmark import Benchmark, batched
 from neurohil.neurobench.records import ModelInfo
 from neurohil.neurobench.trace import neurobench_arrays
-from neurohil.protocols import Floats, SampleRecord, SpikingTarget
+from neurohil.protocols import Floats, SampleRecord
 from neurohil.ranges import Count, Seed, Time
 from neurohil.run import Run, Summary
 from neurohil.seeds import stream
-from neurohil.targets.spiking.brainscales import BrainscalesConfig, BrainscalesTarget
-from neurohil.targets.spiking.ideal import IdealConfig, IdealTarget
+from neurohil.targets import AnySpikingTarget
 from neurohil.text import exact
-from neurohil.trace.provenance import CHIP, IDEAL_NEURONS
 from neurohil.trace.schema import Layout
 
-BEYOND = "per-synapse delays, which BrainScaleS-2 does not have"
 MAP_SIDE = 61
 _COPIES = 10  # of a parameter: itself, gradient, two moments, the best so far, a run's state, temporaries
 
@@ -68,23 +65,9 @@ class DelGradConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     data: DataConfig
     network: NetworkConfig
     training: TrainingConfig
-    target: IdealConfig | BrainscalesConfig
+    target: AnySpikingTarget
     tested_epoch: Literal["last", "best_validation"] = "last"
     experiment: str = "unnamed"
-
-
-def build_target(config: DelGradConfig) -> SpikingTarget:
-    """The target that the config names."""
-    network = config.network
-    if isinstance(config.target, BrainscalesConfig):
-        return BrainscalesTarget(config.target, network.threshold, network.tau_ratio, config.seed)
-    return IdealTarget(network.threshold, network.tau_ratio)
-
-
-def beyond(config: DelGradConfig) -> str | None:
-    """What the emulated chip does that no real chip can; None if nothing."""
-    on_chip = isinstance(config.target, BrainscalesConfig) and config.target.delays == "beyond"
-    return BEYOND if on_chip and config.network.delays != "none" else None
 
 
 class Epoch(NamedTuple):
@@ -152,7 +135,7 @@ class DelGradRun(Run[DelGradConfig]):
         self.inputs = {name: config.data.encode(split.samples) for name, split in self.data.items()}
         n_in = self.inputs["train"].shape[1]
         self.network = Network(config.network, n_in, len(CLASSES), config.data.copies, stream(config.seed, "init"))
-        self.target = build_target(config)
+        self.target = config.target.build(config.network, config.seed)
         self.target.write(self.network.layers())
         self.trainer = Trainer(config.training, self.network, self.target, config.seed)
         self._chip_seconds_before = 0.0
@@ -246,12 +229,9 @@ class DelGradRun(Run[DelGradConfig]):
         ]
         if values["chip_seconds"]:
             rows.append(("chip time", f"{values['chip_seconds']:.1f} s of real-time sections (emulated)"))
-        if unreal := beyond(config):
-            rows.insert(0, ("beyond the real chip", unreal))
-        target = "ideal neurons"
-        if isinstance(config.target, BrainscalesConfig):
-            target = f"emulated chip {config.target.preset}, serial {config.target.serial}"
-        return Summary(f"{config.experiment}: {config.epochs} epochs, seed {config.seed}, {target}", rows)
+        if self.target.beyond:
+            rows.insert(0, ("beyond the real chip", self.target.beyond))
+        return Summary(f"{config.experiment}: {config.epochs} epochs, seed {config.seed}, {self.target.label}", rows)
 
     def facts(self) -> dict[str, Any]:
         config = self.config
@@ -261,7 +241,7 @@ class DelGradRun(Run[DelGradConfig]):
             "seed": config.seed,
             "serial": getattr(config.target, "serial", None),
         }
-        return facts | ({"beyond": unreal} if (unreal := beyond(config)) else {})
+        return facts | ({"beyond": self.target.beyond} if self.target.beyond else {})
 
     def _make_layout(self) -> Layout:
         delays = self.network.delay_parameters or [np.empty(0)] * len(self.network.weights)
@@ -270,9 +250,9 @@ class DelGradRun(Run[DelGradConfig]):
             delays=[d.size for d in delays],
             test_size=len(self.inputs["test"]),
             time_units="us" if self.target.tau_us else "1",
-            provenance=CHIP if self.target.tau_us else IDEAL_NEURONS,
+            provenance=self.target.provenance,
             quantities=self.target.fixed_pattern(),
-            beyond=beyond(self.config),
+            beyond=self.target.beyond,
             neurobench=neurobench_arrays(f"{DURATION / DT:.0f} steps of {DT} tau_s"),
         )
 

@@ -8,8 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from neurohil.protocols import Quantity
-from neurohil.trace.provenance import Provenance
+from neurohil.protocols import Provenance, Quantity
 from neurohil.trace.schema import (
     EPOCH,
     EPOCH_AXIS,
@@ -66,11 +65,10 @@ def delgrad_layout(
     delays: Sequence[int],
     test_size: int,
     time_units: str,
+    provenance: Provenance,
     quantities: Iterable[Quantity] = (),
     beyond: str | None = None,
     neurobench: Iterable[Array] = (),
-    *,
-    provenance: Provenance,
 ) -> Layout:
     """Layout of the trace of a DelGrad run on the Yin-Yang task.
 
@@ -89,6 +87,8 @@ def delgrad_layout(
         Number of test samples.
     time_units : str
         ``us`` for a chip, ``1`` for times in units of the synaptic time constant tau_s.
+    provenance : Provenance
+        What the target says of its answers.
     quantities : iterable of Quantity
         Fixed pattern of the emulated chip, 1-D or 2-D; each quantity gets a plot in ``run/chip``.
     beyond : str or None
@@ -96,8 +96,6 @@ def delgrad_layout(
         ``run/results/delays``, which says ``beyond`` from the start of the run.
     neurobench : iterable of Array
         NeuroBench's metrics, see `neurohil.neurobench.trace`; none for a run that isn't measured.
-    provenance : Provenance
-        What the target says of its answers.
 
     Returns
     -------

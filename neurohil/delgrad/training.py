@@ -7,12 +7,13 @@ gradient cut. The trainer sees a target through its protocol alone, so the same 
 from __future__ import annotations
 
 import math
-from typing import Annotated, NamedTuple
+from typing import Annotated, NamedTuple, Protocol, runtime_checkable
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from neurohil.choices import Choice
 from neurohil.delgrad import losses
 from neurohil.delgrad.network import Network
 from neurohil.errors import UserError
@@ -25,6 +26,19 @@ from neurohil.text import exact
 
 RATES = ("learning_rate_weights", "learning_rate_delays")
 Cut = Annotated[float, msgspec.Meta(gt=0, extra={"inf": "no cut"})]
+
+
+@runtime_checkable
+class LossFunction(Protocol):
+    """What training makes smaller, and how a decision is read from the output times (n, n_out); inf: no spike."""
+
+    def __call__(self, times: Floats, labels: NDArray[np.int64]) -> losses.Loss:
+        """Loss of each sample and its gradient by the times."""
+        ...
+
+    def decide(self, times: Floats) -> NDArray[np.int64]:
+        """Class of each sample (n,), -1 for none."""
+        ...
 
 
 class ShiftInvariantMse(
@@ -68,6 +82,9 @@ class MeanSquaredError(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
         return losses.nearest_class(times, self.t_correct)
 
 
+AnyLoss = Annotated[LossFunction, Choice(LossFunction, lambda: (ShiftInvariantMse, CrossEntropy, MeanSquaredError))]
+
+
 class TrainingConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How the parameters are updated.
 
@@ -76,7 +93,7 @@ class TrainingConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     layer is bumped batch after batch. max_dw is the gradient cut; inf: none.
     """
 
-    loss: ShiftInvariantMse | CrossEntropy | MeanSquaredError
+    loss: AnyLoss
     batch: Count
     learning_rate_weights: NotNegative
     learning_rate_delays: NotNegative = 0.0

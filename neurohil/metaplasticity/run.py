@@ -38,12 +38,10 @@ from neurohil.metaplasticity.training import EpochResult, Trainer, TrainingConfi
 from neurohil.neurobench import metrics
 from neurohil.neurobench.benchmark import Benchmark, batched
 from neurohil.neurobench.trace import neurobench_arrays
-from neurohil.protocols import MatrixTarget, Quantity
+from neurohil.protocols import Quantity
 from neurohil.ranges import Count, Scale, Seed
 from neurohil.seeds import stream
-from neurohil.targets.matrix.brainscales import BrainscalesMatrixConfig, BrainscalesMatrixTarget
-from neurohil.targets.matrix.crossbar import CrossbarTarget, CrossbarTargetConfig
-from neurohil.targets.matrix.ideal import IdealMatrixConfig, IdealMatrixTarget
+from neurohil.targets import AnyMatrixTarget
 from neurohil.text import shown
 from neurohil.trace.place import Place
 from neurohil.trace.reader import Trace
@@ -57,8 +55,7 @@ from neurohil.trace.writer import TraceWriter
 _BYTES_PER_WEIGHT, _BYTES_PER_EXTRA, _BYTES_PER_ACTIVITY = 68, 12, 16
 
 HIDDEN_BITS = 32  # hidden weights are float32
-SYNAPSE_LEVELS = 64
-IDEAL_ENDURANCE_CYCLES = 1e6  # assumed of devices that the ideal target doesn't have
+IDEAL_ENDURANCE_CYCLES = 1e6  # assumed where the target knows of no lifetime
 
 STATIC = (metrics.Footprint, metrics.ParameterCount, metrics.ConnectionSparsity)
 WORKLOAD = (metrics.ActivationSparsity, metrics.SynapticOperations)
@@ -103,7 +100,7 @@ class MetaplasticityConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=Tr
     tasks: WholeConfig | PermutedConfig | StreamConfig
     network: NetworkConfig
     training: TrainingConfig
-    target: IdealMatrixConfig | CrossbarTargetConfig | BrainscalesMatrixConfig
+    target: AnyMatrixTarget
     runs_per_day: Scale = 1.0
     experiment: str = "unnamed"
 
@@ -166,16 +163,6 @@ def build_tasks(config: MetaplasticityConfig) -> list[Task]:
     return [task._replace(train=_part(task.train, train), test=_part(task.test, test)) for task in chain]
 
 
-def build_target(config: MetaplasticityConfig, shapes: Sequence[tuple[int, int]]) -> MatrixTarget:
-    """The target that the config names, for layers of these shapes."""
-    if isinstance(config.target, CrossbarTargetConfig):
-        return CrossbarTarget(config.target, shapes)
-    quantizer = config.network.quantizer
-    if isinstance(config.target, BrainscalesMatrixConfig):
-        return BrainscalesMatrixTarget(config.target, shapes, quantizer.max_level, quantizer.weight_range, config.seed)
-    return IdealMatrixTarget(quantizer.max_level, quantizer.weight_range)
-
-
 class Run:
     """One experiment, ready to train: tasks, network, target and trainer.
 
@@ -183,10 +170,6 @@ class Run:
     ----------
     tests : dict of int
         By name, the index of a task whose images are tested after each epoch.
-    has_devices : bool
-        Whether the target has devices that pulses program and wear.
-    is_chip : bool
-        Whether it is the emulated chip, with digital weights and a time of its own.
 
     Raises
     ------
@@ -213,10 +196,9 @@ class Run:
         pixels = chain[0].train.images.shape[1]
         _demand_memory(config, chain, pixels)
         self.network = Network(config.network, pixels, CLASSES, stream(config.seed, "init"))
-        self.target = build_target(config, [hidden.shape for hidden in self.network.hidden])
+        shapes = [hidden.shape for hidden in self.network.hidden]
+        self.target = config.target.build(shapes, config.network.quantizer, config.seed)
         self.trainer = Trainer(config.training, self.network, chain, self.target, config.seed)
-        self.has_devices = isinstance(config.target, CrossbarTargetConfig)
-        self.is_chip = isinstance(config.target, BrainscalesMatrixConfig)
         self._after_first_task = np.full(len(self.tests), np.nan)
         self._decisions = {name: np.full(len(chain[k].test.labels), -1) for name, k in self.tests.items()}
         # Made now, because looking at the devices lets them relax.
@@ -258,7 +240,7 @@ class Run:
             "run/loss/train_loss": trained.loss,
         }
         values |= {f"run/level_changes/layer_{k}": changes for k, changes in enumerate(trained.changes)}
-        if self.has_devices:
+        if self.target.programmed_by_pulses:
             values |= {"run/programming/pulses": trained.pulses, "run/programming/failed": trained.failed}
         writer.append_epoch(values, self.state())
         shown = ", ".join(f"{name} {value:.1%}" for name, value in accuracy.items())
@@ -304,60 +286,31 @@ class Run:
         accuracy = {name: float(np.mean(seen == self._labels(name))) for name, seen in self._decisions.items()}
         changes = write_statistics(np.concatenate([events.ravel() for events in self.trainer.events]))
         writes = changes
-        target_results: dict[str, Any] = {}
-        highest_wear = changes.max / IDEAL_ENDURANCE_CYCLES
-        if self.is_chip:
-            account = self.target.account()
-            highest_wear = 0.0  # its weights are digital
-            target_results = {
-                "modelled_time": account["modelled_time_ns"] * 1e-9,
-                "runs": account["runs"],
-                "vectors": account["vectors"],
-            }
-        elif self.has_devices:
-            maps = _by_name(self.target.maps())
-            writes = write_statistics(np.concatenate([cycles.ravel() for cycles in maps["cycles"]]))
-            highest_wear = max(float(wear.max()) for wear in maps["wear"])
-            account = self.target.account()
-            target_results = {
-                "verify_reads": account["verify_reads"],
-                "failed_share": float(np.mean(np.concatenate([failed.ravel() for failed in maps["failed"]]))),
-                "highest_wear": highest_wear,
-                "modelled_time": account["modelled_time_ns"] * 1e-9,
-                "modelled_pulse_energy": account["modelled_pulse_pJ"],
-                "modelled_conversion_energy": account["modelled_conversion_pJ"],
-                "modelled_drive_energy": account["modelled_drive_pJ"],
-            }
+        if self.target.programmed_by_pulses:
+            cycles = _by_name(self.target.maps())["cycles"]
+            writes = write_statistics(np.concatenate([layer.ravel() for layer in cycles]))
+        wear = self.target.wear()
+        if wear is None:
+            wear = changes.max / IDEAL_ENDURANCE_CYCLES
         memory = self.memory()
         return {
             "test_accuracy": accuracy,
             "after_first_task": dict(zip(self.tests, self._after_first_task.tolist(), strict=True)),
             "writes_per_device": _statistics(writes),
             "level_changes_per_weight": _statistics(changes),
-            "years_to_wear_out": years_to_wear_out(1.0, highest_wear, self.config.runs_per_day),
+            "years_to_wear_out": years_to_wear_out(1.0, wear, self.config.runs_per_day),
             "weights": memory.weights,
             "devices": memory.cells,
             "hidden_bits": memory.weights * memory.hidden_bits,
             "device_bits": memory.cells * memory.cell_bits,
-            **target_results,
+            **{quantity.name: quantity.values.item() for quantity in self.target.results()},
         }
 
     def memory(self) -> Memory:
-        """Terms of the network's memory; with an odd number of levels, a pair of devices holds a weight.
-
-        On the chip it is a pair of synapses of 6 bits, whatever the number of levels.
-        """
+        """Terms of the network's memory."""
         shapes = [hidden.shape for hidden in self.network.hidden]
-        levels, devices = self.config.network.quantizer.levels, 1
-        if isinstance(self.config.target, CrossbarTargetConfig):
-            pairs = self.config.target.mapping.get("scheme", "pair") == "pair"
-        else:
-            pairs = levels % 2 == 1
-        if self.is_chip:
-            levels, devices = SYNAPSE_LEVELS, 2
-        elif pairs:
-            levels, devices = (levels + 1) // 2, 2
-        return Memory((shapes[0][0], *(n_out for _, n_out in shapes)), HIDDEN_BITS, math.log2(levels), devices)
+        levels, cells = self.target.storage
+        return Memory((shapes[0][0], *(n_out for _, n_out in shapes)), HIDDEN_BITS, math.log2(levels), cells)
 
     def neurobench(self) -> dict[str, Any]:
         """NeuroBench's metrics of the network that has learnt all tasks, which goes on learning: one more pass over
@@ -382,7 +335,7 @@ class Run:
         values |= self._weight_values()
         maps = self.target.maps()
         values |= {f"run/maps/{q.name}/{q.name}": corner(q.values) for q in maps}
-        if self.has_devices:
+        if self.target.programmed_by_pulses:
             values |= self._device_values(_by_name(maps))
         measured = self.neurobench()  # last: it takes time, in which devices relax
         values |= {f"run/neurobench/{name}": value for name, value in _flat(measured).items()}
@@ -404,9 +357,10 @@ class Run:
 
     def _make_layout(self) -> Layout:
         names = [task.name.replace(" ", "_") for task in self.trainer.tasks]
+        target = self.target
         return metaplasticity_layout(
-            list(self.tests), names, CLASSES, len(self.network.hidden), self._levels(), self.target.maps(),
-            self.is_chip, neurobench_arrays(),
+            list(self.tests), names, CLASSES, len(self.network.hidden), self._levels(), target.provenance,
+            target.maps(), target.results(), target.programmed_by_pulses, neurobench_arrays(),
         )  # fmt: skip
 
     def _levels(self) -> NDArray[np.int64]:
@@ -425,7 +379,7 @@ class Run:
             "run/level_changes_per_weight/at_least": changes.edges[:-1],
             "run/levels/weights": np.array(use),
         }
-        if not self.has_devices:
+        if not self.target.programmed_by_pulses:
             values |= {"run/writes/devices": changes.devices, "run/writes/at_least": changes.edges[:-1]}
         for k, hidden in enumerate(self.network.hidden):
             counts, edges = np.histogram(hidden, BINS)
@@ -513,32 +467,17 @@ def _table(run: Run, results: dict[str, Any], seconds: float, path: Path) -> tup
     for name, accuracy in results["test_accuracy"].items():
         rows.append((name, f"{accuracy:.2%} (after the first of {n_tasks} tasks: {first[name]:.2%})"))
     counted = {"level changes a weight": "level_changes_per_weight"}
-    if run.has_devices:
+    if run.target.programmed_by_pulses:
         counted["writes a device"] = "writes_per_device"
     for label, name in counted.items():
         n = results[name]
         rows.append((label, f"mean {n['mean']:.1f}, 99 % have at most {n['p99']:.0f}, most {n['max']}"))
-    if run.is_chip:
-        rows.append(("modelled time", f"{results['modelled_time']:.3g} s of the chip, tests included"))
-    else:
-        endurance = "" if run.has_devices else f", if it endures {IDEAL_ENDURANCE_CYCLES:g} changes"
+    if math.isfinite(results["years_to_wear_out"]):
+        endurance = f", if it endures {IDEAL_ENDURANCE_CYCLES:g} changes" if run.target.wear() is None else ""
         runs = f"at {config.runs_per_day:g} runs a day{endurance}"
         rows.append(("first worn-out device", f"after {results['years_to_wear_out']:.3g} years {runs}"))
-    if run.has_devices:
-        energy_mJ = sum(results[f"modelled_{part}_energy"] for part in ("pulse", "conversion", "drive")) * 1e-9
-        pulses_mJ = results["modelled_pulse_energy"] * 1e-9
-        rows += [
-            ("failed devices", f"{results['failed_share']:.3%} stuck or worn out"),
-            ("modelled energy", f"{energy_mJ:.3g} mJ, of it {pulses_mJ:.3g} mJ for pulses; tests included"),
-            ("modelled time", f"{results['modelled_time']:.3g} s of the arrays, tests included"),
-        ]
-    rows += [("memory", run.memory().terms()), ("wall time", f"{seconds:.1f} s")]
+    rows += [*run.target.told(results), ("memory", run.memory().terms()), ("wall time", f"{seconds:.1f} s")]
     rows.append(("trace", str(path)))
-    target = "ideal weights"
-    if isinstance(config.target, CrossbarTargetConfig):
-        target = f"emulated crossbar {config.target.table or config.target.preset}, arrays {config.target.seed}"
-    elif isinstance(config.target, BrainscalesMatrixConfig):
-        target = f"emulated BrainScaleS-2 chip {config.target.serial}"
     epochs = config.training.epochs
-    heading = f"{config.experiment}: {n_tasks} tasks of {epochs} epochs, seed {config.seed}, {target}"
+    heading = f"{config.experiment}: {n_tasks} tasks of {epochs} epochs, seed {config.seed}, {run.target.label}"
     return heading, [line(name, value) for name, value in rows]

@@ -7,28 +7,11 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from neurohil.protocols import Quantity
-from neurohil.trace.provenance import CHIP_MATRIX, CROSSBAR, IDEAL_WEIGHTS, kind_of
+from neurohil.protocols import Provenance, Quantity
 from neurohil.trace.schema import EPOCH, EPOCH_AXIS, RUN, Array, Layout, Plot, index_axis
 
 BINS = 120
 CORNER = 128  # rows and columns of a map that are kept one by one: an array of the default size
-
-DEVICE_RESULTS = (
-    ("verify_reads", "int64", "1", "readings to verify a write"),
-    ("failed_share", "float64", "1", "share of devices stuck or worn out at the end"),
-    ("highest_wear", "float64", "1", "largest share of its lifetime that a device has used"),
-    ("modelled_time", "float64", "s", "modelled time of the arrays, tests included (s)"),
-    ("modelled_pulse_energy", "float64", "pJ", "modelled energy of programming pulses (pJ)"),
-    ("modelled_conversion_energy", "float64", "pJ", "modelled energy of conversions, tests included (pJ)"),
-    ("modelled_drive_energy", "float64", "pJ", "modelled energy of row drivers, tests included (pJ)"),
-)
-
-CHIP_RESULTS = (
-    ("modelled_time", "float64", "s", "modelled time of the chip, tests included (s)"),
-    ("runs", "int64", "1", "runs of the chip, tests included"),
-    ("vectors", "int64", "1", "vectors in all runs of the chip, tests included"),
-)
 
 
 def metaplasticity_layout(
@@ -37,8 +20,10 @@ def metaplasticity_layout(
     n_classes: int,
     n_layers: int,
     levels: NDArray[np.int64],
+    provenance: Provenance,
     maps: Iterable[Quantity] = (),
-    chip: bool = False,
+    results: Iterable[Quantity] = (),
+    programmed_by_pulses: bool = False,
     neurobench: Iterable[Array] = (),
 ) -> Layout:
     """Layout of the trace of tasks learnt one after the other.
@@ -54,11 +39,15 @@ def metaplasticity_layout(
     n_classes, n_layers : int
     levels : (n,) int64
         Signed levels of a weight.
+    provenance : Provenance
+        Where the products come from.
     maps : iterable of Quantity
         Maps of the target, [row, column]; their values don't matter. Those of devices have names that begin with
-        ``layer<k>_``. None for a target without devices.
-    chip : bool
-        The maps are those of a chip whose digital weights are neither programmed by pulses nor wear.
+        ``layer<k>_``.
+    results : iterable of Quantity
+        Numbers that the target counts; their values don't matter.
+    programmed_by_pulses : bool
+        The target's weights are devices, whose conductances and targets are told.
     neurobench : iterable of Array
         NeuroBench's metrics, see `neurohil.neurobench.trace`; none for a run that isn't measured.
 
@@ -66,10 +55,8 @@ def metaplasticity_layout(
     -------
     Layout
     """
-    maps = list(maps)
-    has_devices = bool(maps) and not chip
     plots = [*_learning_curves(tests, tasks, n_layers)]
-    if has_devices:
+    if programmed_by_pulses:
         plots.append(_programming())
     plots += [
         _counts("writes", "Writes per device", "devices", "number of devices", "programming cycles"),
@@ -78,14 +65,12 @@ def metaplasticity_layout(
         *(_hidden(k) for k in range(n_layers)),
         *(_confusion(name, n_classes) for name in tests),
     ]
-    if has_devices:
+    if programmed_by_pulses:
         plots += [_device_histogram(name, label, n_layers) for name, label in DEVICE_HISTOGRAMS]
     plots += [_corner(quantity) for quantity in maps]
-    of_target = DEVICE_RESULTS if has_devices else CHIP_RESULTS if chip else ()
-    results = [Array(name, (), (), dtype, unit, label, kind=kind_of(name)) for name, dtype, unit, label in of_target]
-    provenance = CROSSBAR if has_devices else CHIP_MATRIX if chip else IDEAL_WEIGHTS
+    counted = [Array(q.name, (), (), str(q.values.dtype), q.units, q.long_name, kind=q.kind) for q in results]
     return Layout(
-        tuple(plots), (*_results(tests), *results), "metaplasticity", tuple(neurobench), provenance=provenance
+        tuple(plots), (*_results(tests), *counted), "metaplasticity", tuple(neurobench), provenance=provenance
     )
 
 

@@ -3,16 +3,57 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from neurohil.pictures import COLOUR_MAP, COLOURS, FAINT, GRID, headline, new_figure, own_style, save
-from neurohil.probing.trace import MOMENTS, STATES
+from neurohil.probing.trace import (
+    AT_ONCE,
+    CELL_LOSS,
+    COLUMN_VOLTAGE,
+    CYCLES,
+    ERROR_AGE,
+    FAILED,
+    HALF_FAILED_CYCLES,
+    LAW,
+    LIFETIME,
+    LOSS,
+    MEAN_ERROR,
+    MEAN_ERROR_MODEL,
+    MOMENTS,
+    NOT_VERIFIED,
+    OUTSIDE_AGE,
+    PERCENTILE_95,
+    PULSES_AXIS,
+    READ_SIGMA,
+    READ_SIGMA_MODEL,
+    READ_TARGET,
+    RMS,
+    ROW_VOLTAGE,
+    SEGMENT,
+    SIGMA,
+    SIGMA_MODEL,
+    SIZE,
+    SPREAD_AGE,
+    SPREAD_TARGET,
+    STATE,
+    STATES,
+    TOLERANCE,
+    VERIFIED_SHARE,
+    WAITED,
+    WHOLE_LOSS,
+    WORN,
+    WRITTEN,
+    by_level_path,
+    conductance_path,
+    histogram_path,
+    pulse_counts_path,
+)
 from neurohil.trace.reader import Trace
-from neurohil.trace.schema import RUN, TraceError
+from neurohil.trace.schema import TraceError
 
 STATE_COLOURS = ("#DDDDDD", "#882255", "#332288", "#999933")
 
@@ -68,7 +109,8 @@ def _draw(trace_path: str | Path, png_path: str | Path, panels: Callable[[Any, T
         finding = panels(figure, trace)
         config = tomllib.loads(trace.config)
         target = config["target"]
-        origin = f"devices: {target.get('table', target['preset'])}, array: seed {target['seed']}"
+        devices = target.get("table", target["preset"])
+        origin = f"devices: {devices}, serial {target['serial']}, seed {config['seed']}"
         headline(figure, trace.title, finding, config["summary"], origin)
         save(figure, png_path)
 
@@ -80,19 +122,19 @@ def _grid(figure: Any) -> Any:
 def _program(figure: Any, trace: Trace) -> str:
     grid = _grid(figure)
     _draw_histograms(figure, grid[0, 0].subgridspec(3, 1, hspace=0.28), trace)
-    _draw_map(_map_axes(figure, grid[0, 1]), trace, "conductance_written")
+    _draw_map(_map_axes(figure, grid[0, 1]), trace, conductance_path(WRITTEN))
     _draw_pulses(figure.add_subplot(grid[1, 0]), trace)
     _draw_states(_map_axes(figure, grid[1, 1]), trace)
-    return f"{100 * float(trace[f'{RUN}/results/verified_share']):.1f} % verified"
+    return f"{100 * float(trace[VERIFIED_SHARE]):.1f} % verified"
 
 
 def _draw_histograms(figure: Any, rows: Any, trace: Trace) -> None:
     """Stacked by level. Cells at 0 and stuck cells would dwarf all others, so the axis ends below them."""
     from matplotlib import colormaps
 
-    centre = trace[f"{RUN}/by_level/{MOMENTS[0]}/conductance"]
+    centre = trace[by_level_path(WRITTEN, "conductance")]
     width = centre[1] - centre[0]
-    counts = {m: trace[f"{RUN}/by_level/{m}/cells"] for m in MOMENTS}
+    counts = {m: trace[by_level_path(m)] for m in MOMENTS}
     away_from_0 = slice(3, None)
     top = 1.6 * max(1, *(counts[m].sum(axis=0)[away_from_0].max() for m in MOMENTS[:2]))
     n_levels = len(counts[MOMENTS[0]])
@@ -104,7 +146,7 @@ def _draw_histograms(figure: Any, rows: Any, trace: Trace) -> None:
         for level in range(n_levels):
             below = stacked[level] - counts[moment][level]
             axes.stairs(stacked[level], edges, baseline=below, fill=True, color=colours[level], linewidth=0)
-        label = str(trace.attributes(f"{RUN}/levels/{moment}")["long_name"]).partition(", ")[2]
+        label = str(trace.attributes(histogram_path(moment))["long_name"]).partition(", ")[2]
         axes.text(0.5, 0.97, label, transform=axes.transAxes, ha="center", va="top", size=8)
         axes.set(xlim=(centre[0] - width, centre[-1] + width), ylim=(0, top))
         axes.locator_params(axis="y", nbins=3)
@@ -115,7 +157,7 @@ def _draw_histograms(figure: Any, rows: Any, trace: Trace) -> None:
         if k < 2:
             axes.tick_params(labelbottom=False)
     axes.set_xlabel("conductance (\N{MICRO SIGN}S)")
-    state, worn = trace[f"{RUN}/maps/state/state"], trace[f"{RUN}/maps/conductance_worn/conductance_worn"]
+    state, worn = trace[STATE], trace[conductance_path(WORN)]
     for name, side in (("stuck_on", "right"), ("stuck_off", "left")):
         stuck = worn[state == STATES.index(name)]
         if stuck.size:
@@ -124,10 +166,9 @@ def _draw_histograms(figure: Any, rows: Any, trace: Trace) -> None:
             axes.text(np.median(stuck) + gap, 0.5 * top, label, ha=side, va="center", size=8, color=FAINT)
 
 
-def _draw_map(axes: Any, trace: Trace, name: str, title: str = "", log: bool = False) -> None:
+def _draw_map(axes: Any, trace: Trace, path: str, title: str = "", log: bool = False) -> None:
     from matplotlib.colors import LogNorm
 
-    path = f"{RUN}/maps/{name}/{name}"
     values = np.ma.masked_invalid(trace[path])  # the lifetime of what never wears is infinite
     norm = LogNorm() if log and values.count() else None
     image = axes.imshow(values, cmap=COLOUR_MAP, interpolation="nearest", norm=norm)
@@ -149,8 +190,8 @@ def _dress_map(axes: Any, title: str) -> None:
 
 
 def _draw_pulses(axes: Any, trace: Trace) -> None:
-    number, first, worn = (trace[f"{RUN}/pulses/{name}"] for name in ("pulses", "written", "worn"))
-    again = str(trace.attributes(f"{RUN}/pulses/worn")["long_name"]).partition(", ")[2]
+    number, first, worn = map(trace.__getitem__, (PULSES_AXIS, pulse_counts_path(WRITTEN), pulse_counts_path(WORN)))
+    again = str(trace.attributes(pulse_counts_path(WORN))["long_name"]).partition(", ")[2]
     axes.bar(number, first, 0.9, color=COLOURS[0], linewidth=0, label="first write")
     axes.step(number, worn, where="mid", color=COLOURS[1], linewidth=1.2, label=f"write {again}")
     axes.set(title="Pulses to program a cell", xlabel="SET and RESET pulses", ylabel="cells", yscale="log")
@@ -164,8 +205,8 @@ def _draw_states(axes: Any, trace: Trace) -> None:
     from matplotlib.colors import ListedColormap
     from matplotlib.patches import Patch
 
-    state = trace[f"{RUN}/maps/state/state"]
-    when = str(trace.attributes(f"{RUN}/maps/state/state")["long_name"]).removeprefix("state ")
+    state = trace[STATE]
+    when = str(trace.attributes(STATE)["long_name"]).removeprefix("state ")
     axes.imshow(state, cmap=ListedColormap(STATE_COLOURS), vmin=-0.5, vmax=len(STATES) - 0.5, interpolation="nearest")
     share = np.bincount(state.ravel(), minlength=len(STATES)) / state.size
     shown = [k for k in range(len(STATES)) if share[k] > 0.0]
@@ -177,55 +218,53 @@ def _draw_states(axes: Any, trace: Trace) -> None:
 
 def _characterise(figure: Any, trace: Trace) -> str:
     grid = _grid(figure)
-    age = trace[f"{RUN}/spread/age"]
-    target = trace[f"{RUN}/spread/target"]
-    for column, (plot, name) in enumerate((("spread", "sigma"), ("shift", "mean_error"))):
+    age = trace[SPREAD_AGE]
+    target = trace[SPREAD_TARGET]
+    for column, (path, model_path) in enumerate(((SIGMA, SIGMA_MODEL), (MEAN_ERROR, MEAN_ERROR_MODEL))):
         axes = figure.add_subplot(grid[0, column])
-        measured, model = trace[f"{RUN}/{plot}/{name}"], trace[f"{RUN}/{plot}/{name}_model"]
+        measured, model = trace[path], trace[model_path]
         for k, seconds in enumerate(age):
             colour = COLOURS[k % len(COLOURS)]
             axes.plot(target, measured[k], "o", color=colour, markersize=3.5, label=_duration(seconds))
             axes.plot(target, model[k], color=colour, linewidth=1)
-        label = str(trace.attributes(f"{RUN}/{plot}/{name}")["long_name"]).partition(",")[0]
-        axes.set(title=f"{label.capitalize()} (dots: array, line: model)", xlabel=_label(trace, f"{RUN}/spread/target"))
+        label = str(trace.attributes(path)["long_name"]).partition(",")[0]
+        axes.set(title=f"{label.capitalize()} (dots: array, line: model)", xlabel=_label(trace, SPREAD_TARGET))
         axes.set_ylabel("\N{MICRO SIGN}S")
         axes.margins(y=0.1)
         axes.set_ylim(top=axes.get_ylim()[1] + 0.35 * np.ptp(axes.get_ylim()))
         axes.legend(loc="upper right", ncols=min(3, len(age)), columnspacing=1.0, handletextpad=0.1)
     axes = figure.add_subplot(grid[1, 0])
-    axes.plot(target, trace[f"{RUN}/read/read_sigma"], "o", color=COLOURS[0], markersize=3.5, label="array")
-    axes.plot(target, trace[f"{RUN}/read/read_sigma_model"], color=COLOURS[1], linewidth=1, label="model")
-    axes.set(title="Spread of a read", xlabel=_label(trace, f"{RUN}/read/target"), ylabel="\N{MICRO SIGN}S")
+    axes.plot(target, trace[READ_SIGMA], "o", color=COLOURS[0], markersize=3.5, label="array")
+    axes.plot(target, trace[READ_SIGMA_MODEL], color=COLOURS[1], linewidth=1, label="model")
+    axes.set(title="Spread of a read", xlabel=_label(trace, READ_TARGET), ylabel="\N{MICRO SIGN}S")
     axes.set_ylim(0.0, 1.5 * axes.get_ylim()[1])
     axes.legend(loc="upper right")
     axes = figure.add_subplot(grid[1, 1])
-    _draw_curves(axes, trace, "outside", "age", 100.0)
+    _draw_curves(axes, trace, (AT_ONCE, WAITED), OUTSIDE_AGE, 100.0)
     axes.set(title="Cells outside the tolerance", xlabel="time since the last verification (s)", ylabel="%")
-    return f"tolerance {float(trace[f'{RUN}/results/tolerance']):g} \N{MICRO SIGN}S"
+    return f"tolerance {float(trace[TOLERANCE]):g} \N{MICRO SIGN}S"
 
 
 def _age(figure: Any, trace: Trace) -> str:
     grid = _grid(figure)
     axes = figure.add_subplot(grid[0, :])
-    _draw_curves(axes, trace, "failures", "cycles", 100.0)
+    _draw_curves(axes, trace, (FAILED, LAW, NOT_VERIFIED), CYCLES, 100.0)
     axes.set(title="Failures", xlabel="programming cycles", ylabel="% of the cells")
     axes = figure.add_subplot(grid[1, 0])
-    _draw_curves(axes, trace, "error", "age", 1.0)
-    axes.set(title="Errors over time", xlabel=_label(trace, f"{RUN}/error/age"), ylabel="\N{MICRO SIGN}S")
-    _draw_map(_map_axes(figure, grid[1, 1]), trace, "lifetime", "Lifetimes in cycles", log=True)
-    half = float(trace[f"{RUN}/results/half_failed_cycles"])
+    _draw_curves(axes, trace, (RMS, PERCENTILE_95), ERROR_AGE, 1.0)
+    axes.set(title="Errors over time", xlabel=_label(trace, ERROR_AGE), ylabel="\N{MICRO SIGN}S")
+    _draw_map(_map_axes(figure, grid[1, 1]), trace, LIFETIME, "Lifetimes in cycles", log=True)
+    half = float(trace[HALF_FAILED_CYCLES])
     return "" if np.isnan(half) else f"half have failed after {half:.2g} cycles".replace("e+0", "e")
 
 
-def _draw_curves(axes: Any, trace: Trace, plot: str, axis: str, scale: float) -> None:
-    """All curves of a plot over its logarithmic axis."""
-    x = trace[f"{RUN}/{plot}/{axis}"]
-    names = [path.split("/")[-1] for path in trace.paths if path.startswith(f"{RUN}/{plot}/")]
-    curves = [name for name in names if name not in (axis, "title")]
-    for k, name in enumerate(curves):
-        label = str(trace.attributes(f"{RUN}/{plot}/{name}")["long_name"]).removesuffix(" (uS)")
+def _draw_curves(axes: Any, trace: Trace, paths: Sequence[str], axis: str, scale: float) -> None:
+    """Curves of one plot over its logarithmic axis."""
+    x = trace[axis]
+    for k, path in enumerate(paths):
+        label = str(trace.attributes(path)["long_name"]).removesuffix(" (uS)")
         style = "o-" if k == 0 else ("-", "--", ":")[(k - 1) % 3]
-        y = scale * trace[f"{RUN}/{plot}/{name}"]
+        y = scale * trace[path]
         axes.plot(x, y, style, color=COLOURS[k % len(COLOURS)], markersize=3, linewidth=1.1, label=label)
     axes.set_xscale("log")
     axes.set_ylim(bottom=0.0)
@@ -237,20 +276,20 @@ def _ir_drop(figure: Any, trace: Trace) -> str:
     from matplotlib import colormaps
 
     grid = _grid(figure)
-    for place, name in ((grid[0, 0], "row_voltage"), (grid[0, 1], "column_voltage"), (grid[1, 0], "cell_loss")):
-        _draw_map(_map_axes(figure, place), trace, name)
+    for place, path in ((grid[0, 0], ROW_VOLTAGE), (grid[0, 1], COLUMN_VOLTAGE), (grid[1, 0], CELL_LOSS)):
+        _draw_map(_map_axes(figure, place), trace, path)
     axes = figure.add_subplot(grid[1, 1])
-    size, ohm, loss = (trace[f"{RUN}/loss/{name}"] for name in ("size", "segment", "loss"))
+    size, ohm, loss = map(trace.__getitem__, (SIZE, SEGMENT, LOSS))
     colours = colormaps[COLOUR_MAP](np.linspace(0.05, 0.85, len(ohm)))
     for k, resistance in enumerate(ohm):
         axes.plot(size, 100.0 * loss[k], "o-", color=colours[k], markersize=3, linewidth=1.1, label=f"{resistance:g}")
-    axes.set(title="Current lost in the wires", xlabel=_label(trace, f"{RUN}/loss/size"), ylabel="%", xscale="log")
+    axes.set(title="Current lost in the wires", xlabel=_label(trace, SIZE), ylabel="%", xscale="log")
     axes.set_xticks(size, [str(n) for n in size])
     axes.minorticks_off()
     axes.set_ylim(0.0, 100.0)
     axes.grid(axis="y", color=GRID, linewidth=0.6)
     axes.legend(loc="upper left", title="\N{GREEK CAPITAL LETTER OMEGA} per segment", title_fontsize=8)
-    return f"{100 * float(trace[f'{RUN}/results/loss']):.1f} % of the current lost"
+    return f"{100 * float(trace[WHOLE_LOSS]):.1f} % of the current lost"
 
 
 def _duration(seconds: float) -> str:

@@ -53,6 +53,8 @@ class CrossbarBench:
     Parameters
     ----------
     config : CrossbarTargetConfig
+    seed : int
+        Of the weights, and of the noise of writes, relaxation and reads.
     log_pulses : bool
         Keep every single pulse for `pulse_log`.
 
@@ -69,24 +71,24 @@ class CrossbarBench:
         An unknown key or a value out of range.
     """
 
-    def __init__(self, config: CrossbarTargetConfig, log_pulses: bool = False) -> None:
+    def __init__(self, config: CrossbarTargetConfig, seed: int, log_pulses: bool = False) -> None:
         # Conductances are looked at one by one here, so none may lag behind.
         config = msgspec.structs.replace(config, array={**config.array, "relax_tolerance_uS": 0.0})
         crossbar_config = CrossbarTarget(config, [(1, 1)]).controller.crossbars[0].config
         weights = crossbar_config.mapping().weights_in(crossbar_config.tile_columns)
         shape = (crossbar_config.tile_rows, weights)
-        self._controller = CrossbarTarget(config, [shape], log_pulses).controller
+        self._controller = CrossbarTarget(config, [shape], log_pulses=log_pulses, seed=seed).controller
         (self._crossbar,) = self._controller.crossbars
         ((self._tile,),) = self._crossbar.tiles
         self._cells, self._model = self._tile.cells, crossbar_config.device
         self._worn = 0
-        self._seed = config.seed
+        self._seed = seed
         self.shape = self._tile.shape
         low, high = self._model.g_low_uS, self._model.g_high_uS
         self.level_uS = np.clip(self._crossbar.mapping.device_uS, low, high)
 
     def random_weights(self) -> Levels:
-        """Signed levels (inputs, outputs) for the whole array, all equally likely; they belong to the array's seed."""
+        """Signed levels (inputs, outputs) for the whole array, all equally likely; they belong to the seed."""
         top = self._crossbar.mapping.max_level
         return stream(self._seed, "bench.levels").integers(-top, top + 1, self._crossbar.shape)
 

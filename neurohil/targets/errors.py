@@ -1,32 +1,15 @@
-"""How all targets say no: to keys that they don't know, and to what the emulated hardware refuses."""
+"""How all targets say no to what the emulated hardware refuses."""
 
 from __future__ import annotations
 
-import difflib
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, TypeVar
 
 from neurohil.errors import UserError
-from neurohil.refusals import joined
-
-T = TypeVar("T", bound=Mapping[str, Any])
 
 # The words of Python and of an experiment's file.
 _WORDS = {"None": "none", "True": "true", "False": "false"}
-
-
-def known_keys(table: str, changes: T, names: Sequence[str]) -> T:
-    """The changes; UserError if one of their keys, which stand in `table` of the experiment, isn't among the names."""
-    for name in changes:
-        if name not in names:
-            near = difflib.get_close_matches(name, names, n=1, cutoff=0.0)[0]
-            raise UserError(
-                f"unknown key {joined(table, name)}, did you mean {joined(table, near)!r}? "
-                f"Known here: {', '.join(names)}"
-            )
-    return changes
 
 
 @contextmanager

@@ -13,9 +13,10 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from neurohil.protocols import Provenance
 from neurohil.trace.guard import Hazard, attribute, dimensions
 from neurohil.trace.opening import Damage, HDF5File, attempts
-from neurohil.trace.provenance import UNKNOWN, Provenance, by_config
+from neurohil.trace.provenance import UNKNOWN, by_config
 from neurohil.trace.schema import EPOCH, RUN, TraceError
 from neurohil.trace.state_file import State, StateFile
 

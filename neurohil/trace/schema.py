@@ -11,8 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neurohil.errors import UserError
-from neurohil.protocols import Quantity
-from neurohil.trace.provenance import Provenance
+from neurohil.protocols import Provenance, Quantity
 
 SCHEMA = "neurohil-trace"
 SCHEMA_VERSION = "2.1"

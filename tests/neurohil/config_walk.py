@@ -10,7 +10,7 @@ import tempfile
 import tomllib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_type_hints
 
 import msgspec
 import tomli_w
@@ -23,20 +23,19 @@ from memristor.costs import CostTable
 from memristor.device import FaultConfig, RtnConfig, WearConfig
 from memristor.device_model import DeviceModel
 from memristor.parasitics import WireConfig
+from memristor.presets import preset
 from memristor.programming import Recipe
+from neurohil import kinds
 from neurohil.config import parse
 from neurohil.datasets import yin_yang
 from neurohil.datasets.yin_yang import YinYang
-from neurohil.delgrad.run import DelGradConfig, DelGradRun, build_target
+from neurohil.delgrad.run import DelGradConfig, DelGradRun
 from neurohil.errors import UserError
-from neurohil.kinds import KINDS as RUNS
-from neurohil.metaplasticity import run as metaplasticity
-from neurohil.metaplasticity.run import MetaplasticityConfig, MetaplasticityRun
-from neurohil.probing.run import CrossbarExperiment
+from neurohil.metaplasticity.run import MetaplasticityConfig
+from neurohil.probing.config import CrossbarExperiment
 from neurohil.refusals import alternatives, struct_of
 from neurohil.run import Run
 from neurohil.targets.matrix.crossbar import CrossbarTarget
-from neurohil.trace.writer import TraceWriter
 
 # As typed behind `key = `, in TOML and for --set.
 VALUES = (
@@ -86,7 +85,7 @@ runs_per_day = 1.0
 """
 _WHOLE = '{kind = "whole", data_sets = ["mnist"], validation = false, train_images = 100, test_images = 100}'
 _SPLIT = '{kind = "KIND", data_set = "mnist", n_tasks = 2, validation = false, train_images = 100, test_images = 100}'
-_CROSSBAR_TARGET = """{kind = "crossbar", seed = 1, preset = "PRESET", banks = 8,
+_CROSSBAR_TARGET = """{kind = "crossbar", serial = 1, preset = "PRESET", banks = 8,
  wires = {topology = "source_line_parallel"}, array = {tile_rows = 784, tile_columns = 64}}"""
 _BENCH = """
 summary = "walk"
@@ -145,16 +144,11 @@ def _epochs(run: Run[Any]) -> None:
         writer.finish(layout.filled(layout.final(), run, run.conclude()))
 
 
-def _run_crossbar(measurement: str) -> Callable[[CrossbarExperiment], None]:
+def _run_crossbar(name: str) -> Callable[[CrossbarExperiment], None]:
     def run(config: CrossbarExperiment) -> None:
-        measuring = RUNS[f"crossbar {measurement}"].start(config)
-        end = measuring.conclude()
-        layout = measuring.layout
-        with (
-            tempfile.TemporaryDirectory() as folder,
-            TraceWriter(Path(folder) / "walk.h5", layout, "walk", "", 0) as writer,
-        ):
-            writer.finish(layout.filled(layout.final(), measuring, end))
+        measurement = kinds.KINDS[f"crossbar {name}"].start(config)
+        with tempfile.TemporaryDirectory() as folder, measurement.new_trace(Path(folder) / "walk.h5") as writer:
+            writer.finish({})
 
     return run
 
@@ -191,26 +185,42 @@ _ARRAY = ("layout", "tile_rows", "tile_columns", "conversion", "relax_tolerance_
 _MAPPING = ("levels_per_device", "scheme", "weight_range", "low_uS", "high_uS")
 
 
-def _names(kind: type, *types: str) -> list[str]:
-    return [field.name for field in dataclasses.fields(kind) if not types or field.type in types]
+class Field(NamedTuple):
+    """A value of a dataclass that a table reaches: its key in the table, its type, and the default of its class."""
+
+    key: str
+    kind: Any
+    default: Any
 
 
-# The free tables of the targets, with all their keys.
+def nested_fields(kind: Any, prefix: str = "") -> Iterator[Field]:
+    """All values of a dataclass, and of the dataclasses in it."""
+    hints, made = get_type_hints(kind), {} if kind is DeviceModel else vars(kind())
+    for field in dataclasses.fields(kind):
+        inner = next((one for one in alternatives(hints[field.name]) if dataclasses.is_dataclass(one)), None)
+        if inner:
+            yield from nested_fields(inner, f"{prefix}{field.name}.")
+        else:
+            default = getattr(preset("hfox_wan2022"), field.name) if kind is DeviceModel else made[field.name]
+            yield Field(f"{prefix}{field.name}", hints[field.name], default)
+
+
+# The free tables of the targets, with all that they reach.
 TABLES = {
-    "target.chip": _names(ChipConfig, "float"),
-    "target.noise": _names(NoiseConfig),
-    "target.mac": [name for name in _names(MacConfig) if name != "signed"],
-    "target.device": _names(DeviceModel, "float"),
-    "target.array": [name for name in _names(CrossbarConfig) if name in _ARRAY],
-    "target.mapping": [name for name in _names(CrossbarConfig) if name in _MAPPING],
-    "target.dac": _names(DacConfig),
-    "target.adc": _names(AdcConfig),
-    "target.wires": _names(WireConfig),
-    "target.recipe": _names(Recipe),
-    "target.faults": _names(FaultConfig),
-    "target.wear": _names(WearConfig),
-    "target.rtn": _names(RtnConfig),
-    "target.costs": _names(CostTable),
+    "target.chip": [field for field in nested_fields(ChipConfig) if not field.key.startswith("noise.")],
+    "target.noise": list(nested_fields(NoiseConfig)),
+    "target.mac": [field for field in nested_fields(MacConfig) if field.key != "signed"],
+    "target.device": list(nested_fields(DeviceModel)),
+    "target.array": [field for field in nested_fields(CrossbarConfig) if field.key in _ARRAY],
+    "target.mapping": [field for field in nested_fields(CrossbarConfig) if field.key in _MAPPING],
+    "target.dac": list(nested_fields(DacConfig)),
+    "target.adc": list(nested_fields(AdcConfig)),
+    "target.wires": list(nested_fields(WireConfig)),
+    "target.recipe": list(nested_fields(Recipe)),
+    "target.faults": list(nested_fields(FaultConfig)),
+    "target.wear": list(nested_fields(WearConfig)),
+    "target.rtn": list(nested_fields(RtnConfig)),
+    "target.costs": list(nested_fields(CostTable)),
 }
 
 
@@ -225,7 +235,7 @@ def keys(kind: type, raw: dict[str, Any], path: str = "") -> Iterator[str]:
         if isinstance(value, dict) and (struct := struct_of(alternatives(field.type), value)):
             yield from keys(struct, value, f"{name}.")
         elif name in TABLES:
-            yield from (f"{name}.{key}" for key in TABLES[name])
+            yield from (f"{name}.{field.key}" for field in TABLES[name])
 
 
 class Case(NamedTuple):
@@ -276,9 +286,9 @@ def target(config: Any) -> None:
     if isinstance(config, CrossbarExperiment):
         CrossbarTarget(config.target, [(3, 4)])
     elif isinstance(config, MetaplasticityConfig):
-        metaplasticity.build_target(config, [(3, 4)])
+        config.target.build([(3, 4)], config.network.quantizer, config.seed)
     else:
-        build_target(config)
+        config.target.build(config.network, config.seed)
 
 
 def attempt(case: Case, use: Callable[[Any], None] | None = None) -> str:

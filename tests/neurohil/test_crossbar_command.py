@@ -12,8 +12,9 @@ from scipy import stats
 
 from neurohil.cli import main
 from neurohil.config import experiment_summaries, parse, to_toml
-from neurohil.probing import run as its_command
-from neurohil.probing.run import CrossbarExperiment, load
+from neurohil.kinds import KINDS
+from neurohil.probing import picture
+from neurohil.probing.config import CrossbarExperiment
 from neurohil.trace import Trace
 
 ALPHA = 1e-6
@@ -26,7 +27,7 @@ SMALL = [
     "ir_drop.sizes=[4, 16]",
 ]
 MEASUREMENTS = ("program", "characterise", "age", "ir-drop")
-DRAWN = dict(its_command.MEASUREMENTS)
+DRAWN = {name: getattr(picture, name) for name in ("draw_program", "draw_characterise", "draw_age", "draw_ir_drop")}
 # Spread of hfox_wan2022 in uS at 15, 20, ... 40 uS, evaluated from the published polynomials (Wan et al., Nature 2022).
 # The lower levels are left out: there a conductance that can't be negative cuts the distribution.
 LEVELS = (3, 4, 5, 6, 7, 8)
@@ -58,16 +59,16 @@ def same_variance(values, sigma, alpha=ALPHA):
 def quick_pictures():
     """To draw takes longer than all else."""
     with pytest.MonkeyPatch.context() as patched:
-        for name, (compute, _) in DRAWN.items():
-            patched.setitem(its_command.MEASUREMENTS, name, (compute, lambda _, picture: picture.touch()))
+        for name in DRAWN:
+            patched.setattr(picture, name, lambda _, png: png.touch())
         yield
 
 
 @pytest.fixture
 def drawn(quick_pictures, monkeypatch):
     """Pictures are drawn all the same."""
-    for name, both in DRAWN.items():
-        monkeypatch.setitem(its_command.MEASUREMENTS, name, both)
+    for name, draw in DRAWN.items():
+        monkeypatch.setattr(picture, name, draw)
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +76,7 @@ def traces(tmp_path_factory):
     """The four measurements of the default experiment on another array, as paths."""
     folder = tmp_path_factory.mktemp("traces")
     for name in MEASUREMENTS:
-        assert crossbar(name, "--seed", 5, "--out", folder / f"{name}.h5") == 0
+        assert crossbar(name, "--seed", 5, "--serial", 5, "--out", folder / f"{name}.h5") == 0
     return {name: folder / f"{name}.h5" for name in MEASUREMENTS}
 
 
@@ -112,7 +113,7 @@ def test_each_kind_lists_its_own_experiments(capsys):
 
 @pytest.mark.parametrize("name", experiment_summaries("crossbar"))
 def test_shipped_experiments_are_valid_and_survive_a_round_trip(name):
-    config = load(name)
+    config = KINDS["crossbar program"].load(name)
     assert config.experiment == name
     assert parse(to_toml(config), CrossbarExperiment) == config
 
@@ -121,8 +122,9 @@ def test_shipped_experiments_are_valid_and_survive_a_round_trip(name):
 def test_json_repeats_the_trace(name, drawn, capsys, tmp_path):
     summary, table = measure(capsys, tmp_path / "run.h5", name, *SMALL, "--seed", 3)
     assert imread(tmp_path / "run.png").ndim == 3
-    assert (summary["experiment"], summary["measurement"], summary["seed"]) == ("crossbar_9_levels", name, 3)
-    assert table.startswith(f"crossbar_9_levels: {name}, seed 3, devices hfox_wan2022\n")
+    told = [summary[key] for key in ("experiment", "measurement", "seed", "serial")]
+    assert told == ["crossbar_9_levels", name, 3, 1]
+    assert table.startswith(f"crossbar_9_levels: {name}, seed 3, devices hfox_wan2022, serial 1\n")
     with Trace(tmp_path / "run.h5") as trace:
         assert trace.complete and trace.epochs == 0
         results = [path for path in trace.paths if path.startswith("run/results/")]
@@ -134,7 +136,7 @@ def test_json_repeats_the_trace(name, drawn, capsys, tmp_path):
 
 def test_equal_runs_give_equal_bytes_for_any_number_of_threads(tmp_path, capsys, monkeypatch):
     measure(capsys, tmp_path / "again" / "run.h5", "program", *SMALL)
-    monkeypatch.setitem(its_command.MEASUREMENTS, "program", DRAWN["program"])
+    monkeypatch.setattr(picture, "draw_program", DRAWN["draw_program"])
     measure(capsys, tmp_path / "here" / "run.h5", "program", *SMALL)
     command = [sys.executable, "-m", "neurohil", "crossbar", "program", *SMALL, "--out", str(tmp_path / "there.h5")]
     subprocess.run(command, check=True, capture_output=True, env={**os.environ, "NUMBA_NUM_THREADS": "1"})
@@ -200,7 +202,8 @@ def test_a_table_of_measured_devices(capsys, tmp_path):
         (["program", "--set", "program.aged_s=0.5"], "program.aged_s = 0.5 is not allowed: expected float >= 1 and"),
         (["program", "--set", "program.cycle=9"], "unknown key program.cycle, did you mean 'program.cycles'?"),
         (["program", "--set", "progam.cycles=9"], "unknown key progam, did you mean 'program'?"),
-        (["program", "--seed", "-1"], "target.seed = -1 is not allowed: expected int >= 0"),
+        (["program", "--seed", "-1"], "seed = -1 is not allowed: expected int >= 0"),
+        (["program", "--serial", "-1"], "target.serial = -1 is not allowed: expected int >= 0"),
         (
             ["program", "--set", "target.preset=hfox_wan"],
             "preset = 'hfox_wan' is unknown; did you mean 'hfox_wan2022'?",
@@ -258,7 +261,7 @@ def test_an_unfinished_trace_that_holds_nothing_is_no_obstacle_and_a_foreign_one
     assert f"{out} holds this run already" in capsys.readouterr().out
     assert crossbar("program", *SMALL, "--out", out, "--json") == 2
     assert crossbar("program", *SMALL, "--out", out, "--seed", 2) == 2
-    assert "exists and holds another run (target.seed was 1, now 2)" in capsys.readouterr().err
+    assert "exists and holds another run (seed was 1, now 2)" in capsys.readouterr().err
     assert crossbar("age", *SMALL, "--out", out) == 2
     assert "(it was crossbar_9_levels: program, now crossbar_9_levels: age)" in capsys.readouterr().err
     assert out.read_bytes() == once

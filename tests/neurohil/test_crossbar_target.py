@@ -101,7 +101,7 @@ def test_the_first_inputs_set_the_range_of_the_converters(levels, inputs):
 
 def test_same_config_same_bits_and_layers_differ(levels, inputs):
     same = [np.ones((8, 4), dtype=int)] * 2
-    one, again, other = (target([(8, 4), (8, 4)], seed=seed) for seed in (3, 3, 4))
+    one, again, other = (target([(8, 4), (8, 4)], serial=serial) for serial in (3, 3, 4))
     for unit in (one, again, other):
         unit.write(same)
     read = [[unit.read(k, 7) for k in range(2)] for unit in (one, again, other)]
@@ -232,7 +232,7 @@ def test_a_measured_table_takes_the_place_of_a_preset(tmp_path, levels):
 
 
 def test_config_survives_toml():
-    config = CrossbarTargetConfig(preset="cmo_hfox", device={"acceptance_percent": 0.2}, adc={"bits": "none"}, seed=9)
+    config = CrossbarTargetConfig(preset="cmo_hfox", device={"acceptance_percent": 0.2}, adc={"bits": "none"}, serial=9)
     assert parse(to_toml(config), CrossbarTargetConfig) == config
 
 
@@ -244,7 +244,10 @@ def test_config_survives_toml():
             {"device": {"read_fractoin": 0.1}},
             "unknown key target.device.read_fractoin, did you mean 'target.device.read_fraction'?",
         ),
-        ({"device": {"times_s": 1.0}}, "unknown key target.device.times_s"),
+        (
+            {"device": {"times_s": 1.0}},
+            "target.device.times_s = 1 is not allowed: expected array of length >= 0, each float s",
+        ),
         ({"device": {"acceptance_percent": 2.0}}, "unknown key target.device.acceptance_percent"),
         ({"device": {"read_fraction": "much"}}, "target.device.read_fraction = 'much' is not a number"),
         (

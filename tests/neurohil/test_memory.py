@@ -94,7 +94,7 @@ def test_arrays_too_large_for_the_memory_are_refused_at_once(monkeypatch):
     big = ["target.array.tile_rows=65536", "target.array.tile_columns=65536"]
     for kind in (kind for kind in KINDS.values() if kind.measures):
         with pytest.raises(UserError, match=r"773 GB of memory, 2 GB are available; lower .*target.array.tile_rows"):
-            kind.start(kind.load("crossbar_9_levels", big)).train()
+            _ = kind.start(kind.load("crossbar_9_levels", big)).result
     with pytest.raises(UserError, match=r"^12845056 devices for layers of 784 x 8192 weights need about 2.31 GB"):
         CrossbarTarget(CrossbarTargetConfig(), [(784, 8192)])
 

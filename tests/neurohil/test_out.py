@@ -13,6 +13,8 @@ import h5py
 import pytest
 
 from neurohil.cli import main
+from neurohil.probing import picture
+from neurohil.probing.run import Program
 from neurohil.trace.place import default_path
 
 SMALL = ["--set", "target.array.tile_rows=4", "--set", "target.array.tile_columns=5", "--set", "ir_drop.sizes=[2]"]
@@ -26,10 +28,15 @@ def must_not_run(*_):
     raise AssertionError("it was computed before it was refused")
 
 
+def let_nothing_run(monkeypatch):
+    monkeypatch.setattr(Program, "measure", must_not_run)
+    monkeypatch.setattr(picture, "draw_program", must_not_run)
+
+
 @pytest.fixture
 def quick_pictures(monkeypatch):
     """To draw takes longer than all else."""
-    monkeypatch.setattr("neurohil.probing.picture.draw_program", lambda _, picture: picture.touch())
+    monkeypatch.setattr(picture, "draw_program", lambda _, png: png.touch())
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +44,7 @@ def finished(tmp_path_factory):
     """A finished trace of the run, and one of another seed."""
     folder = tmp_path_factory.mktemp("finished")
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr("neurohil.probing.picture.draw_program", lambda *_: None)
+        patched.setattr(picture, "draw_program", lambda *_: None)
         assert run(folder / "this.h5") == 0 and run(folder / "other.h5", "--seed", "2") == 0
     return {name: (folder / f"{name}.h5").read_bytes() for name in ("this", "other")}
 
@@ -131,7 +138,7 @@ REFUSED = {
     "foreign HDF5 file": (foreign_hdf5("run.h5"), "run.h5", [], "nothing is written over it"),
     "foreign HDF5 file, replace": (foreign_hdf5("run.h5"), "run.h5", [REPLACE], "nothing is written over it"),
     "damaged file, replace": (damaged, "run.h5", [REPLACE], "nothing is written over it"),
-    "another run": (trace("run.h5", "other"), "run.h5", [], "holds another run (target.seed was 2, now 1); give"),
+    "another run": (trace("run.h5", "other"), "run.h5", [], "holds another run (seed was 2, now 1); give"),
     "write-protected, replace": (trace("run.h5", "other", mode=0o444), "run.h5", [REPLACE], "is write-protected"),
     "foreign .part": (text("run.h5.part"), "run.h5", [REPLACE], "run.h5.part is in the way"),
     "foreign HDF5 .part": (foreign_hdf5("run.h5.part"), "run.h5", [REPLACE], "run.h5.part is in the way"),
@@ -159,7 +166,7 @@ def test_what_is_refused_is_refused_before_anything_is_computed(variant, tmp_pat
     (tmp_path / "theirs.h5").write_text("theirs")
     put(tmp_path, finished)
     before, null = state(tmp_path), os.stat("/dev/null")
-    monkeypatch.setattr("neurohil.probing.run.Program.conclude", must_not_run)
+    let_nothing_run(monkeypatch)
     assert run(out if out.startswith("/") else f"{tmp_path}/{out}", *more) == 2
     output = capsys.readouterr()
     assert message in output.err and output.out == ""
@@ -171,7 +178,7 @@ def test_what_is_refused_is_refused_before_anything_is_computed(variant, tmp_pat
 
 def test_a_leading_dash_is_refused(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("neurohil.probing.run.Program.conclude", must_not_run)
+    let_nothing_run(monkeypatch)
     for out in ("--out=-x.h5", "--out=./-x.h5"):
         assert main(["crossbar", "program", *SMALL, out]) == 2
         assert "begins with a dash, which commands take for an option" in capsys.readouterr().err
@@ -228,7 +235,7 @@ def test_a_folder_that_cannot_be_written(monkeypatch, capfd):
                 os.seteuid(65534)
             code = 1
             try:
-                monkeypatch.setattr("neurohil.probing.run.Program.conclude", must_not_run)
+                let_nothing_run(monkeypatch)
                 code = run(folder / "run.h5") - 2 or run(folder / "new" / "run.h5") - 2
             finally:
                 os._exit(code)
@@ -243,7 +250,7 @@ def test_a_folder_that_cannot_be_written(monkeypatch, capfd):
 
 
 def test_a_limit_of_files_and_a_full_disk_are_told_before_anything_is_computed(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr("neurohil.probing.run.Program.conclude", must_not_run)
+    let_nothing_run(monkeypatch)
     large = ["--set", "target.array.tile_rows=10000", "--set", "target.array.tile_columns=10000"]
     real, statvfs = resource.getrlimit, os.statvfs
     monkeypatch.setattr(resource, "getrlimit", lambda _: (10**9, 10**9))

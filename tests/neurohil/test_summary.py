@@ -17,7 +17,7 @@ def test_an_experiment_as_shipped_has_its_summary(command, experiment):
     load = KINDS[command].load
     plain = load(experiment)
     assert plain.summary and experiment not in plain.summary
-    individual = "target.seed=7" if command == "crossbar program" else "seed=7"
+    individual = "target.serial=7" if command == "crossbar program" else "seed=7"
     assert load(experiment, [individual]).summary == plain.summary
 
 
@@ -33,7 +33,7 @@ def test_an_experiment_as_shipped_has_its_summary(command, experiment):
         (
             "crossbar program",
             "crossbar_9_levels",
-            ["target.table=mine.csv", "target.seed=3"],
+            ["target.table=mine.csv", "target.serial=3"],
             "crossbar_9_levels with target.table = mine.csv",
         ),
         ("delgrad", "yin_yang_axonal", ["network.hidden=5"], "yin_yang_axonal with network.hidden = 5"),

@@ -17,12 +17,13 @@ from neurohil.cli import main
 from neurohil.config import experiment_text, parse, to_toml
 from neurohil.errors import UserError
 from neurohil.kinds import KINDS
-from neurohil.probing.run import CrossbarExperiment
+from neurohil.probing.config import CrossbarExperiment
 from neurohil.targets.matrix.crossbar import CrossbarTarget
 from neurohil.text import exact, one_line, printable, say, shown
 
-load, load_metaplasticity = KINDS["delgrad"].load, KINDS["metaplasticity"].load
-load_crossbar = KINDS["crossbar program"].load
+load, load_metaplasticity, load_crossbar = (
+    KINDS[name].load for name in ("delgrad", "metaplasticity", "crossbar program")
+)
 
 HOSTILE = "\x1b[31mred\x07\r\x9b2J\u202eevil\u2066\u2028\x00\udcff\n"
 
@@ -94,14 +95,13 @@ def test_values_are_shown_short():
     ],
 )
 def test_a_message_never_contradicts_itself(key, value, range_):
-    config = load_crossbar("crossbar_9_levels", [f"{key}={value}"])
     with pytest.raises(UserError, match=rf"^{key} = {value}.* is outside {range_.replace('+', '[+]')}"):
-        CrossbarTarget(config.target, [(2, 2)])
+        load_crossbar("crossbar_9_levels", [f"{key}={value}"])
 
 
 def test_a_message_about_two_values_tells_them_apart():
     with pytest.raises(UserError, match=r"first_cycles = 10000000.001 is not below age.last_cycles = 1e\+07"):
-        KINDS["crossbar age"].start(load_crossbar("crossbar_9_levels", ["age.first_cycles=10000000.001"])).train()
+        _ = KINDS["crossbar age"].start(load_crossbar("crossbar_9_levels", ["age.first_cycles=10000000.001"])).result
 
 
 # Words of messages, typed as the messages have them.

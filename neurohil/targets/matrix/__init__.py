@@ -1,1 +1,1 @@
-"""Targets that multiply by layers of quantised weights, one file each."""
+"""Targets that multiply by quantised weights; each file holds one, with one config struct that has a tag."""

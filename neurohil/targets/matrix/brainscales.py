@@ -19,9 +19,18 @@ from brainscales_emu.constants import MAX_WEIGHT, N_COLUMNS
 from brainscales_emu.mac import MAX_INPUT, MAX_SENDS, MacArray, MacConfig, Matrix
 from neurohil.arrays import floats, integers
 from neurohil.errors import UserError
-from neurohil.protocols import Levels, MatrixCapabilities, Quantity, WriteReport
+from neurohil.protocols import (
+    Levels,
+    MatrixCapabilities,
+    Provenance,
+    Quantity,
+    WeightLevels,
+    WeightStorage,
+    WriteReport,
+)
 from neurohil.ranges import Seed
-from neurohil.targets.errors import known_keys, user_errors
+from neurohil.tables import Changes, changed
+from neurohil.targets.errors import user_errors
 
 LINEAR_CODE = 80  # vendor's demo of matrix multiplication: codes are linear within about -80..80
 BEYOND = 0.001  # share of the codes that calibration lets lie beyond; chosen here
@@ -40,7 +49,14 @@ class BrainscalesMatrixConfig(
 
     serial: Seed = 1
     max_sends: Annotated[int, msgspec.Meta(ge=1, le=MAX_SENDS)] = 256
-    mac: dict[str, int | float] = {}
+    mac: Changes = {}
+
+    def __post_init__(self) -> None:
+        _mac_config(self)
+
+    def build(self, shapes: Sequence[tuple[int, int]], levels: WeightLevels, seed: int) -> BrainscalesMatrixTarget:
+        """The chip for layers of these shapes; see `BrainscalesMatrixTarget`."""
+        return BrainscalesMatrixTarget(self, shapes, levels.max_level, levels.weight_range, seed)
 
 
 class BrainscalesMatrixTarget:
@@ -68,6 +84,14 @@ class BrainscalesMatrixTarget:
         An unknown key or a value out of range.
     """
 
+    provenance = Provenance(
+        "emulated",
+        "Products were computed by an emulated BrainScaleS-2 chip; nothing here was measured on a real one. Times on "
+        "the chip are modelled.",
+    )
+    storage = WeightStorage(levels=MAX_WEIGHT + 1, cells=2)  # a pair of synapses, however many levels are used
+    programmed_by_pulses = False
+
     def __init__(
         self,
         config: BrainscalesMatrixConfig,
@@ -81,6 +105,7 @@ class BrainscalesMatrixTarget:
                 f"signed levels -{max_level}..{max_level} don't fit into the chip's weights -{MAX_WEIGHT}..{MAX_WEIGHT}"
                 f"; lower network.quantizer.levels to an odd number up to {2 * MAX_WEIGHT + 1}"
             )
+        self.label = f"emulated BrainScaleS-2 chip {config.serial}"
         self.capabilities = MatrixCapabilities(
             n_levels=2 * max_level + 1,
             max_level=max_level,
@@ -175,6 +200,28 @@ class BrainscalesMatrixTarget:
             "modelled_time_ns": self._array.time_ns,
         }
 
+    def results(self) -> list[Quantity]:
+        array = self._array
+        return [
+            Quantity(
+                "modelled_time",
+                np.array(array.time_ns * 1e-9),
+                (),
+                "s",
+                "modelled time of the chip, tests included (s)",
+                "modelled",
+            ),
+            Quantity("runs", np.array(array.runs), (), "1", "runs of the chip, tests included"),
+            Quantity("vectors", np.array(array.vectors), (), "1", "vectors in all runs of the chip, tests included"),
+        ]
+
+    def told(self, results: Mapping[str, float]) -> list[tuple[str, str]]:
+        return [("modelled time", f"{results['modelled_time']:.3g} s of the chip, tests included")]
+
+    def wear(self) -> float | None:
+        """As the protocol says; digital weights don't wear."""
+        return 0.0
+
     def maps(self) -> list[Quantity]:
         """As the protocol says; the columns of a half in its two quadrants, its rows by driver."""
         pattern = self._array.pattern
@@ -220,4 +267,5 @@ def _codes(x: NDArray[Any]) -> NDArray[np.uint8]:
 
 def _mac_config(config: BrainscalesMatrixConfig) -> MacConfig:
     names = [entry.name for entry in dataclasses.fields(MacConfig) if entry.name != "signed"]
-    return MacConfig(**known_keys("target.mac", config.mac, names))  # type: ignore[arg-type]
+    with user_errors(ChipError, _KEYS):
+        return changed(MacConfig(), config.mac, "target.mac", names)

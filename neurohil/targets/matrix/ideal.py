@@ -13,11 +13,23 @@ from numpy.typing import NDArray
 from neurohil.arrays import floats, integers
 from neurohil.blas import one_thread
 from neurohil.errors import UserError
-from neurohil.protocols import Levels, MatrixCapabilities, Quantity, WriteReport
+from neurohil.protocols import (
+    Levels,
+    MatrixCapabilities,
+    Provenance,
+    Quantity,
+    WeightLevels,
+    WeightStorage,
+    WriteReport,
+)
 
 
 class IdealMatrixConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="ideal", tag_field="kind"):
     """The ideal target has nothing to set: it takes the levels that the network's quantiser makes."""
+
+    def build(self, shapes: Sequence[tuple[int, int]], levels: WeightLevels, seed: int) -> IdealMatrixTarget:
+        """Ideal weights of these levels; layers may have any shape, and there is no noise."""
+        return IdealMatrixTarget(levels.max_level, levels.weight_range, levels.levels)
 
 
 class IdealMatrixTarget:
@@ -29,9 +41,20 @@ class IdealMatrixTarget:
         Largest signed level.
     weight_range : float, > 0
         Weight of that level.
+    levels : int, optional
+        How many of the levels -max_level..max_level a weight takes; by default all. An odd number is taken to be held
+        by a pair of cells, an even one by a single cell.
     """
 
-    def __init__(self, max_level: int, weight_range: float) -> None:
+    label = "ideal weights"
+    provenance = Provenance(
+        "computed", "All results were computed with ideal weights; no hardware, real or emulated, was involved."
+    )
+    programmed_by_pulses = False
+
+    def __init__(self, max_level: int, weight_range: float, levels: int | None = None) -> None:
+        levels = 2 * max_level + 1 if levels is None else levels
+        self.storage = WeightStorage((levels + 1) // 2, 2) if levels % 2 else WeightStorage(levels, 1)
         self.capabilities = MatrixCapabilities(
             n_levels=2 * max_level + 1,
             max_level=max_level,
@@ -83,6 +106,15 @@ class IdealMatrixTarget:
 
     def account(self) -> dict[str, Any]:
         return {"weights_changed": self._changed, "vectors": self._vectors}
+
+    def results(self) -> list[Quantity]:
+        return []
+
+    def told(self, results: Mapping[str, float]) -> list[tuple[str, str]]:
+        return []
+
+    def wear(self) -> float | None:
+        return None
 
     def maps(self) -> list[Quantity]:
         return []

@@ -1,1 +1,1 @@
-"""Targets that turn input spike times into spike times, one file each."""
+"""Targets that turn input spike times into spike times; each file holds one, with one config struct that has a tag."""

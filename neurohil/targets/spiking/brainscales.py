@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import msgspec
 import numpy as np
 
-from brainscales_emu import ChipConfig, ChipError, NoiseConfig, preset
+from brainscales_emu import PRESET_NAMES, ChipConfig, ChipError, preset
 from brainscales_emu.beyond import MAX_DELAY_US
 from brainscales_emu.calibration import Calibration
 from brainscales_emu.capmem import Codes
@@ -31,25 +31,46 @@ from brainscales_emu.mismatch import draw_fixed_pattern
 from brainscales_emu.routing.placement import Placement, place_feedforward
 from neurohil.arrays import Shape, floats
 from neurohil.errors import UserError
-from neurohil.protocols import Capabilities, Floats, Layer, LayerTimes, Quantity, SampleRecord
+from neurohil.protocols import (
+    Capabilities,
+    Floats,
+    Layer,
+    LayerTimes,
+    Provenance,
+    Quantity,
+    SampleRecord,
+    SpikingNetwork,
+)
 from neurohil.ranges import Seed
-from neurohil.targets.errors import known_keys, user_errors
-from neurohil.targets.spiking.ideal import MEMBRANE_SAMPLES, checked_layer, sample_record
+from neurohil.tables import Changes, changed
+from neurohil.targets.errors import user_errors
+from neurohil.targets.layers import MEMBRANE_SAMPLES, checked_layer, sample_record
 from neurohil.text import exact
 
+BEYOND = "per-synapse delays, which BrainScaleS-2 does not have"
 MAX_LSB_PER_WEIGHT = 1e6  # beyond, all weights of any use are the largest
 # What the emulator calls its parameters, and where they stand in an experiment.
 _KEYS = {
     "chip.": "target.chip.",
     "chip.noise": "target.noise",
     "chip.serial": "target.serial",
+    "chip.preset": "target.preset",
     **dict.fromkeys(("chip.delay", "chip.synapse_delay_us"), "network.delay_shift, network.delay_scale: delay"),
     "calibration file": "target.calibration: file",
 }
 
 
+if TYPE_CHECKING:
+    Preset = str
+else:
+    Preset = Literal[PRESET_NAMES]
+
+
 class BrainscalesConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="brainscales", tag_field="kind"):
-    """Which chip: preset and serial number, changes of single values in `chip` and `noise`; the slot of a sample.
+    """Which chip: preset and serial number, changes of single values; the slot of a sample.
+
+    The keys of `chip` are the fields of `brainscales_emu.ChipConfig`, nested tables such as `chip.event_path` included;
+    those of its field `noise` stand in `noise`.
 
     calibration: file of a `brainscales_emu.calibration.Calibration` of this chip; the preset then has to be
     "uncalibrated", because it is the codes that make the circuits alike.
@@ -57,13 +78,20 @@ class BrainscalesConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True,
     synapse instead, which no real chip has.
     """
 
-    preset: Literal["ideal", "calibrated", "uncalibrated", "w66f3"]
+    preset: Preset
     serial: Seed
     slot_us: Annotated[float, msgspec.Meta(ge=1 / CYCLES_PER_US, le=1e6)] = 180.0
     calibration: str | None = None
     delays: Literal["hardware", "beyond"] = "hardware"
-    chip: dict[str, float] = {}
+    chip: dict[str, float | bool | str | list[Any] | Changes] = {}
     noise: dict[str, float] = {}
+
+    def __post_init__(self) -> None:
+        _chip_config(self, tau_ratio=1)
+
+    def build(self, network: SpikingNetwork, seed: int) -> BrainscalesTarget:
+        """The chip with the time constants of such a network; see `BrainscalesTarget`."""
+        return BrainscalesTarget(self, network.threshold, network.tau_ratio, seed)
 
 
 class BrainscalesTarget:
@@ -85,8 +113,16 @@ class BrainscalesTarget:
         If a value is out of the chip's range.
     """
 
+    provenance = Provenance(
+        "emulated",
+        "Events, membranes and fixed pattern are those of an emulated BrainScaleS-2 chip; nothing here was measured on "
+        "a real one. Times on the chip are modelled.",
+    )
+
     def __init__(self, config: BrainscalesConfig, threshold: float, tau_ratio: int, seed: int) -> None:
         chip_config = _chip_config(config, tau_ratio)
+        self.label = f"emulated chip {config.preset}, serial {config.serial}"
+        self.beyond: str | None = None
         self.tau_us = chip_config.tau_syn_exc_us
         self._slot_us = config.slot_us
         self._slot_ticks = round(config.slot_us * CYCLES_PER_US)
@@ -111,14 +147,16 @@ class BrainscalesTarget:
             )
         self._chip = Chip(chip_config, serial=config.serial, seed=seed, codes=_codes(config))
         self._calibrated = config.calibration is not None
-        self._beyond = config.delays == "beyond"
+        self._delays_in_synapses = config.delays == "beyond"
         shortest_us, longest_us, step_us = *register_to_us([MIN_DELAY_REGISTER, MAX_DELAY_REGISTER]), DELAY_STEP_US
-        if self._beyond:
+        if self._delays_in_synapses:
             shortest_us, longest_us, step_us = 0.0, MAX_DELAY_US, 0.0
         self.capabilities = Capabilities(
             weight_max=MAX_WEIGHT / self._scale,
             weight_step=1.0 / self._scale,
-            delay_kinds=frozenset({"none", "dendritic", "synaptic"} if self._beyond else {"none", "axonal"}),
+            delay_kinds=frozenset(
+                {"none", "dendritic", "synaptic"} if self._delays_in_synapses else {"none", "axonal"}
+            ),
             delay_min=shortest_us / self.tau_us,
             delay_max=longest_us / self.tau_us,
             delay_step=step_us / self.tau_us,
@@ -128,12 +166,12 @@ class BrainscalesTarget:
     def write(self, layers: Sequence[Layer]) -> None:
         layers, weights = [checked_layer(index, layer, 1e6) for index, layer in enumerate(layers)], []
         for index, layer in enumerate(layers):
-            if layer.later_delays is not None and not self._beyond:
+            if layer.later_delays is not None and not self._delays_in_synapses:
                 raise UserError(
                     "network.delays: the chip's delay elements are axonal; use none or axonal, the ideal target, or "
                     "target.delays = 'beyond', which no real chip can"
                 )
-            if layer.axonal is not None and self._beyond:
+            if layer.axonal is not None and self._delays_in_synapses:
                 raise UserError(
                     "network.delays = 'axonal' takes the chip's delay elements, but target.delays = 'beyond' has "
                     "delays in the synapses instead; use dendritic or synaptic, or target.delays = 'hardware'"
@@ -152,6 +190,7 @@ class BrainscalesTarget:
             registers = [None if d is None else us_to_register(d * self.tau_us) for d in (x.axonal for x in layers)]
             placement = place_feedforward(layers[0].weights.shape[0], weights, registers)
             self._chip.write(placement.fabric, synapse_delay_us=self._synapse_delays(placement, layers))
+        self.beyond = None if all(layer.later_delays is None for layer in layers) else BEYOND
         self._neurons = [circuits[:, 0] for circuits in placement.neurons.values()]
         self._delays = placement.delays
         self._lines = placement.lines["input"]
@@ -287,14 +326,8 @@ def _codes(config: BrainscalesConfig) -> Codes | None:
 
 
 def _chip_config(config: BrainscalesConfig, tau_ratio: int) -> ChipConfig:
-    base = preset(config.preset)
-    base = dataclasses.replace(base, tau_mem_us=tau_ratio * base.tau_syn_exc_us)
     with user_errors(ChipError, _KEYS):
-        noise = dataclasses.replace(base.noise, **_known("target.noise", config.noise, base.noise))
-        changes: dict[str, Any] = _known("target.chip", config.chip, base)
-        return dataclasses.replace(base, noise=noise, **changes)
-
-
-def _known(path: str, changes: dict[str, float], base: ChipConfig | NoiseConfig) -> dict[str, float]:
-    names = [field.name for field in dataclasses.fields(base) if type(getattr(base, field.name)) is float]
-    return known_keys(path, changes, names)
+        base = preset(config.preset)
+        base = dataclasses.replace(base, tau_mem_us=tau_ratio * base.tau_syn_exc_us)
+        base = dataclasses.replace(base, noise=changed(base.noise, config.noise, "target.noise"))
+        return changed(base, config.chip, "target.chip", moved={"noise": "target.noise"})

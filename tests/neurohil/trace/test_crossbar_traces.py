@@ -9,6 +9,7 @@ from matplotlib.image import imread
 from test_nxdata import assert_plottable, nodes, plots
 
 from neurohil.cli import main
+from neurohil.probing.ir_drop import Drop
 from neurohil.probing.picture import draw_age, draw_characterise, draw_ir_drop, draw_program
 from neurohil.probing.trace import STATES, ir_drop_layout
 from neurohil.trace import Trace, TraceError, TraceWriter
@@ -126,7 +127,8 @@ def test_nothing_of_a_picture_is_cut_off(run):
 
 
 def layout():
-    return ir_drop_layout(np.array([1.0]), np.array([4]), np.array([[0.25]]), [], [])
+    one = np.ones((1, 1))
+    return ir_drop_layout(Drop(np.array([1.0]), np.array([4]), np.array([[0.25]]), 0.25, 0.2, one, one, one))
 
 
 def test_an_interrupted_write_is_seen_and_not_drawn(tmp_path):

@@ -112,8 +112,9 @@ tau_mem_us = 5.0
 def test_a_trace_without_weights_is_refused(tmp_path):
     from neurohil.metaplasticity.trace import metaplasticity_layout
     from neurohil.trace import TraceWriter
+    from neurohil.trace.provenance import IDEAL_WEIGHTS
 
-    plan = metaplasticity_layout(["a"], ["a"], 10, 2, np.arange(-1, 2))
+    plan = metaplasticity_layout(["a"], ["a"], 10, 2, np.arange(-1, 2), IDEAL_WEIGHTS)
     with TraceWriter(tmp_path / "run.h5", plan, "x", "", 0):
         pass
     path = tmp_path / "run.h5.part"

@@ -17,11 +17,13 @@ import pytest
 
 from neurohil.delgrad.trace import delgrad_layout
 from neurohil.metaplasticity.trace import metaplasticity_layout
-from neurohil.probing.trace import age_layout
+from neurohil.probing import plots
+from neurohil.probing.trace import CYCLES, ERROR_AGE, map_path
 from neurohil.protocols import Quantity
+from neurohil.targets.matrix.crossbar import CrossbarTarget, CrossbarTargetConfig
 from neurohil.trace import Trace, TraceWriter, writer
-from neurohil.trace.provenance import CHIP, IDEAL_NEURONS
-from neurohil.trace.schema import EPOCH, Array, Layout
+from neurohil.trace.provenance import CHIP, CROSSBAR, IDEAL_NEURONS
+from neurohil.trace.schema import EPOCH, Array, Layout, group_of
 from neurohil.trace.validation import validate
 
 FOLDER = Path(__file__).parent / "golden"
@@ -41,25 +43,48 @@ def counted(shape: tuple[int, ...], dtype: str, start: int = 0) -> np.ndarray:
     return (np.arange(start, start + int(np.prod(shape))) % 120).reshape(shape).astype(dtype)
 
 
+def crossbar() -> CrossbarTarget:
+    """A target whose results are those of the layout."""
+    return CrossbarTarget(CrossbarTargetConfig(), [(2, 2)])
+
+
 LAYOUTS: dict[str, Callable[[], Layout]] = {
-    "delgrad": lambda: delgrad_layout((4, 6, 3), (4, 6), 20, "1", provenance=IDEAL_NEURONS),
+    "delgrad": lambda: delgrad_layout((4, 6, 3), (4, 6), 20, "1", IDEAL_NEURONS),
     "delgrad_chip": lambda: delgrad_layout(
         (20, 6, 3),
         (4, 6),
         20,
         "us",
+        CHIP,
         [pattern("gain", ("row", "column"), 64, 64), pattern("offset", ("circuit",), 16)],
-        provenance=CHIP,
     ),
     "metaplasticity": lambda: metaplasticity_layout(
-        ["mnist"], ["mnist"], 10, 2, np.arange(-7, 8), [pattern("layer0_conductance", ("row", "column"), 16, 16)]
+        ["mnist"],
+        ["mnist"],
+        10,
+        2,
+        np.arange(-7, 8),
+        CROSSBAR,
+        [pattern("layer0_conductance", ("row", "column"), 16, 16)],
+        crossbar().results(),
+        programmed_by_pulses=True,
     ),
-    "crossbar": lambda: age_layout(
-        counted((8,), "float64"),
-        {"worn": ("worn out", counted((8,), "float64"))},
-        counted((9,), "float64"),
-        {"error": ("mean error (uS)", counted((9,), "float64"))},
-        [pattern("cycles", ("row", "column"), 16, 16)],
+    "crossbar": lambda: plots.measured_layout(
+        [
+            plots.curves(
+                "Failed cells",
+                [(f"{group_of(CYCLES)}/worn", counted((8,), "float64"), "1", "worn out")],
+                (plots.axis(CYCLES, counted((8,), "float64"), "1", "programming cycles"),),
+                log_x=True,
+            ),
+            plots.curves(
+                "Error of the conductances",
+                [(f"{group_of(ERROR_AGE)}/error", counted((9,), "float64"), "uS", "mean error (uS)")],
+                (plots.axis(ERROR_AGE, counted((9,), "float64"), "s", "time since the write (s)"),),
+                log_x=True,
+            ),
+            plots.device_map(map_path("cycles"), counted((16, 16), "float64"), "uS", "cycles (uS)"),
+        ],
         [],
     ),
 }

@@ -7,8 +7,11 @@ from test_nxdata import assert_plottable, nodes, plots
 
 from neurohil.metaplasticity.trace import CORNER, corner, metaplasticity_layout
 from neurohil.protocols import Quantity
+from neurohil.targets.matrix.brainscales import BrainscalesMatrixConfig, BrainscalesMatrixTarget
+from neurohil.targets.matrix.crossbar import CrossbarTarget, CrossbarTargetConfig
 from neurohil.trace import TraceWriter
 from neurohil.trace.nxdata import text
+from neurohil.trace.provenance import CHIP_MATRIX, CROSSBAR, IDEAL_WEIGHTS
 from neurohil.trace.schema import EPOCH
 
 MAPS = [
@@ -23,12 +26,31 @@ CHIP_MAPS = [
 ]
 LEVELS = np.arange(-7, 8)
 CASES = {
-    "ideal": metaplasticity_layout(["mnist", "fashion_mnist"], ["mnist", "fashion_mnist"], 10, 2, LEVELS),
-    "crossbar": metaplasticity_layout(["mnist", "fashion_mnist"], ["mnist", "fashion_mnist"], 10, 2, LEVELS, MAPS),
-    "chip": metaplasticity_layout(
-        ["mnist", "fashion_mnist"], ["mnist", "fashion_mnist"], 10, 2, LEVELS, CHIP_MAPS, chip=True
+    "ideal": metaplasticity_layout(
+        ["mnist", "fashion_mnist"], ["mnist", "fashion_mnist"], 10, 2, LEVELS, IDEAL_WEIGHTS
     ),
-    "stream": metaplasticity_layout(["fashion_mnist"], ["part_0", "part_1", "part_2"], 10, 3, LEVELS),
+    "crossbar": metaplasticity_layout(
+        ["mnist", "fashion_mnist"],
+        ["mnist", "fashion_mnist"],
+        10,
+        2,
+        LEVELS,
+        CROSSBAR,
+        MAPS,
+        CrossbarTarget(CrossbarTargetConfig(), [(2, 2)]).results(),
+        programmed_by_pulses=True,
+    ),
+    "chip": metaplasticity_layout(
+        ["mnist", "fashion_mnist"],
+        ["mnist", "fashion_mnist"],
+        10,
+        2,
+        LEVELS,
+        CHIP_MATRIX,
+        CHIP_MAPS,
+        BrainscalesMatrixTarget(BrainscalesMatrixConfig(), [(2, 2)], 7, 1.0, 1).results(),
+    ),
+    "stream": metaplasticity_layout(["fashion_mnist"], ["part_0", "part_1", "part_2"], 10, 3, LEVELS, IDEAL_WEIGHTS),
 }
 EPOCHS = 3
 

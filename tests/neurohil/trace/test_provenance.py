@@ -2,6 +2,7 @@
 
 import tomllib
 from importlib import resources
+from typing import NamedTuple
 
 import h5py
 import numpy as np
@@ -10,26 +11,50 @@ import synthetic_run as run
 from test_golden import LAYOUTS, OLDER, content, state
 
 from neurohil.delgrad.trace import delgrad_layout
+from neurohil.metaplasticity.quantizer import Quantizer
 from neurohil.metaplasticity.trace import metaplasticity_layout
 from neurohil.neurobench.trace import neurobench_arrays
 from neurohil.results import export
 from neurohil.results import report as write_report
+from neurohil.targets.matrix.brainscales import BrainscalesMatrixConfig
+from neurohil.targets.matrix.crossbar import CrossbarTargetConfig
+from neurohil.targets.matrix.ideal import IdealMatrixConfig
+from neurohil.targets.spiking.brainscales import BrainscalesConfig
+from neurohil.targets.spiking.ideal import IdealConfig
 from neurohil.trace import Trace, TraceWriter
 from neurohil.trace.guard import attribute
 from neurohil.trace.provenance import CHIP, CHIP_MATRIX, CROSSBAR, IDEAL_NEURONS, IDEAL_WEIGHTS, by_config
 from neurohil.trace.validation import validate
 
 LEVELS = np.arange(-7, 8)
-CHIP_MAPS = [run.Quantity("gain", np.ones((4, 4)), ("row", "column"), "1", "gain")]
+
+
+class Neurons(NamedTuple):
+    threshold: float = 2.6
+    tau_ratio: int = 1
+
+
+def spiking(config):
+    """Layout of a run on the target of this config."""
+    target = config.build(Neurons(), 1)
+    units = "us" if target.tau_us else "1"
+    return delgrad_layout((4, 6, 3), (4, 6), 20, units, target.provenance, target.fixed_pattern())
+
+
+def matrix(config):
+    target = config.build([(4, 3)], Quantizer(), 1)
+    return metaplasticity_layout(
+        ["mnist"], ["mnist"], 10, 1, LEVELS, target.provenance, target.maps(), target.results(),
+        target.programmed_by_pulses,
+    )  # fmt: skip
+
+
 WANTED = {
-    "delgrad": (lambda: delgrad_layout((4, 6, 3), (4, 6), 20, "1", provenance=IDEAL_NEURONS), IDEAL_NEURONS),
-    "delgrad_chip": (LAYOUTS["delgrad_chip"], CHIP),
-    "metaplasticity_ideal": (lambda: metaplasticity_layout(["mnist"], ["mnist"], 10, 2, LEVELS), IDEAL_WEIGHTS),
-    "metaplasticity_chip": (
-        lambda: metaplasticity_layout(["mnist"], ["mnist"], 10, 2, LEVELS, CHIP_MAPS, chip=True),
-        CHIP_MATRIX,
-    ),
-    "metaplasticity": (LAYOUTS["metaplasticity"], CROSSBAR),
+    "delgrad": (lambda: spiking(IdealConfig()), IDEAL_NEURONS),
+    "delgrad_chip": (lambda: spiking(BrainscalesConfig(preset="w66f3", serial=66)), CHIP),
+    "metaplasticity_ideal": (lambda: matrix(IdealMatrixConfig()), IDEAL_WEIGHTS),
+    "metaplasticity_chip": (lambda: matrix(BrainscalesMatrixConfig()), CHIP_MATRIX),
+    "metaplasticity": (lambda: matrix(CrossbarTargetConfig()), CROSSBAR),
     "crossbar": (LAYOUTS["crossbar"], CROSSBAR),
 }
 

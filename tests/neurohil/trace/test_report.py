@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 import synthetic_run as run
 
+from neurohil.probing.ir_drop import Drop
 from neurohil.probing.trace import ir_drop_layout
-from neurohil.protocols import Quantity
 from neurohil.results import report as write_report
 from neurohil.trace.nxdata import plot_group
 from neurohil.trace.reader import Trace
@@ -178,13 +178,13 @@ def test_events_are_packed_without_loss(trace_path):
 
 def test_maps_of_an_array_without_epochs(tmp_path):
     rng = np.random.default_rng(3)
-    maps = [Quantity("row_voltage", rng.random((16, 16)), ("row", "column"), "V", "row voltage (V)")]
-    results = [Quantity("loss", np.float64(0.25), (), "1", "share of the current lost")]
-    plan = ir_drop_layout(np.array([1.0, 2.0]), np.array([16, 32]), rng.random((2, 2)), maps, results)
-    with TraceWriter(tmp_path / "wires.h5", plan, "wires", "", 0) as trace:
+    row_V, column_V, conductance_uS = rng.random((3, 16, 16))
+    loss = rng.random((2, 2))
+    drop = Drop(np.array([1.0, 2.0]), np.array([16, 32]), loss, 0.25, 0.2, row_V, column_V, conductance_uS)
+    with TraceWriter(tmp_path / "wires.h5", ir_drop_layout(drop), "wires", "", 0) as trace:
         trace.finish({})
     page = write_report(tmp_path / "wires.h5").read_text(encoding="utf-8")
-    assert maps[0].values.astype(np.float32).tobytes() in arrays(figure_items(page)["maps-row-voltage-0"])
+    assert row_V.astype(np.float32).tobytes() in arrays(figure_items(page)["maps-row-voltage-0"])
     assert "share of the current lost" in Page(page).text
 
 
