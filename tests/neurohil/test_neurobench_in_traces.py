@@ -6,10 +6,11 @@ import re
 import numpy as np
 import pytest
 
+import neurohil
 from benchmarks.tasks import mnist_fashion, yin_yang
 from neurohil.cli import main
-from neurohil.delgrad import run as delgrad
-from neurohil.metaplasticity import run as metaplasticity
+from neurohil.delgrad import picture as delgrad
+from neurohil.metaplasticity import picture as metaplasticity
 from neurohil.trace import Trace
 from neurohil.trace.report import write_report
 from neurohil.trace.validation import validate
@@ -95,9 +96,7 @@ def test_counting_comes_after_the_results(run):
 @pytest.mark.parametrize(("name", "more"), [("fashion_stream", "tasks.n_tasks=2"), ("mnist_fashion_ideal", "seed=2")])
 def test_the_network_of_the_last_test_is_counted(name, more, monkeypatch):
     """Shared normalisation, and that of each task: on ideal weights a test shows what is counted."""
-    run = metaplasticity.Run(metaplasticity.load(name, ["training.epochs=1", *SMALL, more]))
-    for _ in range(run.epochs_in_all):
-        run.train_epoch()
+    run = neurohil.experiment(name, ["training.epochs=1", *SMALL, more]).start().train()
     hidden, forward = [], run.network.forward
 
     def watched(target, inputs, norms, trial, calibrate=False):
