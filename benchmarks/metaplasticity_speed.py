@@ -54,9 +54,11 @@ def measure(repeats: int) -> None:
     """One line: median seconds of products and of epochs, and the state's sum."""
     import numpy as np
 
-    import neurohil
+    from neurohil.kinds import KINDS
+    from neurohil.metaplasticity.run import MetaplasticityRun
 
-    run = neurohil.experiment("mnist_fashion_ideal", [*CHANGES, f"training.epochs={1 + repeats}"]).start()
+    changes = [*CHANGES, f"training.epochs={1 + repeats}"]
+    run = MetaplasticityRun(KINDS["metaplasticity"].load("mnist_fashion_ideal", changes))
     alone = products()
     seconds: dict[str, list[float]] = {"products": [], "epoch": []}
 
@@ -67,7 +69,7 @@ def measure(repeats: int) -> None:
         seconds["products"].append(time.perf_counter() - began)
 
     run.train(after_epoch=after_epoch)
-    digest = hashlib.sha256(b"".join(array.tobytes() for array in run.state().values())).hexdigest()
+    digest = hashlib.sha256(b"".join(array.tobytes() for array in run.trainer.state().values())).hexdigest()
     # The first of each compiles and warms up.
     print(*(float(np.median(values[1:])) for values in seconds.values()), digest[:12])
 

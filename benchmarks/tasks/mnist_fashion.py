@@ -54,14 +54,16 @@ def score(
     UserError
         A bad override; a bad table of costs.
     """
-    import neurohil
+    from neurohil.kinds import KINDS
+    from neurohil.metaplasticity.run import MetaplasticityRun
     from neurohil.neurobench.costs import crossbar_changes, load_costs, spent
 
     table = load_costs(costs)
     changes = [f"seed={seed}", f"training.epochs={epochs}", *overrides]
     if target == "crossbar":
         changes += [f"target.costs.{name}={value}" for name, value in crossbar_changes(table).items()]
-    run = neurohil.experiment(EXPERIMENTS[target], changes).start().train(progress=True)
+    config = KINDS["metaplasticity"].load(EXPERIMENTS[target], changes)
+    run = MetaplasticityRun(config).train(progress=True)
     learnt = run.target.account()
     by_task, accounts = {}, []
     for name, index in run.tests.items():
@@ -100,7 +102,7 @@ def _measured(run: MetaplasticityRun, index: int) -> tuple[Results, dict[str, fl
     model = MatrixModel(
         run.network,
         run.target,
-        ModelInfo(run.target.provenance.kind),
+        ModelInfo("computed" if digital else "emulated"),
         None if digital else memory.cell_bits * memory.devices,
         memory.devices if run.target.programmed_by_pulses else 0,
         learns=True,
