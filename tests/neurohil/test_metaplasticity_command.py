@@ -468,6 +468,13 @@ def test_compared_runs_are_drawn_and_need_the_same_tests(runs, tmp_path):
         draw_metaplasticity(runs[CROSSBAR], compared, runs["fashion_stream"])
 
 
+@pytest.mark.compiled
+def test_what_can_not_be_compared_is_told_before_the_run(runs, tmp_path, capsys):
+    assert metaplasticity(*RUNS[IDEAL], "--compare", runs["fashion_stream"], "--out", tmp_path / "run.h5") == 2
+    assert "it has tests of fashion_mnist, this run of mnist, fashion_mnist" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_run_that_has_not_ended_is_not_drawn(folder):
     with pytest.raises(TraceError, match=r"stateless\.h5\.part holds 1 epochs of a run that has not come to its end"):
         draw_metaplasticity("stateless.h5.part", "run.png")
