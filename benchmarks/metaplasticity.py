@@ -91,7 +91,7 @@ SWEEPS = ("strength", "levels", "programming_sigma", "relaxation", "endurance", 
 
 def train(job: Job) -> list[dict]:
     """Run one job; returns a result for each row of the table that it has a part in."""
-    from neurohil.metaplasticity.run import Run, load
+    import neurohil
 
     name, *words = job.experiment.split()
     options = [word for word in words if word != "--set"] + [f"seed={job.seed}", f"target.serial={job.seed}"]
@@ -100,16 +100,14 @@ def train(job: Job) -> list[dict]:
     with tempfile.TemporaryDirectory() as folder:
         if job.sigma_percent is not None:
             options.append(f"target.table={_devices(Path(folder), job.sigma_percent)}")
-        run = Run(load(name, options))
-    for _ in range(run.epochs_in_all):
-        run.train_epoch()
-    result = {"row": job.row, "seed": job.seed, **run.results()}
+        run = neurohil.experiment(name, options).start()
+    result = {"row": job.row, "seed": job.seed, **run.train().result}
     if not job.relaxes:
         return [result]
     return [
         {**result, "row": f"{recipe}, {age}", "test_accuracy": accuracy}
         for recipe, recipe_options in RECIPES.items()
-        for age, accuracy in _over_time(run, Run(load(name, [*options, *recipe_options]))).items()
+        for age, accuracy in _over_time(run, neurohil.experiment(name, [*options, *recipe_options]).start()).items()
     ]
 
 

@@ -28,11 +28,10 @@ def test_both_tasks_are_tested(scored):
 
 def test_accuracy_is_that_of_the_experiment(scored):
     """On ideal weights nothing is random in a test: the last one of the training says the same."""
+
     overrides = ["seed=1", "training.epochs=1", *SMALL]
-    run = nh.experiment("mnist_fashion_ideal", overrides).start()
-    run.train_epoch()
-    _, accuracy = run.train_epoch()
-    assert scored["ideal"]["AccuracyByTask"] == accuracy
+    run = nh.experiment("mnist_fashion_ideal", overrides).start().train()
+    assert scored["ideal"]["AccuracyByTask"] == run.result.test_accuracy
 
 
 def test_memory_on_each_target(scored):

@@ -20,7 +20,7 @@ from neurohil.errors import UserError
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from neurohil.metaplasticity.run import Run
+    from neurohil.metaplasticity.run import MetaplasticityRun
     from neurohil.neurobench.benchmark import Results
 
 EXPERIMENTS = {"ideal": "mnist_fashion_ideal", "crossbar": "mnist_fashion_crossbar", "chip": "mnist_fashion_chip"}
@@ -54,23 +54,20 @@ def score(
     UserError
         A bad override; a bad table of costs.
     """
-    from tqdm import trange
-
-    from neurohil.metaplasticity import run as metaplasticity
+    from neurohil.kinds import KINDS
+    from neurohil.metaplasticity.run import MetaplasticityRun
     from neurohil.neurobench.costs import crossbar_changes, load_costs, spent
 
     table = load_costs(costs)
     changes = [f"seed={seed}", f"training.epochs={epochs}", *overrides]
     if target == "crossbar":
         changes += [f"target.costs.{name}={value}" for name, value in crossbar_changes(table).items()]
-    run = metaplasticity.Run(metaplasticity.load(EXPERIMENTS[target], changes))
-    label = f"{EXPERIMENTS[target]}, seed {seed}"
-    for _ in trange(run.epochs_in_all, desc=label, unit="epoch", disable=None, leave=False):
-        run.train_epoch()
+    config = KINDS["metaplasticity"].load(EXPERIMENTS[target], changes)
+    run = MetaplasticityRun(config).train(progress=True)
     learnt = run.target.account()
     by_task, accounts = {}, []
     for name, index in run.tests.items():
-        by_task[name], account = _measured(run, target, index)
+        by_task[name], account = _measured(run, index)
         accounts.append(account)
     results = _mean_of_tasks(by_task)
     results["metadata"] |= {
@@ -88,7 +85,7 @@ def score(
     return results
 
 
-def _measured(run: Run, target: str, index: int) -> tuple[Results, dict[str, float]]:
+def _measured(run: MetaplasticityRun, index: int) -> tuple[Results, dict[str, float]]:
     """Metrics of the test images of a task, and what the target spent on them, calibration apart."""
     import numpy as np
 
@@ -101,13 +98,13 @@ def _measured(run: Run, target: str, index: int) -> tuple[Results, dict[str, flo
     task, memory, state = run.trainer.tasks[index], run.memory(), run.trainer.state()
     for k, norm in enumerate(run.network.norms):
         norm[...] = state[f"saved_norms_{k}"][index]
-    digital = target == "ideal"
+    digital = run.target.provenance.kind == "computed"
     model = MatrixModel(
         run.network,
         run.target,
         ModelInfo("computed" if digital else "emulated"),
         None if digital else memory.cell_bits * memory.devices,
-        memory.devices if target == "crossbar" else 0,
+        memory.devices if run.target.programmed_by_pulses else 0,
         learns=True,
     )
     calibration = task.inputs(task.train.images[: run.config.training.batch])
@@ -142,7 +139,7 @@ def _mean_of_tasks(by_task: dict[str, Results]) -> Results:
 
 
 def _system(
-    run: Run, learnt: dict[str, float], done: dict[str, float], samples: int, table: dict[str, Any]
+    run: MetaplasticityRun, learnt: dict[str, float], done: dict[str, float], samples: int, table: dict[str, Any]
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """The modelled system track, and its costs."""
     from neurohil.neurobench.costs import crossbar_phases, described, matrix_phases, system_track

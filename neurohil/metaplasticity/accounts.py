@@ -50,33 +50,6 @@ class Memory(NamedTuple):
         )
 
 
-class Comparison(NamedTuple):
-    """A smaller memory against a larger one."""
-
-    larger: Memory
-    smaller: Memory
-
-    @property
-    def ratio(self) -> float:
-        """How many times smaller."""
-        return self.larger.bits / self.smaller.bits
-
-
-def footprint_candidates() -> dict[str, Comparison]:
-    """Readings under which a quantised network is about 15 times smaller than the binary one of 784-4096-4096-10.
-
-    D'Agostino et al. (2023) state a factor of 15; which terms they compare is not public. None of these counts the
-    hidden weights, which are needed for learning only.
-    """
-    binary = Memory((784, 4096, 4096, 10), hidden_bits=0, cell_bits=1, devices=1)
-    return {
-        "784-512-10, nine levels against one bit": Comparison(binary, Memory((784, 512, 10), 0, math.log2(9), 1)),
-        "784-512-512-10, two devices against one": Comparison(binary, Memory((784, 512, 512, 10), 0, 1, 2)),
-        "784-800-800-10, equal bits": Comparison(binary, Memory((784, 800, 800, 10), 0, 1, 1)),
-        "784-1680-10, equal bits": Comparison(binary, Memory((784, 1680, 10), 0, 1, 1)),
-    }
-
-
 class WriteStatistics(NamedTuple):
     """Writes per device (or level changes per weight): mean, 99th percentile, largest; histogram: devices[i] of them
     were written edges[i] ... edges[i + 1] - 1 times."""

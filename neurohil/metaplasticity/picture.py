@@ -6,10 +6,25 @@ import tomllib
 from collections.abc import Collection
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from neurohil.metaplasticity.trace import (
+    ACCURACY,
+    CONDUCTANCE,
+    LEVEL,
+    LEVEL_USE,
+    PULSES,
+    TASK,
+    WRITES,
+    WRITES_AT_LEAST,
+    WRITES_MAX,
+    WRITES_MEAN,
+    curve_path,
+    final_path,
+    tests_in,
+)
 from neurohil.pictures import (
     CLASS_COLOURS,
     COLOUR_MAP,
@@ -23,7 +38,10 @@ from neurohil.pictures import (
     save,
 )
 from neurohil.trace.reader import Trace, open_finished
-from neurohil.trace.schema import RUN, TraceError
+from neurohil.trace.schema import EPOCH, TraceError
+
+if TYPE_CHECKING:
+    from neurohil.metaplasticity.run import MetaplasticityRun
 
 MOST_LABELS = 6  # tasks that can be marked by name
 MOST_CURVES = 3  # curves that the legend has room for
@@ -50,7 +68,7 @@ def draw_metaplasticity(trace_path: str | Path, png_path: str | Path, compared_p
         trace = stack.enter_context(open_finished(trace_path))
         compared = None
         if compared_path:
-            check_comparable(compared_path, _tests(trace))
+            _demand_tests(compared_path, tests_in(trace.paths))
             compared = stack.enter_context(open_finished(compared_path))
         stack.enter_context(own_style())
         figure = new_figure(8, 6)
@@ -61,17 +79,27 @@ def draw_metaplasticity(trace_path: str | Path, png_path: str | Path, compared_p
         _draw_accuracy(figure.add_subplot(grid[0, :]), trace, compared)
         _draw_writes(figure.add_subplot(grid[1, 0]), trace)
         axes = figure.add_subplot(grid[1, 1])
-        if f"{RUN}/maps/layer0_conductance/layer0_conductance" in trace.paths:
+        if CONDUCTANCE in trace.paths:
             _draw_conductance(axes, trace)
         else:
             _draw_levels(axes, trace)
         save(figure, png_path)
 
 
-def check_comparable(path: str | Path, tests: Collection[str]) -> None:
-    """Raise TraceError unless the trace is that of a finished run with these tests."""
+def check_comparable(path: str | Path, run: MetaplasticityRun) -> None:
+    """Check that the picture of a run can show the curves of a trace as well, before the run begins.
+
+    Raises
+    ------
+    TraceError
+        The trace can't be read, its run has not come to its end, or was tested on other images.
+    """
+    _demand_tests(path, run.tests)
+
+
+def _demand_tests(path: str | Path, tests: Collection[str]) -> None:
     with open_finished(path) as trace:
-        found = _tests(trace)
+        found = tests_in(trace.paths)
         if sorted(found) != sorted(tests):
             raise TraceError(
                 f"{path} can't be compared: it has tests of {', '.join(found) or 'nothing'}, this run of "
@@ -79,18 +107,13 @@ def check_comparable(path: str | Path, tests: Collection[str]) -> None:
             )
 
 
-def _tests(trace: Trace) -> list[str]:
-    prefix = f"{RUN}/accuracy/test_"
-    return [path.removeprefix(prefix) for path in trace.paths if path.startswith(prefix)]
-
-
 def _name(test: str) -> str:
     return {"mnist": "MNIST", "fashion_mnist": "Fashion-MNIST"}.get(test, test.replace("_", " "))
 
 
 def _draw_headline(figure: Any, trace: Trace) -> None:
-    tests = _tests(trace)
-    final = [100 * float(trace[f"{RUN}/results/test_accuracy_{name}"]) for name in tests]
+    tests = tests_in(trace.paths)
+    final = [100 * float(trace[final_path(name)]) for name in tests]
     if len(tests) <= 2:
         finding = ", ".join(f"{_name(name)} {value:.1f} %" for name, value in zip(tests, final, strict=True))
     else:
@@ -106,17 +129,17 @@ def _draw_headline(figure: Any, trace: Trace) -> None:
 def _draw_accuracy(axes: Any, trace: Trace, compared: Trace | None) -> None:
     from matplotlib import colormaps
 
-    tests, epoch = _tests(trace), trace[f"{RUN}/accuracy/epoch"]
+    tests, epoch = tests_in(trace.paths), trace[f"{ACCURACY}/{EPOCH}"]
     colours: Any = (*CLASS_COLOURS, *COLOURS)
     if len(tests) > len(colours):
         colours = colormaps[COLOUR_MAP](np.linspace(0.05, 0.85, len(tests)))
     marker = "." if epoch.size < 40 else ""
     for name, colour in zip(tests, colours, strict=False):
         label = _name(name) if len(tests) <= MOST_CURVES else None
-        path = f"{RUN}/accuracy/test_{name}"
+        path = curve_path(name)
         axes.plot(epoch, 100 * trace[path], color=colour, marker=marker, linewidth=1.3, label=label)
         if compared:
-            there = compared[f"{RUN}/accuracy/epoch"]
+            there = compared[f"{ACCURACY}/{EPOCH}"]
             axes.plot(there, 100 * compared[path], color=colour, linewidth=1, linestyle=(0, (4, 2)))
     _mark_tasks(axes, trace, dict(zip(tests, colours, strict=False)))
     axes.set(xlabel="epoch", ylabel="test accuracy (%)", ylim=(0, 100), xlim=(0.5, epoch.size + 0.5))
@@ -131,8 +154,8 @@ def _draw_accuracy(axes: Any, trace: Trace, compared: Trace | None) -> None:
 
 def _mark_tasks(axes: Any, trace: Trace, colours: dict[str, Any]) -> None:
     """A line where a task begins, and its name above, in the colour of its test."""
-    task = trace[f"{RUN}/accuracy/task"]
-    names = str(trace.attributes(f"{RUN}/accuracy/task")["flag_meanings"]).split()
+    task = trace[TASK]
+    names = str(trace.attributes(TASK)["flag_meanings"]).split()
     starts = np.flatnonzero(np.diff(task, prepend=-1))
     for k, start in enumerate(starts):
         if start:
@@ -146,23 +169,20 @@ def _mark_tasks(axes: Any, trace: Trace, colours: dict[str, Any]) -> None:
 
 
 def _draw_writes(axes: Any, trace: Trace) -> None:
-    has_devices = f"{RUN}/programming/pulses" in trace.paths
-    counts, edges = trace[f"{RUN}/writes/devices"], trace[f"{RUN}/writes/at_least"]
+    counts, edges = trace[WRITES], trace[WRITES_AT_LEAST]
     width = edges[1] - edges[0] if edges.size > 1 else 1
     axes.stairs(counts, np.append(edges, edges[-1] + width), fill=True, color=COLOURS[1])
-    mean, most = (float(trace[f"{RUN}/results/writes_per_device_{name}"]) for name in ("mean", "max"))
+    mean, most = (float(trace[path]) for path in (WRITES_MEAN, WRITES_MAX))
     axes.set_yscale("log")
     axes.set_ylim(bottom=0.7)
-    axes.set(
-        title="Writes per device" if has_devices else "Level changes per weight",
-        xlabel=f"{'programming cycles' if has_devices else 'level changes'} (mean {mean:.1f}, most {most:.0f})",
-        ylabel="devices" if has_devices else "weights",
-    )
+    title, events, counted = "Level changes per weight", "level changes", "weights"
+    if PULSES in trace.paths:
+        title, events, counted = "Writes per device", "programming cycles", "devices"
+    axes.set(title=title, xlabel=f"{events} (mean {mean:.1f}, most {most:.0f})", ylabel=counted)
 
 
 def _draw_conductance(axes: Any, trace: Trace) -> None:
-    path = f"{RUN}/maps/layer0_conductance/layer0_conductance"
-    values = trace[path]
+    values = trace[CONDUCTANCE]
     image = axes.imshow(values, cmap=COLOUR_MAP, interpolation="nearest", vmin=0.0, aspect="auto")
     rows, columns = values.shape
     axes.set(title=f"First {rows} x {columns} devices of layer 1", xlabel="column", ylabel="row")
@@ -170,7 +190,7 @@ def _draw_conductance(axes: Any, trace: Trace) -> None:
 
 
 def _draw_levels(axes: Any, trace: Trace) -> None:
-    level, weights = trace[f"{RUN}/levels/level"], trace[f"{RUN}/levels/weights"]
+    level, weights = trace[LEVEL], trace[LEVEL_USE]
     for k, counts in enumerate(weights):
         share = 100 * counts / counts.sum()
         axes.plot(level, share, ".-", color=COLOURS[k % len(COLOURS)], linewidth=1, label=f"layer {k + 1}")

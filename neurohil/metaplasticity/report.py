@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from neurohil.metaplasticity.trace import TASK, curve_path, tests_in
 from neurohil.trace.nxdata import PlotGroup, text
 from neurohil.trace.reader import Trace
 from neurohil.trace.report.view import Table, View
-from neurohil.trace.schema import RUN
 
 
 def views(trace: Trace, plots: dict[str, PlotGroup]) -> Iterator[View]:
@@ -20,17 +20,15 @@ def views(trace: Trace, plots: dict[str, PlotGroup]) -> Iterator[View]:
 
 def task_table(trace: Trace) -> Table | None:
     """Accuracy of each test after each task was learnt; None unless the run learnt several."""
-    path = f"{RUN}/accuracy/task"
-    if path not in trace.paths:
+    if TASK not in trace.paths:
         return None
-    task = trace[path]
-    names = text(trace.attributes(path).get("flag_meanings")).split()
+    task = trace[TASK]
+    names = text(trace.attributes(TASK).get("flag_meanings")).split()
     last = [k for k in range(len(task)) if k + 1 == len(task) or task[k + 1] != task[k]]
     if len(last) < 2:
         return None
-    prefix = f"{RUN}/accuracy/test_"
-    tests = [name.removeprefix(prefix) for name in trace.paths if name.startswith(prefix)]
-    shares = tuple(tuple(float(trace[f"{prefix}{test}"][epoch]) for test in tests) for epoch in last)
+    tests = tests_in(trace.paths)
+    shares = tuple(tuple(float(trace[curve_path(test)][epoch]) for test in tests) for epoch in last)
     rows = tuple(
         (f"{names[task[epoch]]} (epoch {epoch + 1})", *(f"{100 * share:.1f} %" for share in row))
         for epoch, row in zip(last, shares, strict=True)

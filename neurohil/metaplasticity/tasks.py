@@ -3,15 +3,52 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Annotated, NamedTuple, TypeAlias
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from neurohil.datasets import idx
-from neurohil.datasets.idx import Images
+from neurohil.datasets.idx import DATA_SETS, Images
 from neurohil.errors import UserError
+from neurohil.ranges import Count
 from neurohil.seeds import stream
+from neurohil.text import shown
+
+
+class WholeConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="whole", tag_field="kind"):
+    """Published data sets in this order, each a task.
+
+    validation: train on all but the last 10 000 training images and test on these. train_images, test_images: the first
+    so many of each task alone, for trials.
+    """
+
+    data_sets: Annotated[tuple[str, ...], msgspec.Meta(min_length=1, max_length=64)]
+    validation: bool = False
+    train_images: Count = 60_000
+    test_images: Count = 10_000
+
+
+class _SplitConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One data set that n_tasks tasks are made of; the rest as for WholeConfig."""
+
+    data_set: str
+    n_tasks: Annotated[int, msgspec.Meta(ge=1, le=1000)]
+    validation: bool = False
+    train_images: Count = 60_000
+    test_images: Count = 10_000
+
+
+class PermutedConfig(_SplitConfig, frozen=True, tag="permuted", tag_field="kind"):
+    """Its pixels in n_tasks random orders, each a task."""
+
+
+class StreamConfig(_SplitConfig, frozen=True, tag="stream", tag_field="kind"):
+    """In n_tasks parts that follow each other, all tested on the same images."""
+
+
+TasksConfig: TypeAlias = WholeConfig | PermutedConfig | StreamConfig
 
 
 class Task(NamedTuple):
@@ -25,6 +62,43 @@ class Task(NamedTuple):
     def inputs(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         """What the network sees of images (n, n_in): 0 ... 1, pixels in the task's order."""
         return idx.scale(images if self.pixels is None else images[:, self.pixels])
+
+
+def build(config: TasksConfig, seed: int) -> list[Task]:
+    """The tasks that the config names, in their order; seed: of permutations and parts.
+
+    Raises
+    ------
+    UserError
+        There is no such data set, or its images are not found; no such task can be made of it.
+    """
+    names = config.data_sets if isinstance(config, WholeConfig) else (config.data_set,)
+    for name in names:
+        if name not in DATA_SETS:
+            key = "data_sets" if isinstance(config, WholeConfig) else "data_set"
+            raise UserError(f"tasks.{key}: there is no data set {shown(name)}; choose one of {', '.join(DATA_SETS)}")
+    chain = [whole(name, config.validation) for name in names]
+    if not isinstance(config, WholeConfig):
+        make = permuted if isinstance(config, PermutedConfig) else subsets
+        chain = make(chain[0], config.n_tasks, seed)
+    train, test = slice(config.train_images), slice(config.test_images)
+    return [task._replace(train=_chosen(task.train, train), test=_chosen(task.test, test)) for task in chain]
+
+
+def tested(config: TasksConfig, chain: Sequence[Task]) -> dict[str, int]:
+    """Which tasks are tested after every epoch: their indices, by names that can stand in a trace.
+
+    Raises
+    ------
+    UserError
+        Two of them have the same name.
+    """
+    if isinstance(config, StreamConfig):  # all its parts have the same test images
+        return {config.data_set: 0}
+    tests = {task.name.replace(" ", "_"): k for k, task in enumerate(chain)}
+    if isinstance(config, WholeConfig) and len(tests) < len(chain):
+        raise UserError(f"tasks.data_sets = {list(config.data_sets)} names one twice; name each data set once")
+    return tests
 
 
 def whole(name: str, validation: bool) -> Task:
@@ -72,5 +146,5 @@ def batches(order: NDArray[np.int64], size: int) -> Sequence[NDArray[np.int64]]:
     return np.array_split(order, -(-len(order) // size))
 
 
-def _chosen(data: Images, rows: NDArray[np.int64]) -> Images:
+def _chosen(data: Images, rows: NDArray[np.int64] | slice) -> Images:
     return Images(data.images[rows], data.labels[rows])

@@ -2,7 +2,7 @@
 
 The recipe is that of the binary network (Laborieux et al. 2021, authors' code): Adam, made anew for each task; batch
 statistics for normalisation, in tests too; gains and biases kept per task. How the multi-level network of D'Agostino et
-al. (2023) was trained is not public: the preset "qnn-2023" is a reconstruction.
+al. (2023) was trained is not public: the experiment mnist_fashion_ideal is a reconstruction.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from neurohil.arrays import floats, integers
 from neurohil.errors import UserError
 from neurohil.metaplasticity import kernels
 from neurohil.metaplasticity.consolidation import Device, Rule, adam_rate
-from neurohil.metaplasticity.network import LayerRecord, Network, NetworkConfig, cross_entropy
+from neurohil.metaplasticity.network import LayerRecord, Network, cross_entropy
 from neurohil.metaplasticity.quantizer import Quantizer
 from neurohil.metaplasticity.tasks import Task, batches
 from neurohil.optimizers import Adam, step_decay
@@ -79,26 +79,6 @@ class TrainingConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     backward: Literal["host", "read_back"] = "host"
     calibrate_every: Count = 50
     test_batch: Batch = 1000
-
-
-class Preset(NamedTuple):
-    """A network and how it is trained."""
-
-    network: NetworkConfig
-    training: TrainingConfig
-
-
-PRESETS = {
-    # Reconstruction of D'Agostino et al. 2023; levels, width, optimiser and epochs are assumed.
-    "qnn-2023": Preset(NetworkConfig(init=0.15), TrainingConfig()),
-    # MNIST, then Fashion-MNIST of Laborieux et al. 2021.
-    "bnn-2021": Preset(
-        NetworkConfig(hidden=(4096, 4096), activation="sign", quantizer=Quantizer(levels=2), init=0.05),
-        TrainingConfig(epochs=50, weight_decay=1e-7, rule="bnn", strength=1.5),
-    ),
-    # Quantisation-aware training: the control without consolidation.
-    "qat": Preset(NetworkConfig(init=0.15), TrainingConfig(rule="none")),
-}
 
 
 _REMEDY = "the target answers with numbers that are none; look at its settings"

@@ -31,7 +31,7 @@ from neurohil.datasets import yin_yang
 from neurohil.datasets.yin_yang import YinYang
 from neurohil.delgrad.run import DelGradConfig, DelGradRun
 from neurohil.errors import UserError
-from neurohil.metaplasticity.run import MetaplasticityConfig
+from neurohil.metaplasticity.run import MetaplasticityConfig, MetaplasticityRun
 from neurohil.probing.config import CrossbarExperiment
 from neurohil.refusals import alternatives, struct_of
 from neurohil.run import Run

@@ -7,12 +7,13 @@ import re
 import numpy as np
 import pytest
 
+import neurohil
 from brainscales_emu.constants import MAX_WEIGHT
 from brainscales_emu.mac import MacArray, MacConfig
-from neurohil.cli import main, running
+from neurohil.cli import main
 from neurohil.datasets import idx
 from neurohil.errors import UserError
-from neurohil.metaplasticity.run import Run, load
+from neurohil.stopping import StopRequest
 from neurohil.targets.matrix.brainscales import BrainscalesMatrixConfig, BrainscalesMatrixTarget
 from neurohil.targets.matrix.ideal import IdealMatrixTarget
 from neurohil.trace import Trace
@@ -279,17 +280,15 @@ def test_a_small_network_learns_nearly_as_on_ideal_weights():
     words = ["network.hidden=[100]", "tasks.data_sets=['mnist']", "tasks.train_images=2000", "tasks.test_images=1000"]
     accuracy = {}
     for name in (CHIP, "mnist_fashion_ideal"):
-        run = Run(load(name, [*words, "network.init=0.3", "training.epochs=4"]))
-        for _ in range(4):
-            _, tested = run.train_epoch()
-        accuracy[name] = tested["mnist"]
+        run = neurohil.experiment(name, [*words, "network.init=0.3", "training.epochs=4"]).start()
+        accuracy[name] = run.train().result.test_accuracy["mnist"]
     assert accuracy[CHIP] > 0.8 and accuracy[CHIP] > accuracy["mnist_fashion_ideal"] - 0.06
 
 
 @pytest.mark.compiled
 def test_stopped_after_every_epoch_it_goes_on_to_the_same_bytes(straight, tmp_path, monkeypatch):
     out, part = tmp_path / "run.h5", tmp_path / "run.h5.part"
-    monkeypatch.setattr(running.StopRequest, "__call__", lambda self: True)
+    monkeypatch.setattr(StopRequest, "__call__", lambda self: True)
     assert main(["metaplasticity", CHIP, "--epochs", "2", *TINY, "--seed", "3", "--out", str(out)]) == 130
     while not out.exists():
         last = main(["metaplasticity", "--resume", str(part)])
@@ -310,7 +309,7 @@ def test_summary_and_json_tell_of_the_chip(tmp_path, capsys):
 
 
 def test_signs_are_refused_with_a_remedy():
-    run = Run(load(CHIP, ["network.hidden=[8]", "network.init=0.6", "network.activation='sign'",
-                          "tasks.train_images=100", "tasks.test_images=10"]))  # fmt: skip
+    words = ["network.hidden=[8]", "network.init=0.6", "tasks.train_images=100", "tasks.test_images=10"]
+    run = neurohil.experiment(CHIP, [*words, "network.activation='sign'"]).start()
     with pytest.raises(UserError, match=r"= -1 is outside 0\.\.1; .* take relu as network\.activation"):
         run.train_epoch()

@@ -20,16 +20,21 @@ from matplotlib.image import imread
 from started import Started
 
 from benchmarks import metaplasticity as benchmark
-from neurohil.cli import main, running
+from neurohil.cli import main
 from neurohil.config import experiment_summaries, parse, to_toml
 from neurohil.datasets import idx
-from neurohil.metaplasticity import run as its_command
+from neurohil.kinds import KINDS
+from neurohil.metaplasticity import picture as its_picture
+from neurohil.metaplasticity.network import NetworkConfig
 from neurohil.metaplasticity.picture import draw_metaplasticity
-from neurohil.metaplasticity.run import MetaplasticityConfig, Run, load
-from neurohil.metaplasticity.training import PRESETS
+from neurohil.metaplasticity.quantizer import Quantizer
+from neurohil.metaplasticity.run import MetaplasticityConfig, MetaplasticityRun
+from neurohil.metaplasticity.training import TrainingConfig
+from neurohil.stopping import StopRequest
 from neurohil.trace import Trace, TraceError
 
 IDEAL, CROSSBAR = "mnist_fashion_ideal", "mnist_fashion_crossbar"
+load = KINDS["metaplasticity"].load
 
 
 def options(**values):
@@ -65,7 +70,7 @@ def images_are_read_once():
 def quick_pictures():
     """To draw takes longer than all else; whoever looks at a picture draws it, see `picture`."""
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(its_command, "draw_metaplasticity", lambda _, picture, compared_path: picture.touch())
+        patched.setattr(its_picture, "draw_metaplasticity", lambda _, picture, compared_path: picture.touch())
         yield
 
 
@@ -128,14 +133,24 @@ def test_shipped_experiments_are_valid_and_survive_a_round_trip(name):
     assert config.experiment == name
     assert parse(to_toml(config), MetaplasticityConfig) == config
     small = ["network.hidden=[8]", "network.init=0.6", "tasks.train_images=100", "tasks.test_images=10"]
-    run = Run(load(name, small))  # tasks, network and target fit each other
+    run = MetaplasticityRun(load(name, small))  # tasks, network and target fit each other
     assert run.epochs_done == 0 and run.epochs_in_all == len(run.trainer.tasks) * config.training.epochs
 
 
-def test_experiments_are_the_presets():
-    for name, preset in ((IDEAL, "qnn-2023"), ("bnn_2021", "bnn-2021")):
+# By D'Agostino et al. 2023 as reconstructed here, and by Laborieux et al. 2021.
+RECIPES = {
+    IDEAL: (NetworkConfig(init=0.15), TrainingConfig()),
+    "bnn_2021": (
+        NetworkConfig(hidden=(4096, 4096), activation="sign", quantizer=Quantizer(levels=2), init=0.05),
+        TrainingConfig(epochs=50, weight_decay=1e-7, rule="bnn", strength=1.5),
+    ),
+}
+
+
+def test_experiments_follow_the_recipes():
+    for name, recipe in RECIPES.items():
         config = load(name)
-        assert (config.network, config.training) == PRESETS[preset]
+        assert (config.network, config.training) == recipe
     plain, crossbar = load("mnist_fashion_plain"), load(CROSSBAR)
     assert plain.training == msgspec.structs.replace(crossbar.training, rule="none", write_every=1)
     assert (plain.network, plain.tasks) == (crossbar.network, crossbar.tasks)
@@ -239,10 +254,8 @@ def test_consolidation_keeps_the_first_task():
     accuracy = {}
     for strength in (0.0, 2.0):
         words = ["network.hidden=[200]", "tasks.train_images=2000", "tasks.test_images=1000", "training.epochs=5"]
-        run = Run(load(IDEAL, [*words, f"training.strength={strength}"]))
-        for _ in range(run.epochs_in_all):
-            run.train_epoch()
-        accuracy[strength] = run.results()
+        run = MetaplasticityRun(load(IDEAL, [*words, f"training.strength={strength}"]))
+        accuracy[strength] = run.train().result
     kept, lost = accuracy[2.0], accuracy[0.0]
     assert min(kept["after_first_task"]["mnist"], lost["after_first_task"]["mnist"]) > 0.85
     assert kept["test_accuracy"]["mnist"] > lost["test_accuracy"]["mnist"] + 0.1
@@ -255,7 +268,7 @@ def test_consolidation_keeps_the_first_task():
 @pytest.mark.compiled
 @pytest.mark.parametrize("name", [IDEAL, CROSSBAR])
 def test_equal_runs_give_equal_bytes(name, runs, tmp_path, monkeypatch):
-    monkeypatch.setattr(its_command, "draw_metaplasticity", draw_metaplasticity)
+    monkeypatch.setattr(its_picture, "draw_metaplasticity", draw_metaplasticity)
     assert metaplasticity(*RUNS[name], "--seed", 3, "--out", tmp_path / "run.h5") == 0
     assert (tmp_path / "run.h5").read_bytes() == runs[name].read_bytes()
     assert (tmp_path / "run.png").read_bytes() == picture(runs[name]).read_bytes()
@@ -265,7 +278,7 @@ def test_equal_runs_give_equal_bytes(name, runs, tmp_path, monkeypatch):
 @pytest.mark.parametrize("name", RUNS)
 def test_stopped_after_every_epoch_it_goes_on_to_the_same_bytes(name, runs, tmp_path, monkeypatch, capsys):
     out, part = tmp_path / "run.h5", tmp_path / "run.h5.part"
-    monkeypatch.setattr(running.StopRequest, "__call__", lambda self: True)
+    monkeypatch.setattr(StopRequest, "__call__", lambda self: True)
     assert metaplasticity(*RUNS[name], "--seed", 3, "--out", out) == 130
     stops = 1
     while not out.exists():
@@ -349,9 +362,9 @@ def folder(tmp_path, monkeypatch):
         file["x"] = [1, 2]
     Path("text.h5").write_text("no HDF5")
     Path("mine.toml").write_text(tomli_w.dumps({"summary": "x", "seed": 1}))
-    run = Run(load(IDEAL, ["network.hidden=[8]", "network.init=0.6", "tasks.train_images=100"]))
-    with run.open_trace(Path("stateless.h5")) as writer:
-        run.run_epoch(writer)
+    run = MetaplasticityRun(load(IDEAL, ["network.hidden=[8]", "network.init=0.6", "tasks.train_images=100"]))
+    with run.new_trace(Path("stateless.h5")) as writer:
+        writer.append_epoch(run.layout.filled(run.layout.growing(), run, run.train_epoch()), run.state())
     Path("stateless.h5.part.state").unlink()
     return tmp_path
 
@@ -406,15 +419,14 @@ def test_a_mistake_gets_one_line_and_leaves_no_file(arguments, message, folder, 
 
 
 def test_runs_of_other_subcommands_are_not_resumed(tmp_path, capsys):
-    from neurohil.delgrad import run as delgrad
-
-    run = delgrad.Run(delgrad.load("yin_yang_weights", ["network.hidden=4"]))
-    run.open_trace(tmp_path / "other.h5").close()
+    delgrad = KINDS["delgrad"]
+    run = delgrad.start(delgrad.load("yin_yang_weights", ["network.hidden=4"]))
+    run.new_trace(tmp_path / "other.h5").close()
     part = tmp_path / "other.h5.part"
     assert metaplasticity("--resume", part) == 2
     assert f"{part} was not begun by `neurohil metaplasticity`: unknown key" in capsys.readouterr().err
-    mine = Run(load(IDEAL, ["network.hidden=[8]", "network.init=0.6", "tasks.train_images=100"]))
-    mine.open_trace(tmp_path / "mine.h5").close()
+    mine = MetaplasticityRun(load(IDEAL, ["network.hidden=[8]", "network.init=0.6", "tasks.train_images=100"]))
+    mine.new_trace(tmp_path / "mine.h5").close()
     assert main(["delgrad", "--resume", str(tmp_path / "mine.h5.part")]) == 2
     assert "mine.h5.part was not begun by `neurohil delgrad`: " in capsys.readouterr().err
 
@@ -454,6 +466,13 @@ def test_compared_runs_are_drawn_and_need_the_same_tests(runs, tmp_path):
     )
     with pytest.raises(TraceError, match=f"^{re.escape(text)}$"):
         draw_metaplasticity(runs[CROSSBAR], compared, runs["fashion_stream"])
+
+
+@pytest.mark.compiled
+def test_what_can_not_be_compared_is_told_before_the_run(runs, tmp_path, capsys):
+    assert metaplasticity(*RUNS[IDEAL], "--compare", runs["fashion_stream"], "--out", tmp_path / "run.h5") == 2
+    assert "it has tests of fashion_mnist, this run of mnist, fashion_mnist" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_run_that_has_not_ended_is_not_drawn(folder):

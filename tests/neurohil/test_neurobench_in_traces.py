@@ -6,10 +6,9 @@ import re
 import numpy as np
 import pytest
 
+import neurohil
 from benchmarks.tasks import mnist_fashion, yin_yang
 from neurohil.cli import main
-from neurohil.kinds import KINDS
-from neurohil.metaplasticity.run import MetaplasticityRun
 from neurohil.results import report as write_report
 from neurohil.trace import Trace
 from neurohil.trace.validation import validate
@@ -96,9 +95,7 @@ def test_counting_comes_after_the_results(run):
 @pytest.mark.parametrize(("name", "more"), [("fashion_stream", "tasks.n_tasks=2"), ("mnist_fashion_ideal", "seed=2")])
 def test_the_network_of_the_last_test_is_counted(name, more, monkeypatch):
     """Shared normalisation, and that of each task: on ideal weights a test shows what is counted."""
-    run = MetaplasticityRun(KINDS["metaplasticity"].load(name, ["training.epochs=1", *SMALL, more]))
-    for _ in range(run.epochs_in_all):
-        run.train_epoch()
+    run = neurohil.experiment(name, ["training.epochs=1", *SMALL, more]).start().train()
     hidden, forward = [], run.network.forward
 
     def watched(target, inputs, norms, trial, calibrate=False):

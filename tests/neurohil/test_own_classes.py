@@ -8,17 +8,20 @@ import msgspec
 import numpy as np
 import pytest
 
-from neurohil.cli import main, running
+from neurohil import stopping
+from neurohil.cli import main
 from neurohil.config import experiment_text, parse, to_toml
 from neurohil.datasets import yin_yang
 from neurohil.delgrad import losses
-from neurohil.delgrad.run import DelGradConfig, Run, load
+from neurohil.delgrad.run import DelGradConfig, DelGradRun
 from neurohil.errors import UserError
+from neurohil.kinds import KINDS
 from neurohil.metaplasticity.run import MetaplasticityConfig
-from neurohil.metaplasticity.run import load as load_metaplasticity
 from neurohil.ranges import Share
 from neurohil.targets.spiking.ideal import IdealTarget
 from neurohil.trace.reader import Trace
+
+load, load_metaplasticity = KINDS["delgrad"].load, KINDS["metaplasticity"].load
 
 MODULE = """
     import dataclasses
@@ -111,7 +114,7 @@ def test_a_run_with_own_target_and_loss_goes_on_to_the_same_bytes(tmp_path, litt
         config = parse(trace.config, DelGradConfig)
         assert 'kind = "inner.mine:Sluggish"\nraised = 0.25\n' in trace.config and to_toml(config) == trace.config
     assert type(config.target).__name__ == "Sluggish" and config.training.loss.margin == 0.2
-    monkeypatch.setattr(running.StopRequest, "__call__", lambda self: True)
+    monkeypatch.setattr(stopping.StopRequest, "__call__", lambda self: True)
     assert main([*experiment, "--out", "run.h5"]) == 130
     while not (tmp_path / "run.h5").exists():
         last = main(["delgrad", "--resume", "run.h5.part"])
@@ -162,8 +165,8 @@ def test_objects_take_the_place_of_tables(little_data):
     training = msgspec.structs.replace(config.training, loss=OwnLoss())
     config = msgspec.structs.replace(config, training=training)
     assert parse(to_toml(config), DelGradConfig) == config
-    trained, _ = Run(config).train_epoch()
-    shipped, _ = Run(parse(text, DelGradConfig, ["training.loss.margin=0.2"], target=Own(0.5))).train_epoch()
+    trained, _ = DelGradRun(config).train_epoch()
+    shipped, _ = DelGradRun(parse(text, DelGradConfig, ["training.loss.margin=0.2"], target=Own(0.5))).train_epoch()
     assert np.isfinite(trained.loss) and trained == shipped
 
 

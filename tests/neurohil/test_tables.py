@@ -10,13 +10,14 @@ from config_walk import KINDS, TABLES
 
 from brainscales_emu import EventPathConfig, LinkConfig, preset
 from neurohil.config import parse, to_toml
-from neurohil.delgrad.run import load
 from neurohil.errors import UserError
-from neurohil.metaplasticity.run import load as load_metaplasticity
+from neurohil.kinds import KINDS as RUNS
 from neurohil.refusals import alternatives
 from neurohil.tables import changed
 from neurohil.targets.matrix.crossbar import CrossbarTargetConfig
 from neurohil.targets.spiking.brainscales import BrainscalesConfig
+
+load, load_metaplasticity = RUNS["delgrad"].load, RUNS["metaplasticity"].load
 
 KIND = dict.fromkeys(TABLES, "metaplasticity crossbar")
 KIND |= {"target.chip": "delgrad chip", "target.noise": "delgrad chip", "target.mac": "metaplasticity chip"}

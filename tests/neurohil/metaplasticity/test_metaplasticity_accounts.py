@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from neurohil.errors import UserError
-from neurohil.metaplasticity.accounts import Memory, footprint_candidates, write_statistics, years_to_wear_out
+from neurohil.metaplasticity.accounts import Memory, write_statistics, years_to_wear_out
 
 
 def test_weights_and_cells_of_the_known_networks():
@@ -17,11 +17,18 @@ def test_weights_and_cells_of_the_known_networks():
     assert pairs.terms() == ("784-1024-10: 813,056 weights x (32 hidden bits + 3 bits x 2 devices) = 30,896,128 bits")
 
 
-def test_candidates_are_computed():
-    ratios = [round(comparison.ratio, 1) for comparison in footprint_candidates().values()]
-    assert ratios == [15.5, 15.0, 15.7, 15.0]
-    nine_levels = footprint_candidates()["784-512-10, nine levels against one bit"]
-    assert nine_levels.ratio == pytest.approx(20_029_440 / (406_528 * math.log2(9)))
+def test_readings_of_the_published_factor():
+    """The table of docs/metaplasticity.md: 784-4096-4096-10 of one bit a weight against four smaller networks."""
+    binary = Memory((784, 4096, 4096, 10), 0, 1, 1)
+    smaller = [
+        Memory((784, 512, 10), 0, math.log2(9), 1),
+        Memory((784, 512, 512, 10), 0, 1, 2),
+        Memory((784, 800, 800, 10), 0, 1, 1),
+        Memory((784, 1680, 10), 0, 1, 1),
+    ]
+    ratios = [binary.bits / memory.bits for memory in smaller]
+    assert [round(ratio, 1) for ratio in ratios] == [15.5, 15.0, 15.7, 15.0]
+    assert ratios[0] == pytest.approx(20_029_440 / (406_528 * math.log2(9)))
 
 
 def test_write_statistics():

@@ -6,11 +6,12 @@ import pytest
 
 from neurohil.datasets.idx import Images
 from neurohil.errors import UserError
+from neurohil.kinds import KINDS
 from neurohil.metaplasticity import tasks
 from neurohil.metaplasticity.network import Network, NetworkConfig
 from neurohil.metaplasticity.quantizer import Quantizer
 from neurohil.metaplasticity.tasks import Task
-from neurohil.metaplasticity.training import PRESETS, DeviceGateConfig, EwcConfig, Trainer, TrainingConfig
+from neurohil.metaplasticity.training import DeviceGateConfig, EwcConfig, Trainer, TrainingConfig
 from neurohil.seeds import stream
 from neurohil.targets.matrix.ideal import IdealMatrixTarget
 
@@ -291,16 +292,17 @@ def test_read_back_weights_carry_errors_back():
     np.testing.assert_allclose(read_back.network.hidden[0], host.network.hidden[0], atol=0.02)
 
 
-def test_presets_fit_their_targets():
-    for name, preset in PRESETS.items():
-        quantizer = preset.network.quantizer
-        small = msgspec.structs.replace(preset.network, hidden=(12,) * len(preset.network.hidden))
+def test_recipes_fit_their_targets():
+    for name in ("mnist_fashion_ideal", "bnn_2021", "mnist_fashion_plain"):
+        recipe = KINDS["metaplasticity"].load(name)
+        quantizer = recipe.network.quantizer
+        small = msgspec.structs.replace(recipe.network, hidden=(12,) * len(recipe.network.hidden))
         network = Network(small, 36, 10, stream(1, "init"))
         target = IdealMatrixTarget(quantizer.max_level, quantizer.weight_range)
-        config = msgspec.structs.replace(preset.training, epochs=1)
+        config = msgspec.structs.replace(recipe.training, epochs=1)
         trainer = Trainer(config, network, [made_up_task()], target, 1)
         assert np.isfinite(trainer.train_epoch().loss), name
-        assert msgspec.convert(msgspec.to_builtins(preset.training), TrainingConfig) == preset.training
+        assert msgspec.convert(msgspec.to_builtins(recipe.training), TrainingConfig) == recipe.training
 
 
 @pytest.mark.parametrize(

@@ -54,7 +54,7 @@ serial = 66
 
 def layout(case: Case, test_size: int = 200) -> Layout:
     pattern, provenance = fixed_pattern(case), provenance_of(case)
-    plan = delgrad_layout(case.layers, case.delays, test_size, case.time_units, pattern, provenance=provenance)
+    plan = delgrad_layout(case.layers, case.delays, test_size, case.time_units, provenance, pattern)
     return replace(plan, plots=tuple(plot for plot in plan.plots if not f"{plot.path}/".startswith(left_out(case))))
 
 

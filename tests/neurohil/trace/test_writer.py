@@ -311,14 +311,7 @@ def another_pattern():
     case = run.CHIP
     pattern = run.fixed_pattern(case)
     pattern[0] = pattern[0]._replace(values=pattern[0].values + 1e-9)
-    return run.delgrad_layout(
-        case.layers,
-        case.delays,
-        200,
-        case.time_units,
-        pattern,
-        provenance=run.provenance_of(case),
-    )
+    return run.delgrad_layout(case.layers, case.delays, 200, case.time_units, run.provenance_of(case), pattern)
 
 
 @pytest.mark.parametrize(
