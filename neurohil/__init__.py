@@ -19,19 +19,18 @@ from neurohil.version import __version__
 
 if TYPE_CHECKING:
     from neurohil.errors import Stopped, UserError
-    from neurohil.kinds import Experiment, experiment
     from neurohil.results import RunTrace as open
     from neurohil.run import Run
-    from neurohil.starting import measure, train
+    from neurohil.starting import Experiment, experiment, measure, train
 
 __all__ = ["Experiment", "Run", "Stopped", "UserError", "__version__", "experiment", "measure", "open", "train"]
 
 _PLACES = {
-    "Experiment": "neurohil.kinds:Experiment",
+    "Experiment": "neurohil.starting:Experiment",
     "Run": "neurohil.run:Run",
     "Stopped": "neurohil.errors:Stopped",
     "UserError": "neurohil.errors:UserError",
-    "experiment": "neurohil.kinds:experiment",
+    "experiment": "neurohil.starting:experiment",
     "measure": "neurohil.starting:measure",
     "open": "neurohil.results:RunTrace",
     "train": "neurohil.starting:train",

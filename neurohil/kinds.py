@@ -13,14 +13,13 @@ from functools import reduce
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from neurohil.config import as_table, experiment_name, experiment_summaries, experiment_text, parse, to_toml
+from neurohil.config import experiment_name, experiment_summaries, experiment_text, parse
 from neurohil.errors import UserError
 from neurohil.summary import with_true_summary
 
 if TYPE_CHECKING:
     import msgspec
 
-    from neurohil.run import Run
     from neurohil.trace.reader import Trace
 
 
@@ -114,8 +113,8 @@ class Kind:
         """Class of its runs."""
         return named(self.run)
 
-    def start(self, config: msgspec.Struct) -> Run[Any]:
-        """A run, ready to train."""
+    def start(self, config: msgspec.Struct) -> Any:
+        """A run, ready to train: a `neurohil.run.Run`."""
         return self.run_class(config)
 
 
@@ -217,66 +216,14 @@ def command_of(trace: Trace) -> str:
     return kind.name if kind else "COMMAND"
 
 
-class Experiment:
-    """A kind of run with its whole, validated config.
-
-    Parameters
-    ----------
-    kind : Kind
-    config : msgspec.Struct
-    plain : msgspec.Struct
-        The config of the experiment as it is shipped, which names of traces are told from.
-    """
-
-    def __init__(self, kind: Kind, config: Any, plain: Any) -> None:
-        self.kind, self.config, self.plain = kind, config, plain
-
-    def with_(self, **changes: Any) -> Experiment:
-        """The experiment with other values; tables are changed key by key: ``with_(target=dict(serial=7))``.
-
-        Raises
-        ------
-        UserError
-            A key or value is wrong.
-        """
-        import tomli_w
-
-        table = _merged(as_table(self.config), changes)
-        return Experiment(self.kind, self._true(parse(tomli_w.dumps(table), self.kind.config_class)), self.plain)
-
-    def _true(self, config: Any) -> Any:
-        return with_true_summary(config, self.plain)
-
-    def start(self) -> Run[Any]:
-        """A run, ready to train."""
-        return self.kind.start(self.config)
-
-    def __repr__(self) -> str:
-        return f"# neurohil {self.kind.name}\n{to_toml(self.config)}"
-
-
-def experiment(name: str | Experiment, overrides: Sequence[str] = ()) -> Experiment:
-    """A shipped experiment, or one from a .toml file, of whatever kind.
-
-    Parameters
-    ----------
-    name : str or Experiment
-        ``neurohil delgrad --list`` and ``neurohil metaplasticity --list`` show the shipped ones.
-    overrides : sequence of str
-        ``key.path=value``, as for ``--set``.
+def kind_with(name: str) -> Kind:
+    """The kind of a shipped experiment, or of a .toml file; of a family the first.
 
     Raises
     ------
     UserError
-        There is none of that name; a key or value is wrong.
+        There is none of that name, with the nearest.
     """
-    if isinstance(name, Experiment):
-        return name
-    kind = _kind_with(name)
-    return Experiment(kind, kind.load(name, overrides), kind.load(name))
-
-
-def _kind_with(name: str) -> Kind:
     if name.endswith(".toml"):
         tables = tomllib.loads(experiment_text("delgrad", name))
         found = [kind for kind in _ALL if kind.table in tables]
@@ -292,15 +239,3 @@ def _kind_with(name: str) -> Kind:
     raise UserError(
         f"unknown experiment {name!r}{f', did you mean {near[0]!r}?' if near else ''}; known: {', '.join(known)}"
     )
-
-
-def _merged(table: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
-    """The table with changes, and without keys that are None."""
-    merged = {key: value for key, value in table.items() if value is not None}
-    for key, value in changes.items():
-        inner = merged.get(key)
-        if isinstance(value, Mapping):
-            merged[key] = _merged(inner if isinstance(inner, Mapping) else {}, value)
-        else:
-            merged[key] = "none" if value is None else value
-    return {key: _merged(value, {}) if isinstance(value, Mapping) else value for key, value in merged.items()}

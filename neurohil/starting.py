@@ -5,18 +5,78 @@ from __future__ import annotations
 import tempfile
 import warnings
 import weakref
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from neurohil.config import parse, to_toml
+from neurohil.config import as_table, parse, to_toml
 from neurohil.errors import UserError
-from neurohil.kinds import KINDS, Experiment, Kind, command_of, experiment
+from neurohil.kinds import KINDS, Kind, command_of, kind_with
 from neurohil.run import Run
+from neurohil.summary import with_true_summary
 from neurohil.trace.place import OtherRunError, Place, default_path
 from neurohil.trace.reader import Trace
 from neurohil.trace.writer import software_versions
+
+
+class Experiment:
+    """A kind of run with its whole, validated config.
+
+    Parameters
+    ----------
+    kind : Kind
+    config : msgspec.Struct
+    plain : msgspec.Struct
+        The config of the experiment as it is shipped, which names of traces are told from.
+    """
+
+    def __init__(self, kind: Kind, config: Any, plain: Any) -> None:
+        self.kind, self.config, self.plain = kind, config, plain
+
+    def with_(self, **changes: Any) -> Experiment:
+        """The experiment with other values; tables are changed key by key: ``with_(target=dict(serial=7))``.
+
+        Raises
+        ------
+        UserError
+            A key or value is wrong.
+        """
+        import tomli_w
+
+        table = _merged(as_table(self.config), changes)
+        return Experiment(self.kind, self._true(parse(tomli_w.dumps(table), self.kind.config_class)), self.plain)
+
+    def _true(self, config: Any) -> Any:
+        return with_true_summary(config, self.plain)
+
+    def start(self) -> Run[Any]:
+        """A run, ready to train."""
+        return self.kind.start(self.config)
+
+    def __repr__(self) -> str:
+        return f"# neurohil {self.kind.name}\n{to_toml(self.config)}"
+
+
+def experiment(name: str | Experiment, overrides: Sequence[str] = ()) -> Experiment:
+    """A shipped experiment, or one from a .toml file, of whatever kind.
+
+    Parameters
+    ----------
+    name : str or Experiment
+        ``neurohil delgrad --list`` and ``neurohil metaplasticity --list`` show the shipped ones.
+    overrides : sequence of str
+        ``key.path=value``, as for ``--set``.
+
+    Raises
+    ------
+    UserError
+        There is none of that name; a key or value is wrong.
+    """
+    if isinstance(name, Experiment):
+        return name
+    kind = kind_with(name)
+    return Experiment(kind, kind.load(name, overrides), kind.load(name))
 
 
 def train(
@@ -196,3 +256,15 @@ def without_locks(place: Place) -> str:
         f"the file system of {place.path.parent} has no locks, so two runs that write to one file there are not told "
         "apart"
     )
+
+
+def _merged(table: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """The table with changes, and without keys that are None."""
+    merged = {key: value for key, value in table.items() if value is not None}
+    for key, value in changes.items():
+        inner = merged.get(key)
+        if isinstance(value, Mapping):
+            merged[key] = _merged(inner if isinstance(inner, Mapping) else {}, value)
+        else:
+            merged[key] = "none" if value is None else value
+    return {key: _merged(value, {}) if isinstance(value, Mapping) else value for key, value in merged.items()}

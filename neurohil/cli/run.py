@@ -9,15 +9,18 @@ import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from neurohil import files
 from neurohil.cli.output import draw_picture, print_results
 from neurohil.errors import UserError
-from neurohil.kinds import Experiment, Kind, named
+from neurohil.kinds import Kind, named
 from neurohil.showing import text_table
 from neurohil.text import say
 from neurohil.trace.place import Place
+
+if TYPE_CHECKING:
+    from neurohil.starting import Experiment
 
 
 def run(kind: Kind, options: argparse.Namespace) -> None:
@@ -30,7 +33,7 @@ def run(kind: Kind, options: argparse.Namespace) -> None:
     """
     # More threads of the BLAS library wait for each other wherever a core has other work.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    from neurohil.starting import interrupted, place_of
+    from neurohil.starting import Experiment, interrupted, place_of
 
     compare = getattr(options, "compare", None)
     if getattr(options, "resume", None):
