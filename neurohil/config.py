@@ -81,7 +81,7 @@ def parse(text: str, kind: type[T], overrides: Sequence[str] = (), **values: Any
             raise UserError(refused)
         return _converted(_chosen(raw, kind), kind)
     except RecursionError as error:
-        raise UserError("the experiment is nested too deeply; no key needs more than three levels") from error
+        raise UserError("the experiment is nested too deeply; no key needs more than four levels") from error
 
 
 def to_toml(config: msgspec.Struct) -> str:
@@ -170,7 +170,7 @@ def _toml(text: str, what: str) -> dict[str, Any]:
             raise RecursionError
         return tomllib.loads(text.removeprefix("\ufeff"))
     except RecursionError as error:
-        raise UserError(f"{what} is nested too deeply; no key needs more than three levels") from error
+        raise UserError(f"{what} is nested too deeply; no key needs more than four levels") from error
     except tomllib.TOMLDecodeError as error:
         raise UserError(f"{what} is not valid TOML: {one_line(error)}; correct it") from error
     except ValueError as error:  # more digits than Python reads
