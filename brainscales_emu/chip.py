@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from . import capmem, kernels, kernels_adex
+from . import capmem
 from .adex import draw_adex_pattern
 from .arrays import floats, integers
 from .assembly import build_adex_network, build_network, build_neurons, leak_potentials, limits, merged_circuits
@@ -24,6 +24,10 @@ from .constants import (
     N_COLUMNS,
     SYNAPSE_BITS,
 )
+from .engine import adex as adex_engine
+from .engine import lif
+from .engine.event_path import pack
+from .engine.records import DONE, INPUT, Sampling, records
 from .errors import ChipError, check_number
 from .instant import latest, settled
 from .mismatch import FixedPattern, draw_fixed_pattern, stream
@@ -34,7 +38,7 @@ from .system import Phase, Program, execute, to_cycles
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
-EngineNetwork = kernels.Network | kernels_adex.Network
+EngineNetwork = lif.Network | adex_engine.Network
 
 _UNBOUNDED = 2**62  # depth of the FIFO in the FPGA's memory
 _LAST_CYCLE = 2**40  # that a link counts: hours, so that no place of an event overflows
@@ -119,7 +123,7 @@ def merge_inputs(first: NDArray[np.void], second: NDArray[np.void]) -> NDArray[n
 def build_inputs(times_us: FloatArray, sources: IntArray) -> NDArray[np.void]:
     """Input events as INPUT records, ascending in time; events of equal time stay in order."""
     order = np.argsort(times_us, kind="stable")
-    inputs = kernels.records(order.size, kernels.INPUT)
+    inputs = records(order.size, INPUT)
     inputs["time"], inputs["source"] = times_us[order], sources[order]
     return inputs
 
@@ -170,7 +174,7 @@ class Chip:
     @property
     def engine(self) -> Any:
         """Module with the kernels that run it. Not an attribute: a module can't be pickled, a chip can."""
-        return kernels if self.config.adex is None else kernels_adex
+        return lif if self.config.adex is None else adex_engine
 
     def write(
         self, fabric: Fabric, plasticity: Plasticity | None = None, synapse_delay_us: ArrayLike | None = None
@@ -436,7 +440,7 @@ class Session:
         self._play(until)
         network, inputs = self._network, self._inputs
         engine = self._chip.engine
-        while engine.advance(until, network, inputs, self._sampling, self._state, self._rng) != engine.DONE:
+        while engine.advance(until, network, inputs, self._sampling, self._state, self._rng) != DONE:
             self._state = engine.enlarged(self._state)
         return self._collect(np.inf if until == self._end_us else settled(until))
 
@@ -455,9 +459,7 @@ class Session:
             raise ChipError("Session.rewrite can't change weights while events wait in synapses; drop synapse_delay_us")
         assert chip.fabric is not None  # a session has something to run
         chip.fabric = chip.fabric.with_weights(weight)
-        chip.network = self._network = chip.assemble(
-            isinstance(self._network, kernels.Network) and self._network.lockstep
-        )
+        chip.network = self._network = chip.assemble(isinstance(self._network, lif.Network) and self._network.lockstep)
 
     def finish(self, timeline: tuple[Phase, ...]) -> Recording:
         """What the run returned; book it on the chip's account, with these phases."""
@@ -488,7 +490,7 @@ class Session:
         """Events of the background generators."""
         fabric = self._chip.fabric
         if fabric is None or not fabric.background_enabled.any():
-            return kernels.records(0, kernels.INPUT)
+            return records(0, INPUT)
         cycles, sources = background_events(fabric, random_begin(fabric), self._duration_us)
         return build_inputs(cycles / CYCLES_PER_US, sources)
 
@@ -528,9 +530,9 @@ class Session:
         self._received.append(left)
         return stamps, sources
 
-    def _probed(self, probe: Probe | None) -> tuple[kernels.Sampling, IntArray | None]:
+    def _probed(self, probe: Probe | None) -> tuple[Sampling, IntArray | None]:
         if probe is None:
-            return kernels.Sampling(np.arange(0), np.zeros(0), np.empty((0, 0))), None
+            return Sampling(np.arange(0), np.zeros(0), np.empty((0, 0))), None
         circuits = integers("probe.circuits", probe.circuits, (None,), remedy="take circuits from placement.neurons")
         remedy = "drop the other times"
         times = floats("probe.times_us", probe.times_us, (None,), 0.0, self._duration_us, "us", remedy)
@@ -543,11 +545,11 @@ class Session:
                 )
         order = np.argsort(times, kind="stable")
         neurons = np.searchsorted(masters, circuits)
-        return kernels.Sampling(neurons, times[order], np.empty((circuits.size, times.size))), order
+        return Sampling(neurons, times[order], np.empty((circuits.size, times.size))), order
 
 
 class PackLink:
-    """A link between chip and FPGA: `kernels.pack`, but it goes on from call to call.
+    """A link between chip and FPGA: `engine.event_path.pack`, but it goes on from call to call.
 
     Parameters
     ----------
@@ -587,7 +589,7 @@ class PackLink:
         first, taken = divmod(self._free, self._per_cycle)
         wanted = np.concatenate([np.zeros(taken, dtype=np.int64), cycles - first])
         sent = np.empty_like(wanted)
-        kernels.pack(wanted, self._per_cycle, self._depth, sent)
+        pack(wanted, self._per_cycle, self._depth, sent)
         last = sent.max(initial=-1)
         if last >= 0:  # not all are lost
             self._free = int((first + last) * self._per_cycle + np.sum(sent == last))

@@ -15,8 +15,9 @@ from brainscales_emu.chip import Chip, PackLink, Probe, Session
 from brainscales_emu.delay import register_to_us, us_to_register
 from brainscales_emu.mac import MacArray, MacConfig
 from brainscales_emu.multichip import Setup
+from brainscales_emu.readable.correlation import neighbour_lags
 from brainscales_emu.readout.adc import Cadc, CadcConfig, Madc, MadcConfig, count_spikes
-from brainscales_emu.readout.correlation import CorrelationConfig, CorrelationSensors, neighbour_lags
+from brainscales_emu.readout.correlation import CorrelationConfig, CorrelationSensors
 from brainscales_emu.routing.placement import place_feedforward
 from brainscales_emu.stp import Plasticity
 from hil.delgrad import kernels as delgrad_kernels
@@ -238,7 +239,7 @@ def correlation() -> Call:
     return Call(CorrelationSensors(CorrelationConfig(), 1, 0).observe, events | spikes)
 
 
-@case("brainscales_emu.readout.correlation.neighbour_lags")
+@case("brainscales_emu.readable.correlation.neighbour_lags")
 def lags() -> Call:
     names = ("event_times_us", "spike_times_us")
     return Call(neighbour_lags, {"events_us": np.array([1.0, 4.0]), "spikes_us": np.array([2.0])}, names)

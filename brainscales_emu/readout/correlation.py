@@ -11,7 +11,6 @@ between; likewise a spike for the next event), and an event at the very time of 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -170,27 +169,6 @@ class CorrelationSensors:
     def reset(self) -> None:
         """Clear all accumulators."""
         self.accumulated_lsb[:] = 0.0
-
-
-def neighbour_lags(events_us: ArrayLike, spikes_us: ArrayLike) -> tuple[list[float], list[float]]:
-    """Lags of the causal and of the acausal pairs of one synapse, in the order of time: the readable twin.
-
-    Parameters
-    ----------
-    events_us, spikes_us : (n,) array_like of float
-        Events at the synapse and spikes of its neuron, in any order.
-    """
-    (events,), (spikes,) = _events("event", events_us), _events("spike", spikes_us)
-    # An event sorts before a spike of the same time.
-    history = sorted([(t, "event") for t in events] + [(t, "spike") for t in spikes])
-    causal: list[float] = []
-    acausal: list[float] = []
-    for (before, first), (now, second) in pairwise(history):
-        if (first, second) == ("event", "spike"):
-            causal.append(float(now - before))
-        if (first, second) == ("spike", "event"):
-            acausal.append(float(now - before))
-    return causal, acausal
 
 
 def _events(kind: str, times_us: ArrayLike, **places: tuple[ArrayLike, int]) -> list[NDArray]:

@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from brainscales_emu import ChipError
+from brainscales_emu.readable.correlation import neighbour_lags
 from brainscales_emu.readout.adc import Cadc, CadcConfig
-from brainscales_emu.readout.correlation import CorrelationConfig, CorrelationSensors, neighbour_lags
+from brainscales_emu.readout.correlation import CorrelationConfig, CorrelationSensors
 
 EXACT = CorrelationConfig(tau_std=0.0, amplitude_std=0.0)
 

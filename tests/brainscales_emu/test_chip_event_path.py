@@ -4,7 +4,6 @@ import dataclasses
 
 import numpy as np
 import pytest
-from event_path_twin import Twin
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from random_fabrics import random_fabric
@@ -14,6 +13,7 @@ from brainscales_emu.chip import Chip
 from brainscales_emu.config import EventPathConfig
 from brainscales_emu.constants import CYCLES_PER_US, EXTERNAL, N_CIRCUITS
 from brainscales_emu.mismatch import draw_fixed_pattern
+from brainscales_emu.readable.event_path import EventPathChip
 from brainscales_emu.routing.fabric import Fabric
 from brainscales_emu.routing.labels import FIRST_L2_INPUT, FIRST_L2_OUTPUT, LABEL_BITS
 
@@ -60,7 +60,7 @@ def run_engine(seed):
 
 def run_twin(seed):
     config, fabric, times, lines = crowded_run(seed)
-    twin = Twin(config, draw_fixed_pattern(config, seed), fabric)
+    twin = EventPathChip(config, draw_fixed_pattern(config, seed), fabric)
     cycles = np.floor(times * CYCLES_PER_US + 1e-6).astype(int)
     twin.run(cycles.tolist(), (EXTERNAL + lines).tolist(), 60.0)
     return twin
