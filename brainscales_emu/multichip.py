@@ -21,15 +21,18 @@ import simpy
 from numpy.typing import ArrayLike, NDArray
 
 from .arrays import floats, integers
-from .chip import Account, Chip, Probe, Recording, Session
+from .chip import Chip, Session
 from .constants import CYCLES_PER_US, N_CIRCUITS
 from .delay import check_registers
 from .errors import ChipError, PlacementError, check_number, placement_errors
+from .execution import Account, section_ns
 from .instant import settled
+from .links import EventLink
 from .readout.adc import count_spikes
+from .recording import Probe, Recording
 from .routing.fabric import Fabric
 from .routing.placement import Background, External, Placement, Population, Projection, place
-from .system import EventLink, Ppu, Process, execute_together, section_ns
+from .system import Ppu, Process, execute_together
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]

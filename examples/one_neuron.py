@@ -9,7 +9,8 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from brainscales_emu import preset
-from brainscales_emu.chip import Chip, Probe
+from brainscales_emu.chip import Chip
+from brainscales_emu.recording import Probe
 from brainscales_emu.routing.placement import place_feedforward
 
 out = sys.argv[1] if len(sys.argv) > 1 else "one_neuron.png"

@@ -73,6 +73,7 @@ class CorrelationSensors:
 
     Attributes
     ----------
+    half : int
     accumulated_lsb : (2, 256, 256) float64
         [causal | acausal, row, column], since the last reset; a real chip shows it through the CADC only.
     """
@@ -81,7 +82,7 @@ class CorrelationSensors:
         check_number("chip.serial", serial, 0, 2**63 - 1, "", "give a serial number", whole=True)
         check_number("correlation.half", half, 0, 1, "", "take 0 for the top or 1 for the bottom half", whole=True)
         self.config = config
-        self._half = half
+        self.half = half
         shape = (len(CHANNELS), N_ROWS, N_COLUMNS)
 
         def relative(name: str, std: float) -> FloatArray:
@@ -160,7 +161,7 @@ class CorrelationSensors:
         (2, 256, 256) int64
             [causal | acausal, row, column], 0..255.
         """
-        circuits = self._half * N_COLUMNS + np.arange(N_COLUMNS)
+        circuits = self.half * N_COLUMNS + np.arange(N_COLUMNS)
         potential = self.config.baseline_lsb + self.accumulated_lsb
         causal = cadc.convert(potential[0].T, circuits, trial, "causal").T
         acausal = cadc.convert(potential[1].T, circuits, trial, "acausal").T

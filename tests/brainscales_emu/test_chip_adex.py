@@ -17,13 +17,14 @@ from test_engine import random_run
 
 from brainscales_emu import ChipConfig, ChipError, EventPathConfig, place
 from brainscales_emu.adex import AdexConfig, draw_adex_pattern
-from brainscales_emu.chip import Chip, Probe
+from brainscales_emu.chip import Chip
 from brainscales_emu.constants import EXTERNAL
 from brainscales_emu.engine import adex as engine
 from brainscales_emu.engine.records import INPUT, OUTPUT, RECORD_FULL, ROUTE, ROW, SOURCE, SYNAPSE, Sampling, records
 from brainscales_emu.mismatch import stream
 from brainscales_emu.readable.adex import AdexNeuron
 from brainscales_emu.readable.lif import LifNeuron, Membrane, first_crossing
+from brainscales_emu.recording import Probe
 from brainscales_emu.routing.placement import Population
 from brainscales_emu.stp import Plasticity
 

@@ -13,18 +13,21 @@ from random_fabrics import random_fabric
 from test_chip_event_path import crowded_run
 
 from brainscales_emu import ChipConfig, ChipError, LinkConfig, NoiseConfig, PlacementError, assembly, multichip
-from brainscales_emu.chip import Chip, PackLink, Probe
+from brainscales_emu.chip import Chip
 from brainscales_emu.config import EventPathConfig
 from brainscales_emu.constants import EXTERNAL
 from brainscales_emu.engine.event_path import pack
+from brainscales_emu.execution import Phase
+from brainscales_emu.links import EventLink, PackLink
 from brainscales_emu.mismatch import draw_fixed_pattern
 from brainscales_emu.multichip import AggregatorConfig, Setup, relay, split
 from brainscales_emu.readable.chip import WiredChip
 from brainscales_emu.readable.multichip import simulate_setup
+from brainscales_emu.recording import Probe
 from brainscales_emu.routing.fabric import Fabric
 from brainscales_emu.routing.labels import FIRST_L2_INPUT, FIRST_L2_OUTPUT, LABEL_BITS
 from brainscales_emu.routing.placement import Background, External, Population, Projection, place
-from brainscales_emu.system import EventLink, Phase, Ppu
+from brainscales_emu.system import Ppu
 
 LATENCY_US = 1.3
 EXACT = ChipConfig(exact_input_times=True, refractory_us=2.0, synaptic_gain=0.6)

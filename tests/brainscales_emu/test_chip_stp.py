@@ -8,12 +8,13 @@ import pytest
 from random_fabrics import random_fabric
 
 from brainscales_emu import ChipConfig, ChipError, assembly
-from brainscales_emu.chip import Chip, Probe
+from brainscales_emu.chip import Chip
 from brainscales_emu.config import StpConfig
 from brainscales_emu.constants import EXTERNAL
 from brainscales_emu.mismatch import draw_fixed_pattern, stream
 from brainscales_emu.readable.chip import WiredChip, simulate_reference
 from brainscales_emu.readable.stp import DriverEfficacy
+from brainscales_emu.recording import Probe
 from brainscales_emu.routing.placement import place_feedforward
 from brainscales_emu.stp import SHAPE, Plasticity
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from random_fabrics import random_fabric
 
 from brainscales_emu import ChipConfig, NoiseConfig, assembly, preset
-from brainscales_emu.chip import Chip, Probe, build_inputs
+from brainscales_emu.chip import Chip, build_inputs
 from brainscales_emu.config import EventPathConfig
 from brainscales_emu.constants import EXTERNAL, N_CIRCUITS
 from brainscales_emu.engine import lif
@@ -18,6 +18,7 @@ from brainscales_emu.engine.records import RECORD_FULL, Sampling
 from brainscales_emu.mismatch import draw_fixed_pattern, stream
 from brainscales_emu.readable.chip import WiredChip, simulate_reference
 from brainscales_emu.readable.lif import Membrane, first_crossing
+from brainscales_emu.recording import Probe
 from brainscales_emu.routing.placement import place_feedforward
 
 ALL_NOISE = NoiseConfig(
