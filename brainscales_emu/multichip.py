@@ -24,6 +24,7 @@ from .arrays import floats, integers
 from .chip import Chip, Session
 from .constants import CYCLES_PER_US, N_CIRCUITS
 from .delay import check_registers
+from .display import Shown
 from .errors import ChipError, PlacementError, check_number, placement_errors
 from .execution import Account, section_ns
 from .instant import settled
@@ -183,7 +184,7 @@ def look_ahead_ns(config: AggregatorConfig) -> int:
     return math.floor(config.latency_us * 1000.0 - 0.5)
 
 
-class Setup:
+class Setup(Shown):
     """Chips that exchange spikes in real time.
 
     Parameters
@@ -214,6 +215,11 @@ class Setup:
             raise ChipError("setup.chips holds one chip twice; make a Chip for each place")
         self._connections = np.zeros((0, 4), dtype=np.int64)
         self._dropped = 0
+
+    def facts(self) -> dict[str, object]:
+        """What its repr shows."""
+        serials = " ".join(str(chip.serial) for chip in self.chips)
+        return {"chips": len(self.chips), "serials": serials, "connections": len(self._connections)}
 
     @property
     def account(self) -> Account:
