@@ -15,13 +15,22 @@ from .errors import ChipError, PlacementError
 from .recording import Probe, Recording
 from .routing.placement import Placement, place, place_feedforward
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # else `__getattr__` would let type checkers take any name
     from .calibration import Calibration, calibrate
     from .cells import Neuron, SpikeSourceArray, SpikeSourcePoisson, SpikeSourcePoissonOnChip
     from .chip import Chip
     from .connectors import AllToAll, FixedProbability, OneToOne
     from .multichip import Setup
     from .network import Network
+else:
+
+    def __getattr__(name: str) -> object:
+        for module, names in _LOADED_LATER.items():
+            if name in names:
+                globals()[name] = found = getattr(import_module(f".{module}", __name__), name)
+                return found
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
 
 __all__ = [
     "PRESET_NAMES",
@@ -61,14 +70,6 @@ _LOADED_LATER = {
     "multichip": ("Setup",),
     "network": ("Network",),
 }
-
-
-def __getattr__(name: str) -> object:
-    for module, names in _LOADED_LATER.items():
-        if name in names:
-            globals()[name] = found = getattr(import_module(f".{module}", __name__), name)
-            return found
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:

@@ -81,6 +81,40 @@ def build_neurons(config: ChipConfig, pattern: FixedPattern, members: Sequence[I
     return neurons
 
 
+def _build_synapses(
+    config: ChipConfig, pattern: FixedPattern, routes: Routes, route_of: IntArray, neuron_of: IntArray
+) -> tuple[NDArray[np.void], NDArray[np.void], IntArray]:
+    """Synapses of neurons that are switched on, their rows, and the route of each row.
+
+    `route_of` is the route of each synapse of `routes`, `neuron_of` the neuron of each circuit, -1 if it is off.
+    """
+    merged = np.bincount(neuron_of[neuron_of >= 0]).astype(np.float64)  # circuits of each neuron
+    circuit = routes.half * N_COLUMNS + routes.column
+    used = np.flatnonzero(neuron_of[circuit] >= 0)
+    half, row, column, sign = (values[used] for values in (routes.half, routes.row, routes.column, routes.sign))
+    route, circuit = route_of[used], circuit[used]
+    group = (route * N_ROWS + row) * 2 + (sign < 0)
+    step = np.diff(group, prepend=-1)
+    if np.any(step < 0):  # rows of both modes
+        order = np.argsort(group, kind="stable")
+        used, half, row, column, sign = used[order], half[order], row[order], column[order], sign[order]
+        route, circuit, group = route[order], circuit[order], group[order]
+        step = np.diff(group, prepend=-1)
+    gain = np.where(sign > 0, pattern.gain_exc[circuit], pattern.gain_inh[circuit])
+    gain *= config.synaptic_gain * pattern.driver_gain[half, row] * pattern.synapse_gain[half, row, column]
+    neuron = neuron_of[circuit]
+    synapses = records(used.size, SYNAPSE)
+    synapses["neuron"] = neuron
+    synapses["jump"] = sign * gain * routes.weight[used] / merged[neuron]
+
+    first = np.flatnonzero(step)  # synapse of each row
+    rows = records(first.size + 1, ROW)
+    rows["driver"][:-1] = half[first] * (N_ROWS // 2) + row[first] // 2
+    rows["sign"][:-1] = sign[first]
+    rows["synapse"] = np.append(first, used.size)
+    return synapses, rows, route[first]
+
+
 def build_network(
     config: ChipConfig,
     pattern: FixedPattern,
@@ -120,8 +154,6 @@ def build_network(
     neuron_of = np.full(N_CIRCUITS, -1)
     for neuron, group in enumerate(members):
         neuron_of[group] = neuron
-    merged = np.array([len(group) for group in members], dtype=np.float64)
-
     source_of = np.repeat(np.arange(routes.begin.size - 1), np.diff(routes.begin))
     route_of = np.repeat(np.arange(routes.output.size), np.diff(routes.synapse_begin))
     triggering = np.argsort(routes.delay_route, kind="stable")
@@ -132,30 +164,7 @@ def build_network(
         source_of = np.repeat(np.arange(routes.begin.size - 1), np.diff(routes.begin))
         route_of = np.repeat(np.arange(routes.output.size), np.diff(routes.synapse_begin))
 
-    circuit = routes.half * N_COLUMNS + routes.column
-    used = np.flatnonzero(neuron_of[circuit] >= 0)
-    half, row, column, sign = (values[used] for values in (routes.half, routes.row, routes.column, routes.sign))
-    route, circuit = route_of[used], circuit[used]
-    group = (route * N_ROWS + row) * 2 + (sign < 0)
-    step = np.diff(group, prepend=-1)
-    if np.any(step < 0):  # rows of both modes
-        order = np.argsort(group, kind="stable")
-        used, half, row, column, sign = used[order], half[order], row[order], column[order], sign[order]
-        route, circuit, group = route[order], circuit[order], group[order]
-        step = np.diff(group, prepend=-1)
-    gain = np.where(sign > 0, pattern.gain_exc[circuit], pattern.gain_inh[circuit])
-    gain *= config.synaptic_gain * pattern.driver_gain[half, row] * pattern.synapse_gain[half, row, column]
-    neuron = neuron_of[circuit]
-    synapses = records(used.size, SYNAPSE)
-    synapses["neuron"] = neuron
-    synapses["jump"] = sign * gain * routes.weight[used] / merged[neuron]
-
-    first = np.flatnonzero(step)  # synapse of each row
-    rows = records(first.size + 1, ROW)
-    rows["driver"][:-1] = half[first] * (N_ROWS // 2) + row[first] // 2
-    rows["sign"][:-1] = sign[first]
-    rows["synapse"] = np.append(first, used.size)
-
+    synapses, rows, route_of_row = _build_synapses(config, pattern, routes, route_of, neuron_of)
     onto_host = routes.output >= FIRST_L2_OUTPUT
     sources = records(routes.begin.size, SOURCE)
     sources["host_output"] = -1
@@ -165,7 +174,7 @@ def build_network(
     ways = records(kept.size + 1, ROUTE)
     ways["output"][:-1] = routes.output[kept]
     ends = np.append(kept, routes.output.size)
-    ways["row"] = np.searchsorted(route[first], ends)
+    ways["row"] = np.searchsorted(route_of_row, ends)
     ways["trigger"] = np.searchsorted(routes.delay_route[triggering], ends)
     ways["late"] = np.searchsorted(parent, ends)
     late = records(parent.size, LATE)
@@ -174,12 +183,12 @@ def build_network(
     queues["delay"], queues["first"], queues["last"] = delays_us, -1, -1
 
     if lockstep is None:
-        reached = max(LOCKSTEP_DENSITY * first.size * len(members), 1)
-        lockstep = len(members) >= LOCKSTEP_NEURONS and used.size >= reached
-    dense = np.zeros((first.size, len(members)) if lockstep else (0, 0))
+        reached = max(LOCKSTEP_DENSITY * route_of_row.size * len(members), 1)
+        lockstep = len(members) >= LOCKSTEP_NEURONS and synapses.size >= reached
+    dense = np.zeros((route_of_row.size, len(members)) if lockstep else (0, 0))
     if lockstep:
-        of_row = np.repeat(np.arange(first.size), np.diff(rows["synapse"]))
-        np.add.at(dense, (of_row, neuron), np.abs(synapses["jump"]))
+        of_row = np.repeat(np.arange(route_of_row.size), np.diff(rows["synapse"]))
+        np.add.at(dense, (of_row, synapses["neuron"]), np.abs(synapses["jump"]))
     elements = np.flatnonzero(delay_register)
     delays = register_to_us(delay_register[elements]) * pattern.delay_gain[elements]
     return lif.Network(
