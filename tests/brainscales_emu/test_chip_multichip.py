@@ -9,8 +9,7 @@ import pytest
 import simpy
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from random_fabrics import random_fabric
-from test_chip_event_path import crowded_run
+from random_fabrics import crowded_run, random_fabric
 
 from brainscales_emu import ChipConfig, ChipError, LinkConfig, NoiseConfig, PlacementError, assembly, multichip
 from brainscales_emu.chip import Chip

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from brainscales_emu import ChipConfig
 
-ORACLE = json.loads((Path(__file__).parents[2] / "oracles" / "nest.json").read_text())
+ORACLE = json.loads((Path(__file__).parents[1] / "oracles" / "nest.json").read_text())
 REST_LSB = 100.0
 
 
