@@ -369,7 +369,7 @@ def advance(until, network, inputs, sampling, state, rng):
                 schedule(item, _expand(item, neurons[item], series, slope, upswing), heap, places)
                 continue
         due = min(due, event_time)
-        now, last = progress.instant, latest(progress.instant)
+        now, last = progress.instant, latest(progress.instant)  # when the present instant began, and its end
         if due > last:  # the next instant
             now, last = due, latest(due)
             if last >= until:

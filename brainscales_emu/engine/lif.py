@@ -315,7 +315,7 @@ def advance(until, network, inputs, sampling, state, rng):
                 _make_exact(item, due, neurons[item], heap, places)
                 continue
         due = min(due, min(input_time, arrival_time))
-        now, last = progress.instant, latest(progress.instant)
+        now, last = progress.instant, latest(progress.instant)  # when the present instant began, and its end
         crossing, prepared = -1, -math.inf
         crossing_time = next_crossing = math.inf
         searched = lockstep and due > last
