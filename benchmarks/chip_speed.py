@@ -25,8 +25,9 @@ os.environ.setdefault("NUMBA_NUM_THREADS", "1")
 import numpy as np
 from scipy.optimize import brentq
 
-from brainscales_emu import ChipConfig, NoiseConfig, assembly, kernels
+from brainscales_emu import ChipConfig, NoiseConfig, assembly
 from brainscales_emu.chip import Chip
+from brainscales_emu.engine import lif
 from brainscales_emu.routing.placement import External, Placement, Population, Projection, place
 
 N_INPUTS = 256
@@ -144,7 +145,7 @@ def measure(placement: Placement, times: np.ndarray, inputs: np.ndarray, config:
             runs[name] = Chip(config, serial=1, seed=1)
             runs[name].write(placement.fabric)
             runs[name].run(times[:10], lines[:10], DURATION_US, 0)
-    engine, spent = kernels.advance, [0.0]
+    engine, spent = lif.advance, [0.0]
 
     def timed(*arguments):
         began = time.process_time()
@@ -154,7 +155,7 @@ def measure(placement: Placement, times: np.ndarray, inputs: np.ndarray, config:
 
     results = {name: ([], []) for name in runs}
     recordings = {}
-    with patch.object(kernels, "advance", timed):
+    with patch.object(lif, "advance", timed):
         for _ in range(repeats):
             for name, chip in runs.items():
                 spent[0], began = 0.0, time.process_time()

@@ -7,12 +7,14 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from . import kernels, kernels_adex
 from .adex import AdexPattern
 from .beyond import delay_routes
 from .config import ChipConfig, EventPathConfig
 from .constants import FIRST_DELAY_OUTPUT, N_CIRCUITS, N_COLUMNS, N_ROWS
 from .delay import register_to_us
+from .engine import adex as adex_engine
+from .engine import lif
+from .engine.records import DRIVER, LATE, OUTPUT, QUEUE, ROUTE, ROW, SOURCE, SYNAPSE, records
 from .mismatch import FixedPattern
 from .routing.fabric import Fabric
 from .routing.labels import FIRST_L2_OUTPUT, N_DRIVERS, N_OUTPUTS
@@ -67,7 +69,7 @@ def build_neurons(config: ChipConfig, pattern: FixedPattern, members: Sequence[I
     x = rate_exc / rate_mem - 1.0
     near = np.abs(x) < 1e-6
     s = np.where(near, 1.0 - x / 2.0, np.log1p(x) / np.where(near, 1.0, x)) / rate_mem
-    neurons = kernels.records(masters.size, kernels.NEURON)
+    neurons = records(masters.size, lif.NEURON)
     neurons["circuit"] = masters
     neurons["rate_mem"], neurons["rate_exc"], neurons["rate_inh"] = rate_mem, rate_exc, rate_inh
     neurons["reset"] = pattern.reset_lsb[masters] - leak
@@ -77,6 +79,40 @@ def build_neurons(config: ChipConfig, pattern: FixedPattern, members: Sequence[I
     neurons["held_inh"] = np.exp(-rate_inh * config.refractory_us)
     neurons["refractory"] = config.refractory_us
     return neurons
+
+
+def _build_synapses(
+    config: ChipConfig, pattern: FixedPattern, routes: Routes, route_of: IntArray, neuron_of: IntArray
+) -> tuple[NDArray[np.void], NDArray[np.void], IntArray]:
+    """Synapses of neurons that are switched on, their rows, and the route of each row.
+
+    `route_of` is the route of each synapse of `routes`, `neuron_of` the neuron of each circuit, -1 if it is off.
+    """
+    merged = np.bincount(neuron_of[neuron_of >= 0]).astype(np.float64)  # circuits of each neuron
+    circuit = routes.half * N_COLUMNS + routes.column
+    used = np.flatnonzero(neuron_of[circuit] >= 0)
+    half, row, column, sign = (values[used] for values in (routes.half, routes.row, routes.column, routes.sign))
+    route, circuit = route_of[used], circuit[used]
+    group = (route * N_ROWS + row) * 2 + (sign < 0)
+    step = np.diff(group, prepend=-1)
+    if np.any(step < 0):  # rows of both modes
+        order = np.argsort(group, kind="stable")
+        used, half, row, column, sign = used[order], half[order], row[order], column[order], sign[order]
+        route, circuit, group = route[order], circuit[order], group[order]
+        step = np.diff(group, prepend=-1)
+    gain = np.where(sign > 0, pattern.gain_exc[circuit], pattern.gain_inh[circuit])
+    gain *= config.synaptic_gain * pattern.driver_gain[half, row] * pattern.synapse_gain[half, row, column]
+    neuron = neuron_of[circuit]
+    synapses = records(used.size, SYNAPSE)
+    synapses["neuron"] = neuron
+    synapses["jump"] = sign * gain * routes.weight[used] / merged[neuron]
+
+    first = np.flatnonzero(step)  # synapse of each row
+    rows = records(first.size + 1, ROW)
+    rows["driver"][:-1] = half[first] * (N_ROWS // 2) + row[first] // 2
+    rows["sign"][:-1] = sign[first]
+    rows["synapse"] = np.append(first, used.size)
+    return synapses, rows, route[first]
 
 
 def build_network(
@@ -89,7 +125,7 @@ def build_network(
     plasticity: Plasticity | None = None,
     lockstep: bool | None = None,
     synapse_delay_us: FloatArray | None = None,
-) -> kernels.Network:
+) -> lif.Network:
     """The chip with its digital memory, in the units of the engine.
 
     Parameters
@@ -113,13 +149,11 @@ def build_network(
 
     Returns
     -------
-    kernels.Network
+    lif.Network
     """
     neuron_of = np.full(N_CIRCUITS, -1)
     for neuron, group in enumerate(members):
         neuron_of[group] = neuron
-    merged = np.array([len(group) for group in members], dtype=np.float64)
-
     source_of = np.repeat(np.arange(routes.begin.size - 1), np.diff(routes.begin))
     route_of = np.repeat(np.arange(routes.output.size), np.diff(routes.synapse_begin))
     triggering = np.argsort(routes.delay_route, kind="stable")
@@ -130,57 +164,34 @@ def build_network(
         source_of = np.repeat(np.arange(routes.begin.size - 1), np.diff(routes.begin))
         route_of = np.repeat(np.arange(routes.output.size), np.diff(routes.synapse_begin))
 
-    circuit = routes.half * N_COLUMNS + routes.column
-    used = np.flatnonzero(neuron_of[circuit] >= 0)
-    half, row, column, sign = (values[used] for values in (routes.half, routes.row, routes.column, routes.sign))
-    route, circuit = route_of[used], circuit[used]
-    group = (route * N_ROWS + row) * 2 + (sign < 0)
-    step = np.diff(group, prepend=-1)
-    if np.any(step < 0):  # rows of both modes
-        order = np.argsort(group, kind="stable")
-        used, half, row, column, sign = used[order], half[order], row[order], column[order], sign[order]
-        route, circuit, group = route[order], circuit[order], group[order]
-        step = np.diff(group, prepend=-1)
-    gain = np.where(sign > 0, pattern.gain_exc[circuit], pattern.gain_inh[circuit])
-    gain *= config.synaptic_gain * pattern.driver_gain[half, row] * pattern.synapse_gain[half, row, column]
-    neuron = neuron_of[circuit]
-    synapses = kernels.records(used.size, kernels.SYNAPSE)
-    synapses["neuron"] = neuron
-    synapses["jump"] = sign * gain * routes.weight[used] / merged[neuron]
-
-    first = np.flatnonzero(step)  # synapse of each row
-    rows = kernels.records(first.size + 1, kernels.ROW)
-    rows["driver"][:-1] = half[first] * (N_ROWS // 2) + row[first] // 2
-    rows["sign"][:-1] = sign[first]
-    rows["synapse"] = np.append(first, used.size)
-
+    synapses, rows, route_of_row = _build_synapses(config, pattern, routes, route_of, neuron_of)
     onto_host = routes.output >= FIRST_L2_OUTPUT
-    sources = kernels.records(routes.begin.size, kernels.SOURCE)
+    sources = records(routes.begin.size, SOURCE)
     sources["host_output"] = -1
     sources["host_output"][source_of[onto_host]] = routes.output[onto_host]
     kept = np.flatnonzero(~onto_host)
     sources["route"] = np.searchsorted(source_of[kept], np.arange(sources.size))
-    ways = kernels.records(kept.size + 1, kernels.ROUTE)
+    ways = records(kept.size + 1, ROUTE)
     ways["output"][:-1] = routes.output[kept]
     ends = np.append(kept, routes.output.size)
-    ways["row"] = np.searchsorted(route[first], ends)
+    ways["row"] = np.searchsorted(route_of_row, ends)
     ways["trigger"] = np.searchsorted(routes.delay_route[triggering], ends)
     ways["late"] = np.searchsorted(parent, ends)
-    late = kernels.records(parent.size, kernels.LATE)
+    late = records(parent.size, LATE)
     late["queue"], late["route"] = queue_of_late, kept.size - parent.size + np.arange(parent.size)
-    queues = kernels.records(delays_us.size, kernels.QUEUE)
+    queues = records(delays_us.size, QUEUE)
     queues["delay"], queues["first"], queues["last"] = delays_us, -1, -1
 
     if lockstep is None:
-        reached = max(LOCKSTEP_DENSITY * first.size * len(members), 1)
-        lockstep = len(members) >= LOCKSTEP_NEURONS and used.size >= reached
-    dense = np.zeros((first.size, len(members)) if lockstep else (0, 0))
+        reached = max(LOCKSTEP_DENSITY * route_of_row.size * len(members), 1)
+        lockstep = len(members) >= LOCKSTEP_NEURONS and synapses.size >= reached
+    dense = np.zeros((route_of_row.size, len(members)) if lockstep else (0, 0))
     if lockstep:
-        of_row = np.repeat(np.arange(first.size), np.diff(rows["synapse"]))
-        np.add.at(dense, (of_row, neuron), np.abs(synapses["jump"]))
+        of_row = np.repeat(np.arange(route_of_row.size), np.diff(rows["synapse"]))
+        np.add.at(dense, (of_row, synapses["neuron"]), np.abs(synapses["jump"]))
     elements = np.flatnonzero(delay_register)
     delays = register_to_us(delay_register[elements]) * pattern.delay_gain[elements]
-    return kernels.Network(
+    return lif.Network(
         neurons=neurons,
         sources=sources,
         routes=ways,
@@ -206,21 +217,21 @@ def build_network(
 
 
 def build_adex_network(
-    config: ChipConfig, pattern: FixedPattern, adex: AdexPattern, members: Sequence[IntArray], network: kernels.Network
-) -> kernels_adex.Network:
+    config: ChipConfig, pattern: FixedPattern, adex: AdexPattern, members: Sequence[IntArray], network: lif.Network
+) -> adex_engine.Network:
     """The same network with neurons that have adaptation and upswing, those of each neuron's master."""
     assert config.adex is not None
-    lif = network.neurons
+    plain = network.neurons
     leak = leak_potentials(pattern, members)
-    masters = lif["circuit"]
-    neurons = kernels_adex.build_neurons(
+    masters = plain["circuit"]
+    neurons = adex_engine.build_neurons(
         masters,
-        tau_mem_us=1.0 / lif["rate_mem"],
-        tau_syn_exc_us=1.0 / lif["rate_exc"],
-        tau_syn_inh_us=1.0 / lif["rate_inh"],
-        reset_lsb=lif["reset"],
-        threshold_lsb=lif["mean_threshold"],
-        refractory_us=lif["refractory"],
+        tau_mem_us=1.0 / plain["rate_mem"],
+        tau_syn_exc_us=1.0 / plain["rate_exc"],
+        tau_syn_inh_us=1.0 / plain["rate_inh"],
+        reset_lsb=plain["reset"],
+        threshold_lsb=plain["mean_threshold"],
+        refractory_us=plain["refractory"],
         a=adex.a[masters],
         w_leak_lsb=adex.w_leak_lsb[masters] - leak,
         b_lsb=adex.b_lsb[masters],
@@ -229,8 +240,8 @@ def build_adex_network(
         v_t_lsb=adex.v_t_lsb[masters] - leak,
         tolerance=config.adex.tolerance,
     )
-    rest = {name: getattr(network, name) for name in kernels_adex.Network._fields if name != "neurons"}
-    return kernels_adex.Network(neurons=neurons, **rest)
+    rest = {name: getattr(network, name) for name in adex_engine.Network._fields if name != "neurons"}
+    return adex_engine.Network(neurons=neurons, **rest)
 
 
 def limits(config: ChipConfig) -> EventPathConfig | None:
@@ -240,7 +251,7 @@ def limits(config: ChipConfig) -> EventPathConfig | None:
 
 def build_outputs(path: EventPathConfig | None) -> NDArray[np.void]:
     """Idle crossbar outputs, as OUTPUT records."""
-    outputs = kernels.records(N_OUTPUTS, kernels.OUTPUT)
+    outputs = records(N_OUTPUTS, OUTPUT)
     if path is not None:
         onto_host = np.arange(N_OUTPUTS) >= FIRST_L2_OUTPUT
         outputs["slot_ns"] = np.where(onto_host, path.l2_slot_ns, path.slot_ns)
@@ -250,7 +261,7 @@ def build_outputs(path: EventPathConfig | None) -> NDArray[np.void]:
 
 def build_drivers(config: ChipConfig, plasticity: Plasticity | None) -> NDArray[np.void]:
     """Rested synapse drivers, as DRIVER records, those of the top half first."""
-    drivers = kernels.records(2 * N_DRIVERS, kernels.DRIVER)
+    drivers = records(2 * N_DRIVERS, DRIVER)
     drivers["rest"] = drivers["target"] = drivers["efficacy"] = 1.0
     if plasticity is not None:
         on, voltages = plasticity.enabled.ravel(), plasticity.voltages.ravel()

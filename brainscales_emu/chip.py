@@ -2,111 +2,49 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from . import capmem, kernels, kernels_adex
+from . import capmem
 from .adex import draw_adex_pattern
 from .arrays import floats, integers
 from .assembly import build_adex_network, build_network, build_neurons, leak_potentials, limits, merged_circuits
 from .background import background_events
 from .beyond import check_delays
 from .capmem import Codes
-from .config import ChipConfig
+from .config import PRESET_NAMES, ChipConfig, preset, preset_name
 from .constants import (
     ANALOGUE_CELLS,
+    BACKGROUND,
     CYCLES_PER_US,
     EXTERNAL,
     N_COLUMNS,
     SYNAPSE_BITS,
 )
+from .display import Shown
+from .engine import adex as adex_engine
+from .engine import lif
+from .engine.records import DONE, INPUT, Sampling, records
 from .errors import ChipError, check_number
+from .execution import Account, Phase, Program, phases, to_cycles
 from .instant import latest, settled
+from .links import UNBOUNDED, PackLink
 from .mismatch import FixedPattern, draw_fixed_pattern, stream
+from .readout.correlation import CorrelationSensors
+from .recording import Probe, Recording
 from .routing.fabric import Fabric, random_begin
 from .routing.routes import Wiring, live_cells
 from .stp import Plasticity
-from .system import Phase, Program, execute, to_cycles
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
-EngineNetwork = kernels.Network | kernels_adex.Network
+EngineNetwork = lif.Network | adex_engine.Network
 
-_UNBOUNDED = 2**62  # depth of the FIFO in the FPGA's memory
-_LAST_CYCLE = 2**40  # that a link counts: hours, so that no place of an event overflows
 _FIRST_CAPACITY = 32768  # spikes in the record; doubled when a run has more
-
-
-@dataclass(frozen=True)
-class Probe:
-    """Membranes to be looked at in a run, which no real chip offers with this precision.
-
-    Attributes
-    ----------
-    circuits : (n_circuits,) array_like of int
-        Neurons that are switched on; of merged circuits the master.
-    times_us : array_like of float, (n_times,)
-        Within the run, in any order.
-    """
-
-    circuits: ArrayLike
-    times_us: ArrayLike
-
-
-@dataclass(frozen=True)
-class Recording:
-    """What one run returned. Events are in order of tick, then of circuit.
-
-    Attributes
-    ----------
-    ticks : (n,) int64
-        Time of each spike in FPGA cycles of 8 ns, rounded down; where the event path has limits, when it left the chip.
-    circuits : (n,) int64
-        Circuit that spiked; the output of delay element k is circuit 257 + 2k. Events of background generators and
-        of external lines that the crossbar sends to the host have their source number, 512 + generator and 520 + line.
-    analogue_times_us : (n,) float64
-        Exact time of each spike. A real chip doesn't tell; for tests and figures.
-    lost_events : int
-        Events that met a busy delay element.
-    passed_events : (12,) int64
-        Events that passed each crossbar output; 0..3 are the PADI buses of the top half, 4..7 of the bottom half, 8..11
-        lead to the host.
-    dropped_events : (12,) int64
-        Events that met a full FIFO at each crossbar output.
-    link_drops : int
-        Spikes that were lost on the link to the host, behind the crossbar.
-    membrane_lsb : (n_probe_circuits, n_times) float64 or None
-        What the probe saw.
-    """
-
-    ticks: IntArray
-    circuits: IntArray
-    analogue_times_us: FloatArray
-    lost_events: int
-    passed_events: IntArray
-    dropped_events: IntArray
-    link_drops: int
-    membrane_lsb: FloatArray | None
-
-
-@dataclass(frozen=True)
-class Account:
-    """What all executions so far took and moved. Times of the host link are modelled."""
-
-    runs: int = 0
-    real_time_us: float = 0.0
-    configuration_ns: int = 0  # configure and settle
-    upload_ns: int = 0
-    readback_ns: int = 0
-    words_written: int = 0
-    input_events: int = 0
-    recorded_events: int = 0
-    lost_events: int = 0
-    dropped_events: int = 0  # at crossbar outputs and on the link to the host
 
 
 def merge_inputs(first: NDArray[np.void], second: NDArray[np.void]) -> NDArray[np.void]:
@@ -119,7 +57,7 @@ def merge_inputs(first: NDArray[np.void], second: NDArray[np.void]) -> NDArray[n
 def build_inputs(times_us: FloatArray, sources: IntArray) -> NDArray[np.void]:
     """Input events as INPUT records, ascending in time; events of equal time stay in order."""
     order = np.argsort(times_us, kind="stable")
-    inputs = kernels.records(order.size, kernels.INPUT)
+    inputs = records(order.size, INPUT)
     inputs["time"], inputs["source"] = times_us[order], sources[order]
     return inputs
 
@@ -130,12 +68,13 @@ def _line_sources(lines: ArrayLike, n_events: int, n_lines: int) -> IntArray:
     return EXTERNAL + integers("chip.lines", lines, (n_events,), 0, n_lines - 1, remedy=remedy)
 
 
-class Chip:
+class Chip(Shown):
     """An emulated BrainScaleS-2 chip with its host link.
 
     Parameters
     ----------
-    config : ChipConfig
+    config : str or ChipConfig
+        Name of a preset, or a configuration.
     serial : int
         Serial number: decides the fixed pattern, and nothing else does.
     seed : int
@@ -145,7 +84,13 @@ class Chip:
         that of the uncalibrated circuits. None: the circuits are as the configuration says.
     """
 
-    def __init__(self, config: ChipConfig, serial: int, seed: int, codes: Codes | None = None) -> None:
+    def __init__(self, config: str | ChipConfig, serial: int = 1, seed: int = 1, codes: Codes | None = None) -> None:
+        config = preset(config) if isinstance(config, str) else config
+        if not isinstance(config, ChipConfig):
+            raise ChipError(
+                f"chip.config is a {type(config).__name__}; give a ChipConfig or the name of a preset: "
+                f"{', '.join(PRESET_NAMES)}"
+            )
         check_number("chip.seed", seed, 0, 2**63 - 1, "", "give a seed", whole=True)
         self.config = config
         self.serial = serial
@@ -167,10 +112,21 @@ class Chip:
         self._pending_words = 0
         self._analogue_written = False
 
+    def facts(self) -> dict[str, object]:
+        """What its repr shows."""
+        facts: dict[str, object] = {
+            "config": preset_name(self.config) or "custom",
+            "serial": self.serial,
+            "seed": self.seed,
+        }
+        if self.fabric is not None:
+            facts |= {"neurons": len(self.members), "external lines": self.n_lines}
+        return facts | {"runs": self.account.runs}
+
     @property
     def engine(self) -> Any:
         """Module with the kernels that run it. Not an attribute: a module can't be pickled, a chip can."""
-        return kernels if self.config.adex is None else kernels_adex
+        return lif if self.config.adex is None else adex_engine
 
     def write(
         self, fabric: Fabric, plasticity: Plasticity | None = None, synapse_delay_us: ArrayLike | None = None
@@ -244,6 +200,7 @@ class Chip:
         duration_us: float,
         trial: int,
         probe: Probe | None = None,
+        sensors: Sequence[CorrelationSensors] = (),
     ) -> Recording:
         """Play input events to the network that was written, in one real-time section from rest.
 
@@ -261,6 +218,9 @@ class Chip:
             Number of the trial: the same trial has the same noise, to the bit.
         probe : Probe or None
             Membranes to sample; sampling doesn't change the run.
+        sensors : sequence of CorrelationSensors
+            Correlation sensors of halves of this chip that observe the run; observing doesn't change it. It isn't
+            modelled with limits of the event path.
 
         Returns
         -------
@@ -271,15 +231,9 @@ class Chip:
         ChipError
             No network was written, or an argument is out of range.
         """
-        session = self.begin(times_us, lines, duration_us, trial, probe)
-        program = session.program
-
-        def play() -> int:
-            session.advance(np.inf)
-            return session.n_received
-
-        words, settle = program.configuration_words, program.settle
-        return session.finish(execute(program.link, words, settle, program.input_events, duration_us, play))
+        session = self.begin(times_us, lines, duration_us, trial, probe, sensors)
+        session.advance(np.inf)
+        return session.finish(phases(session.program, duration_us, session.n_received))
 
     def begin(
         self,
@@ -288,9 +242,36 @@ class Chip:
         duration_us: float,
         trial: int,
         probe: Probe | None = None,
+        sensors: Sequence[CorrelationSensors] = (),
     ) -> Session:
         """A run that is played window by window; parameters and errors as of `run`."""
-        return Session(self, times_us, lines, duration_us, trial, probe)
+        return Session(self, times_us, lines, duration_us, trial, probe, sensors)
+
+    def _synapse_events(
+        self, times_us: FloatArray, sources: IntArray
+    ) -> tuple[FloatArray, IntArray, IntArray, IntArray]:
+        """Events at synapses, whatever their weight, of events that come to the crossbar's outputs.
+
+        Parameters
+        ----------
+        times_us : (n,) float64
+        sources : (n,) int64
+            Circuits, background generators and external lines, by their source number.
+
+        Returns
+        -------
+        times_us : (m,) float64
+            When they reach the synapses, if nothing waits.
+        half, row, column : (m,) int64
+            The synapses.
+        """
+        if self.fabric is None or self._wiring is None:
+            raise ChipError("nothing was written to the chip; call Chip.write(placement.fabric) first")
+        routes = self._wiring.routes(np.ones_like(self.fabric.weight))
+        event, synapse = routes.synapses(sources)
+        place = routes.half[synapse], routes.row[synapse], routes.column[synapse]
+        times = times_us[event]
+        return times if self.synapse_delay_us is None else times + self.synapse_delay_us[place], *place
 
     def _program(self, input_events: int) -> Program:
         """What the host sends before a run."""
@@ -334,7 +315,7 @@ class Session:
     ----------
     chip : Chip
         A network was written to it.
-    times_us, lines, duration_us, trial, probe
+    times_us, lines, duration_us, trial, probe, sensors
         As of `Chip.run`.
 
     Attributes
@@ -351,9 +332,14 @@ class Session:
         duration_us: float,
         trial: int,
         probe: Probe | None = None,
+        sensors: Sequence[CorrelationSensors] = (),
     ) -> None:
         if chip.network is None:
             raise ChipError("Chip.run was called before a network was written; call Chip.write(placement.fabric) first")
+        if sensors and limits(chip.config) is not None:
+            raise ChipError(
+                "Chip.run got sensors, which aren't modelled with limits of chip.event_path; leave one of the two out"
+            )
         check_number("chip.duration_us", duration_us, 1e-3, 1e9, "us", "give the length of the run")
         check_number("chip.trial", trial, 0, 2**63 - 1, "", "give the number of the trial", whole=True)
         self._duration_us = float(duration_us)
@@ -368,10 +354,12 @@ class Session:
         self._leak = leak_potentials(chip.fixed_pattern, chip.members)
         self._sampling, self._probe_order = self._probed(probe)
         path = limits(chip.config)
-        self._to_chip = None if path is None else PackLink(path.fpga_to_chip, _UNBOUNDED)
+        self._to_chip = None if path is None else PackLink(path.fpga_to_chip, UNBOUNDED)
         self._to_host = None if path is None else PackLink(path.chip_to_fpga, path.l2_fifo_depth)
         self._sent = build_inputs(times, sources)  # by the FPGA, in future
         self._inputs = self._background()
+        self._sensors = tuple(sensors)
+        self._played = [self._inputs]  # all that comes to the chip, for the sensors
         self._seen = 0  # spikes that were looked at
         self._leaving = np.arange(0)  # spikes that wait at the crossbar's outputs to the host
         self._received: list[IntArray] = []
@@ -436,7 +424,7 @@ class Session:
         self._play(until)
         network, inputs = self._network, self._inputs
         engine = self._chip.engine
-        while engine.advance(until, network, inputs, self._sampling, self._state, self._rng) != engine.DONE:
+        while engine.advance(until, network, inputs, self._sampling, self._state, self._rng) != DONE:
             self._state = engine.enlarged(self._state)
         return self._collect(np.inf if until == self._end_us else settled(until))
 
@@ -455,9 +443,7 @@ class Session:
             raise ChipError("Session.rewrite can't change weights while events wait in synapses; drop synapse_delay_us")
         assert chip.fabric is not None  # a session has something to run
         chip.fabric = chip.fabric.with_weights(weight)
-        chip.network = self._network = chip.assemble(
-            isinstance(self._network, kernels.Network) and self._network.lockstep
-        )
+        chip.network = self._network = chip.assemble(isinstance(self._network, lif.Network) and self._network.lockstep)
 
     def finish(self, timeline: tuple[Phase, ...]) -> Recording:
         """What the run returned; book it on the chip's account, with these phases."""
@@ -481,14 +467,32 @@ class Session:
             link_drops=self._n_left - received.size,
             membrane_lsb=membrane,
         )
+        if self._sensors:
+            self._observe()
         self._chip._book(self.program, timeline, self._duration_us, recording)
         return recording
+
+    def _observe(self) -> None:
+        """The correlation sensors see what came to their synapses in time, and the spikes of their neurons."""
+        chip, spikes = self._chip, self.spikes[self.spikes["source"] < BACKGROUND]
+        played = np.concatenate(self._played)
+        times = np.concatenate([played["time"], spikes["time"] + self._network.latency])
+        sources = np.concatenate([played["source"], spikes["source"]])
+        times, half, row, column = chip._synapse_events(times, sources)
+        in_time = times < self._end_us
+        members = {int(group[0]): group for group in chip.members}  # of a delay element, its output alone
+        circuits = [members.get(source, np.array([source])) for source in spikes["source"].tolist()]
+        spike_times = np.repeat(spikes["time"], [group.size for group in circuits])
+        spike_half, spike_column = np.divmod(np.concatenate([np.arange(0), *circuits]), N_COLUMNS)
+        for sensors in self._sensors:
+            here, mine = in_time & (half == sensors.half), spike_half == sensors.half
+            sensors.observe(times[here], row[here], column[here], spike_times[mine], spike_column[mine])
 
     def _background(self) -> NDArray[np.void]:
         """Events of the background generators."""
         fabric = self._chip.fabric
         if fabric is None or not fabric.background_enabled.any():
-            return kernels.records(0, kernels.INPUT)
+            return records(0, INPUT)
         cycles, sources = background_events(fabric, random_begin(fabric), self._duration_us)
         return build_inputs(cycles / CYCLES_PER_US, sources)
 
@@ -503,6 +507,8 @@ class Session:
             cycles = to_cycles(events["time"])
             played = self._to_chip.send(cycles)
             events["time"] = np.where(played > cycles, played / CYCLES_PER_US, events["time"])
+        if self._sensors:
+            self._played.append(events)
         progress = self._state.progress[0]
         self._inputs = merge_inputs(self._inputs[progress["played"] :], events)
         progress["played"] = 0
@@ -528,9 +534,9 @@ class Session:
         self._received.append(left)
         return stamps, sources
 
-    def _probed(self, probe: Probe | None) -> tuple[kernels.Sampling, IntArray | None]:
+    def _probed(self, probe: Probe | None) -> tuple[Sampling, IntArray | None]:
         if probe is None:
-            return kernels.Sampling(np.arange(0), np.zeros(0), np.empty((0, 0))), None
+            return Sampling(np.arange(0), np.zeros(0), np.empty((0, 0))), None
         circuits = integers("probe.circuits", probe.circuits, (None,), remedy="take circuits from placement.neurons")
         remedy = "drop the other times"
         times = floats("probe.times_us", probe.times_us, (None,), 0.0, self._duration_us, "us", remedy)
@@ -543,52 +549,4 @@ class Session:
                 )
         order = np.argsort(times, kind="stable")
         neurons = np.searchsorted(masters, circuits)
-        return kernels.Sampling(neurons, times[order], np.empty((circuits.size, times.size))), order
-
-
-class PackLink:
-    """A link between chip and FPGA: `kernels.pack`, but it goes on from call to call.
-
-    Parameters
-    ----------
-    per_cycle : int
-        Events that it takes in each cycle of the FPGA.
-    depth : int
-        Events that can wait.
-
-    Raises
-    ------
-    ChipError
-        A number is out of range.
-    """
-
-    def __init__(self, per_cycle: int, depth: int) -> None:
-        check_number("link.per_cycle", per_cycle, 1, 2**20, "events", "give the events of a cycle", whole=True)
-        check_number("link.depth", depth, 0, _UNBOUNDED, "events", "give the events that can wait", whole=True)
-        self._per_cycle = per_cycle
-        self._depth = depth
-        self._last = 0  # cycle of the last event
-        self._free = 0  # first free place; cycle c has the places c * per_cycle ... (c + 1) * per_cycle - 1
-
-    def send(self, cycles: IntArray) -> IntArray:
-        """Cycle in which each event goes, -1 if lost; cycles (n,) ascend, from call to call as well.
-
-        Raises
-        ------
-        ChipError
-            A cycle is negative or beyond the clock, or they don't ascend.
-        """
-        cycles = integers("link.cycles", cycles, (None,), self._last, _LAST_CYCLE, remedy="sort the events by time")
-        if np.any(cycles[1:] < cycles[:-1]):
-            raise ChipError("link.cycles don't ascend; sort the events by time")
-        if cycles.size:
-            self._last = int(cycles[-1])
-        # Counted from the cycle of the first free place on, in which some places are taken already.
-        first, taken = divmod(self._free, self._per_cycle)
-        wanted = np.concatenate([np.zeros(taken, dtype=np.int64), cycles - first])
-        sent = np.empty_like(wanted)
-        kernels.pack(wanted, self._per_cycle, self._depth, sent)
-        last = sent.max(initial=-1)
-        if last >= 0:  # not all are lost
-            self._free = int((first + last) * self._per_cycle + np.sum(sent == last))
-        return np.where(sent < 0, sent, first + sent)[taken:]
+        return Sampling(neurons, times[order], np.empty((circuits.size, times.size))), order

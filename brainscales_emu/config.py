@@ -234,6 +234,16 @@ class ChipConfig:
     link: LinkConfig = field(default_factory=LinkConfig)
 
     def __post_init__(self) -> None:
+        if not isinstance(self.adex, AdexConfig | None):
+            raise ChipError(f"chip.adex is a {type(self.adex).__name__}; give an AdexConfig, or None for none of it")
+        if not isinstance(self.event_path, EventPathConfig | None):
+            raise ChipError(
+                f"chip.event_path is a {type(self.event_path).__name__}; give an EventPathConfig, or None for no limits"
+            )
+        for name, kind in (("stp", StpConfig), ("noise", NoiseConfig), ("link", LinkConfig)):
+            given = getattr(self, name)
+            if not isinstance(given, kind):
+                raise ChipError(f"chip.{name} is a {type(given).__name__}; give a {kind.__name__}")
         remedy = "choose a time constant that the circuit can make"
         check_number("chip.tau_mem_us", self.tau_mem_us, *TAU_MEM_RANGE_US, "us", remedy)
         check_number("chip.tau_syn_exc_us", self.tau_syn_exc_us, *TAU_SYN_RANGE_US, "us", remedy)
@@ -255,15 +265,9 @@ class ChipConfig:
             raise ChipError(
                 f"chip.exact_input_times = {self.exact_input_times!r} is not true or false; give one of the two"
             )
-        if not isinstance(self.adex, AdexConfig | None):
-            raise ChipError(f"chip.adex is a {type(self.adex).__name__}; give an AdexConfig, or None for none of it")
         if self.adex is not None and self.event_path is not None and self.event_path.slot_ns > 0:
             raise ChipError(
                 "chip.event_path has limits, which aren't modelled with chip.adex; leave one of the two out"
-            )
-        if not isinstance(self.event_path, EventPathConfig | None):
-            raise ChipError(
-                f"chip.event_path is a {type(self.event_path).__name__}; give an EventPathConfig, or None for no limits"
             )
 
 
@@ -352,3 +356,8 @@ def preset(name: str) -> ChipConfig:
             f"chip.preset = {reprlib.repr(name)} is unknown; did you mean {near!r}? Known are {', '.join(PRESET_NAMES)}"
         )
     return _PRESETS[name]
+
+
+def preset_name(config: ChipConfig) -> str | None:
+    """Name of the preset that a configuration equals; None if it equals none."""
+    return next((name for name, known in _PRESETS.items() if known == config), None)

@@ -7,8 +7,6 @@ the element waits it is busy, and further events are lost.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -67,35 +65,3 @@ def us_to_register(delays_us: ArrayLike) -> NDArray[np.int64]:
     remedy = "change the delay or drop the delay element"
     delays = floats("chip.delay", delays_us, None, shortest, longest, "us", remedy)
     return np.rint((delays - DELAY_BASE_US) / DELAY_STEP_US).astype(np.int64)
-
-
-def fire_times(
-    triggers_us: Sequence[float], delay_us: float, jitters_us: Sequence[float] = ()
-) -> tuple[list[float], int]:
-    """Output times of one delay element and the number of lost events: the readable twin of the engine.
-
-    Parameters
-    ----------
-    triggers_us : sequence of float
-        Event times in us, ascending.
-    delay_us : float
-        Delay of this element.
-    jitters_us : sequence of float
-        Jitter of each accepted event, in order; none means no jitter.
-
-    Returns
-    -------
-    times_us : list of float
-        When the element fires.
-    lost : int
-        Events that came while the element was busy.
-    """
-    fired: list[float] = []
-    lost = 0
-    for trigger in triggers_us:
-        if fired and trigger < fired[-1]:
-            lost += 1
-            continue
-        jitter = jitters_us[len(fired)] if len(jitters_us) else 0.0
-        fired.append(trigger + delay_us + jitter)
-    return fired, lost

@@ -12,8 +12,7 @@ A membrane is continuous, for synapses are currents: an event can't undo a cross
 its threshold no later than an event spikes before the event acts, and what an event brings about comes after it.
 
 An instant is 1e-13 of the time since the start of the run long, and of 1 us at least. That is 450 times the rounding
-error of a time, and a tenth of the accuracy to which crossings are found. `kernels` and `kernels_adex` hold copies of
-`latest`.
+error of a time, and a tenth of the accuracy to which crossings are found.
 """
 
 from __future__ import annotations

@@ -21,15 +21,19 @@ import simpy
 from numpy.typing import ArrayLike, NDArray
 
 from .arrays import floats, integers
-from .chip import Account, Chip, Probe, Recording, Session
+from .chip import Chip, Session
 from .constants import CYCLES_PER_US, N_CIRCUITS
 from .delay import check_registers
+from .display import Shown
 from .errors import ChipError, PlacementError, check_number, placement_errors
+from .execution import Account, section_ns
 from .instant import settled
+from .links import EventLink
 from .readout.adc import count_spikes
+from .recording import Probe, Recording
 from .routing.fabric import Fabric
 from .routing.placement import Background, External, Placement, Population, Projection, place
-from .system import EventLink, Ppu, Process, execute_together, section_ns
+from .system import Ppu, Process, execute_together
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
@@ -180,7 +184,7 @@ def look_ahead_ns(config: AggregatorConfig) -> int:
     return math.floor(config.latency_us * 1000.0 - 0.5)
 
 
-class Setup:
+class Setup(Shown):
     """Chips that exchange spikes in real time.
 
     Parameters
@@ -211,6 +215,11 @@ class Setup:
             raise ChipError("setup.chips holds one chip twice; make a Chip for each place")
         self._connections = np.zeros((0, 4), dtype=np.int64)
         self._dropped = 0
+
+    def facts(self) -> dict[str, object]:
+        """What its repr shows."""
+        serials = " ".join(str(chip.serial) for chip in self.chips)
+        return {"chips": len(self.chips), "serials": serials, "connections": len(self._connections)}
 
     @property
     def account(self) -> Account:

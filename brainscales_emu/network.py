@@ -1,15 +1,19 @@
 """Networks in the manner of PyNN: populations, projections, record, run.
 
-A `Network` takes the place of PyNN's simulator module, and its names are PyNN's, with units::
+A `Network` takes the place of PyNN's simulator module, and its names are PyNN's, with units:
 
-    net = Network(Chip(preset("calibrated"), serial=7, seed=1))
-    stimulus = net.Population(3, SpikeSourceArray(times_us=[5.0, 6.0, 7.0]))
-    neurons = net.Population(8, label="neurons")
-    net.Projection(stimulus, neurons, AllToAll(), weight=63, receptor_type="excitatory")
-    net.record(neurons, ["spikes", "v"])
-    net.run(until_us=100.0)
-    net.spikes(neurons)  # one array per neuron, in us
-    net.v(neurons)  # times in us, CADC readings
+    >>> from brainscales_emu import Chip, Network, SpikeSourceArray
+    >>> net = Network(Chip("calibrated", serial=7))
+    >>> stimulus = net.Population(3, SpikeSourceArray(times_us=[5.0, 6.0, 7.0]))
+    >>> neurons = net.Population(8, label="neurons")
+    >>> _ = net.Projection(stimulus, neurons, weight=63)
+    >>> net.record(neurons, ["spikes", "v"])
+    >>> result = net.run(until_us=100.0)
+    >>> len(net.spikes(neurons))  # one array per neuron, in us
+    8
+    >>> times_us, readings = net.v(neurons)  # of the CADC, 0..255
+    >>> readings.shape == (8, times_us.size)
+    True
 
 Times are us of chip time, about 1000 times as quick as biology; weights are LSB of the chip, negative for inhibitory.
 Time constants, potentials and the refractory time are targets of the whole chip: set them in its `ChipConfig`.
@@ -27,13 +31,16 @@ from numpy.typing import ArrayLike, NDArray
 
 from .arrays import integers
 from .cells import Cell, Neuron, SpikeSourceArray, SpikeSourcePoisson, SpikeSourcePoissonOnChip
-from .chip import Chip, EngineNetwork, Probe, Recording
+from .chip import Chip, EngineNetwork
+from .config import preset_name
 from .connectors import AllToAll, Connector, FixedProbability, OneToOne, connect, signed_weights, spread_delays
 from .constants import CYCLES_PER_US, DELAY_STEP_US, N_CIRCUITS
 from .delay import register_to_us, us_to_register
+from .display import Shown
 from .errors import ChipError, check_number, exact
 from .mismatch import stream
 from .readout.adc import CHANNELS, OFFSET_RANGE, Cadc, CadcConfig, Madc, MadcConfig
+from .recording import Probe, Recording
 from .routing.placement import Background, External, Placement, place
 from .routing.placement import Population as PlacedPopulation
 from .routing.placement import Projection as PlacedProjection
@@ -87,8 +94,8 @@ class Projection:
     delay_us: FloatArray
 
 
-@dataclass(frozen=True)
-class Result:
+@dataclass(frozen=True, repr=False)
+class Result(Shown):
     """What a run lost, what it used that no real chip has, and everything that the chip returned.
 
     Attributes
@@ -115,6 +122,11 @@ class Result:
     beyond: tuple[str, ...]
     recording: Recording
 
+    def facts(self) -> dict[str, object]:
+        """What its repr shows."""
+        facts: dict[str, object] = {"until": f"{self.until_us:g} us", "trial": self.trial}
+        return facts | self.recording.facts() | {"beyond": ", ".join(self.beyond) or "nothing"}
+
 
 @dataclass(frozen=True)
 class _Watch:
@@ -129,7 +141,7 @@ _Population = Population
 _Projection = Projection
 
 
-class Network:
+class Network(Shown):
     """A network for one chip, and its runs.
 
     Parameters
@@ -173,6 +185,17 @@ class Network:
         self._runs = 0
         self._spikes: dict[_Population, list[FloatArray]] = {}
         self._readings: dict[_Population, tuple[FloatArray, IntArray]] = {}
+
+    def facts(self) -> dict[str, object]:
+        """What its repr shows."""
+        return {
+            "populations": {population.label: population.size for population in self.populations},
+            "projections": len(self.projections),
+            "delays": self.delays,
+            "runs": self._runs,
+            "chip": preset_name(self.chip.config) or "custom",
+            "serial": self.chip.serial,
+        }
 
     def Population(self, size: int, cell: Cell = Neuron(), label: str | None = None) -> _Population:  # noqa: B008 (frozen)
         """Add neurons or sources.

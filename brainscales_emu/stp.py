@@ -11,14 +11,12 @@ utilisation U towards the target T: x -> x + U (T - x). R = 1, T = 0 is depressi
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .arrays import booleans, integers
-from .config import StpConfig
 
 IntArray = NDArray[np.int64]
 
@@ -78,35 +76,3 @@ class Plasticity:
             offset=np.full(SHAPE, offset),
             voltages=np.full(SHAPE, voltages),
         )
-
-
-class DriverEfficacy:
-    """One driver, written to be read: the twin of the compiled engine.
-
-    Parameters
-    ----------
-    config : StpConfig
-    plasticity : Plasticity
-    half, driver : int
-    """
-
-    def __init__(self, config: StpConfig, plasticity: Plasticity, half: int, driver: int) -> None:
-        voltages = int(plasticity.voltages[half, driver])
-        self.enabled = bool(plasticity.enabled[half, driver])
-        self.rest, self.target = config.rest[voltages], config.target[voltages]
-        self.utilisation = int(plasticity.utilisation[half, driver]) / MAX_CODE
-        self.recovery_us = config.slowest_recovery_us / (1 + int(plasticity.recovery[half, driver]))
-        self.offset = config.offset_step * (int(plasticity.offset[half, driver]) - ZERO_OFFSET)
-        self.time_us = 0.0
-        self.efficacy = self.rest
-
-    def drive(self, time_us: float) -> float:
-        """Effect 0..1 of an event at this time."""
-        if not self.enabled:
-            return 1.0
-        left = math.exp(-(time_us - self.time_us) / self.recovery_us)
-        self.efficacy = self.rest + (self.efficacy - self.rest) * left
-        self.time_us = time_us
-        effect = min(max(self.efficacy + self.offset, 0.0), 1.0)
-        self.efficacy += self.utilisation * (self.target - self.efficacy)
-        return effect

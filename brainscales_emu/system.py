@@ -1,4 +1,5 @@
-"""The system around the chips: host, links, FPGAs and timers as simpy processes in integer nanoseconds.
+"""The system around several chips: host, links, FPGAs and timers beside each other, as simpy processes in integer
+nanoseconds.
 
 The analogue time of a chip is no business of simpy: during the real-time section the FPGAs hand over to the
 compiled engines and get the numbers of recorded events back.
@@ -6,8 +7,6 @@ compiled engines and get the numbers of recorded events back.
 
 from __future__ import annotations
 
-import math
-from collections import deque
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,33 +16,10 @@ import simpy
 from numpy.typing import ArrayLike, NDArray
 
 from .config import LinkConfig
-from .constants import CYCLE_NS, CYCLES_PER_US
 from .errors import check_number
+from .execution import Phase, Program, settle_ns, transfer_ns
 
 Process = Generator[simpy.Event, Any, Any]
-
-
-@dataclass(frozen=True)
-class Phase:
-    """One step of an execution: configure, settle, upload, wait (for other chips), real-time or read-back."""
-
-    name: str
-    start_ns: int
-    end_ns: int
-
-
-def to_cycles(times_us: NDArray[np.float64]) -> NDArray[np.int64]:
-    """FPGA cycle (8 ns) in which each time lies.
-
-    Times are rounded down; that recorded times are rounded down, too, is inferred, not published. A millionth of a
-    cycle is added first, so that a time on the grid stays in its cycle.
-    """
-    return np.floor(times_us * CYCLES_PER_US + 1e-6).astype(np.int64)
-
-
-def section_ns(duration_us: float) -> int:
-    """Length of a real-time section: the duration, rounded up to whole FPGA cycles."""
-    return math.ceil(duration_us * CYCLES_PER_US - 1e-6) * CYCLE_NS
 
 
 class Link:
@@ -56,55 +32,8 @@ class Link:
 
     def send(self, words: int, message: object = None) -> Process:
         """Send so many words; the message is in the inbox when the last one has arrived."""
-        config = self._config
-        bits = words * config.word_bits
-        yield self._env.timeout(math.ceil(bits * 1000 / config.bandwidth_mbit_s + config.latency_us * 1000))
+        yield self._env.timeout(transfer_ns(self._config, words))
         yield self.inbox.put(message)
-
-
-class EventLink:
-    """One direction of a link between FPGAs: events go one after the other, each takes a slot.
-
-    An event that comes to an idle link goes at once; the time of its own slot counts as part of the link's latency.
-    The others wait, and those that find a full FIFO are lost.
-
-    Parameters
-    ----------
-    slot_us : float
-        Time for which an event occupies the link; 0 for no limit.
-    depth : int
-        Events that can wait.
-
-    Attributes
-    ----------
-    dropped : int
-        Events that were lost so far.
-    """
-
-    def __init__(self, slot_us: float, depth: int) -> None:
-        self._slot_us = slot_us
-        self._depth = depth
-        self._free_us = 0.0
-        self._waiting: deque[float] = deque()  # when each event goes that waits
-        self.dropped = 0
-
-    def send(self, times_us: NDArray[np.float64]) -> NDArray[np.float64]:
-        """When each event goes, inf if it is lost; times ascend, and none is before those of earlier calls."""
-        if self._slot_us == 0.0:
-            return times_us
-        return np.array([self._send(time) for time in times_us.tolist()], dtype=np.float64)
-
-    def _send(self, now: float) -> float:
-        while self._waiting and self._waiting[0] <= now:
-            self._waiting.popleft()
-        begin = max(now, self._free_us)
-        if begin > now:
-            if len(self._waiting) == self._depth:
-                self.dropped += 1
-                return math.inf
-            self._waiting.append(begin)
-        self._free_us = begin + self._slot_us
-        return begin
 
 
 @dataclass(frozen=True)
@@ -128,62 +57,6 @@ class Ppu:
 
     def __post_init__(self) -> None:
         check_number("ppu.period_us", self.period_us, 0.1, 1e9, "us", "give the time from update to update")
-
-
-@dataclass(frozen=True)
-class Program:
-    """What the host sends to one chip before the real-time section.
-
-    Attributes
-    ----------
-    link : LinkConfig
-        The host's link to this chip's FPGA.
-    configuration_words : int
-        Words that are written before the program; 0 leaves the configure phase out.
-    settle : bool
-        Analogue parameters are among them, so that the chip has to settle.
-    input_events : int
-        Events of the playback program.
-    """
-
-    link: LinkConfig
-    configuration_words: int
-    settle: bool
-    input_events: int
-
-
-def execute(
-    link: LinkConfig,
-    configuration_words: int,
-    settle: bool,
-    input_events: int,
-    duration_us: float,
-    play: Callable[[], int],
-) -> tuple[Phase, ...]:
-    """Run one playback program on one chip.
-
-    Parameters
-    ----------
-    link, configuration_words, settle, input_events
-        As in `Program`.
-    duration_us : float
-        Length of the real-time section; rounded up to whole FPGA cycles.
-    play : callable
-        Runs the real-time section and returns the number of recorded events.
-
-    Returns
-    -------
-    tuple of Phase
-        In order of time, from 0 ns on.
-    """
-
-    def real_time(env: simpy.Environment) -> Process:
-        recorded = play()
-        yield env.timeout(section_ns(duration_us))
-        return [recorded]
-
-    (phases,) = execute_together([Program(link, configuration_words, settle, input_events)], real_time)
-    return phases
 
 
 def execute_together(
@@ -220,7 +93,7 @@ def execute_together(
             finish(chip, "configure", 0)
         if program.settle:
             begin = int(env.now)
-            yield env.timeout(math.ceil(program.link.settle_us * 1000))
+            yield env.timeout(settle_ns(program.link))
             finish(chip, "settle", begin)
         begin = int(env.now)
         yield from to_fpga.send(program.input_events * program.link.words_per_event, "program")

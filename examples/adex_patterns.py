@@ -9,7 +9,7 @@ os.environ["MPLBACKEND"] = "agg"  # it draws into a file, wherever it is started
 import numpy as np
 from matplotlib.figure import Figure
 
-from brainscales_emu.adex import AdexNeuron
+from brainscales_emu.readable.adex import AdexNeuron
 
 out = sys.argv[1] if len(sys.argv) > 1 else "adex_patterns.png"
 

@@ -7,11 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from brainscales_emu import ChipConfig, preset
-from brainscales_emu.calibration import Calibration, calibrate
+from brainscales_emu import Calibration, Chip, ChipConfig, calibrate, preset
 from brainscales_emu.calibration.instrument import Instrument
 from brainscales_emu.capmem import median_codes
-from brainscales_emu.chip import Chip
 
 SERIAL = 7
 NAMES = {
@@ -32,8 +30,8 @@ with tempfile.TemporaryDirectory() as folder:
     found = Calibration.load(Path(folder) / "chip7.h5")
 
 # What no laboratory can see: the parameters themselves.
-before = Chip(raw, SERIAL, seed=1, codes=median_codes(targets)).fixed_pattern
-after = Chip(raw, SERIAL, seed=1, codes=found.codes).fixed_pattern
+before = Chip(raw, SERIAL, codes=median_codes(targets)).fixed_pattern
+after = Chip(raw, SERIAL, codes=found.codes).fixed_pattern
 
 print(f"{len(circuits)} circuits of chip {SERIAL}, excluded {found.excluded.tolist()}; spread before -> after")
 for name, label in NAMES.items():

@@ -8,12 +8,10 @@ os.environ["MPLBACKEND"] = "agg"  # it draws into a file, wherever it is started
 import numpy as np
 from matplotlib.figure import Figure
 
-from brainscales_emu import preset
-from brainscales_emu.chip import Chip, Probe
-from brainscales_emu.routing.placement import place_feedforward
+from brainscales_emu import Chip, Probe, place_feedforward
 
 out = sys.argv[1] if len(sys.argv) > 1 else "one_neuron.png"
-chip = Chip(preset("calibrated"), serial=7, seed=1)
+chip = Chip("calibrated", serial=7)
 
 # Two inputs, one excitatory and one inhibitory; weights have six bits and a sign.
 placement = place_feedforward(n_inputs=2, weights=[np.array([[63], [-40]])], delay_registers=[None])

@@ -9,9 +9,7 @@ os.environ["MPLBACKEND"] = "agg"  # it draws into a file, wherever it is started
 import numpy as np
 from matplotlib.figure import Figure
 
-from brainscales_emu import preset
-from brainscales_emu.chip import Chip
-from brainscales_emu.network import Network, SpikeSourceArray
+from brainscales_emu import Chip, Network, SpikeSourceArray, preset
 
 out = sys.argv[1] if len(sys.argv) > 1 else "single_neuron.png"
 config, COLORS = replace(preset("calibrated"), refractory_us=2.0), ("#DDCC77", "#44AA99", "#332288")
@@ -19,7 +17,7 @@ config, COLORS = replace(preset("calibrated"), refractory_us=2.0), ("#DDCC77", "
 
 def record(config, weight, times_us, until_us, device="madc"):
     """Spikes, and the membrane in CADC LSB; the same chip and circuit every time."""
-    net = Network(Chip(config, serial=7, seed=1))
+    net = Network(Chip(config, serial=7))
     stimulus, neuron = net.Population(1, SpikeSourceArray(times_us)), net.Population(1)
     net.Projection(stimulus, neuron, weight=weight)
     net.record(neuron, ["spikes", "v"], device=device)

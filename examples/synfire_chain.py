@@ -10,9 +10,7 @@ os.environ["MPLBACKEND"] = "agg"  # it draws into a file, wherever it is started
 import numpy as np
 from matplotlib.figure import Figure
 
-from brainscales_emu import preset
-from brainscales_emu.chip import Chip
-from brainscales_emu.network import Network, SpikeSourceArray
+from brainscales_emu import Chip, Network, SpikeSourceArray, preset
 
 out = sys.argv[1] if len(sys.argv) > 1 else "synfire_chain.png"
 LINKS, EXC, INH, START_US, UNTIL_US = 8, 16, 8, 30.0, 60.0
@@ -22,7 +20,7 @@ config = replace(preset("calibrated"), tau_mem_us=4.0, tau_syn_exc_us=2.0, tau_s
 def run_packet(n_spikes, spread_us, inhibition):
     """Send a packet of normally distributed spikes into the chain; spikes of all links, excitatory and inhibitory."""
     rng = np.random.default_rng(1)
-    net = Network(Chip(config, serial=7, seed=1))
+    net = Network(Chip(config, serial=7))
     packet_us = START_US + spread_us * rng.standard_normal((n_spikes, 1))
     before = net.Population(n_spikes, SpikeSourceArray(packet_us))
     links = []

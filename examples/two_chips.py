@@ -11,9 +11,8 @@ os.environ["MPLBACKEND"] = "agg"  # it draws into a file, wherever it is started
 import numpy as np
 from matplotlib.figure import Figure
 
-from brainscales_emu import preset
-from brainscales_emu.chip import Chip
-from brainscales_emu.multichip import AggregatorConfig, Setup, split
+from brainscales_emu import Chip, Setup, preset
+from brainscales_emu.multichip import AggregatorConfig, split
 from brainscales_emu.routing.placement import External, Population, Projection
 
 out = sys.argv[1] if len(sys.argv) > 1 else "two_chips.png"

@@ -10,9 +10,15 @@ os.environ["MPLBACKEND"] = "agg"  # it draws into a file, wherever it is started
 import numpy as np
 from matplotlib.figure import Figure
 
-from brainscales_emu import preset
-from brainscales_emu.chip import Chip
-from brainscales_emu.network import AllToAll, Network, OneToOne, SpikeSourcePoisson, SpikeSourcePoissonOnChip
+from brainscales_emu import (
+    AllToAll,
+    Chip,
+    Network,
+    OneToOne,
+    SpikeSourcePoisson,
+    SpikeSourcePoissonOnChip,
+    preset,
+)
 
 out = sys.argv[1] if len(sys.argv) > 1 else "winner_take_all.png"
 PUZZLE = np.array([[0, 0, 3, 0], [4, 0, 0, 1], [0, 4, 0, 0], [0, 0, 0, 2]])  # 0 is unknown
@@ -25,7 +31,7 @@ contradict = (same_digit & (same_row | same_column | same_box)) | (same_row & sa
 np.fill_diagonal(contradict, False)
 
 config = replace(preset("calibrated"), tau_syn_exc_us=10.0, tau_syn_inh_us=30.0, refractory_us=10.0)
-net = Network(Chip(config, serial=7, seed=1))
+net = Network(Chip(config, serial=7))
 neurons = net.Population(64, label="one per cell and digit")
 noise = net.Population(64, SpikeSourcePoissonOnChip(rate_kHz=80.0, seed=1))
 given = np.flatnonzero(PUZZLE[row, column] == digit + 1)

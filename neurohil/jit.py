@@ -2,8 +2,10 @@
 
 numba's own cache ends a program with a traceback where it finds no folder to write into (a read-only installation,
 no home), where a file in it is damaged (a disk that was full, a power cut), or where none can be written; and processes
-that start at once may take each other's code for their own. Here each kernel, signature and processor has a file of
-its own, with a checksum. What can't be used is compiled again: the cache only saves time.
+that start at once may take each other's code for their own. And it looks at a kernel's own file alone, so that an edit
+to a helper or a constant in another file would change nothing. Here each kernel, signature and processor has a file of
+its own, with a checksum over the sources of the whole package. What can't be used is compiled again: the cache only
+saves time.
 
 The same text stands in each package that has kernels, because they don't import each other.
 """
@@ -35,11 +37,42 @@ def njit(*, cache: bool = False, **options: Any) -> Callable[[Callable], Any]:
     def compiled(function: Callable) -> Any:
         kernel = numba.njit(**options)(function)
         if cache and hasattr(kernel, "_cache"):  # NUMBA_DISABLE_JIT leaves the function as it is
-            with suppress(RuntimeError):  # no folder at all can be written: numba's empty cache stays
+            with suppress(RuntimeError, OSError):  # no folder to write, or no source to read: numba's empty one stays
                 kernel._cache = _KernelCache(function)
         return kernel
 
     return compiled
+
+
+def package_folder(path: str) -> str | None:
+    """Folder of the outermost package that a file belongs to; None if it belongs to none."""
+    found, folder = None, os.path.dirname(os.path.abspath(path))
+    while os.path.isfile(os.path.join(folder, "__init__.py")):
+        found, folder = folder, os.path.dirname(folder)
+    return found
+
+
+@functools.cache
+def source_digest(path: str) -> bytes:
+    """Hash of the names and contents of all sources in a folder, or of one file.
+
+    Read once per process, together with the first kernel, so that later edits aren't taken for what runs here.
+
+    Raises
+    ------
+    OSError
+        A file can't be read.
+    """
+    names = [path]
+    if os.path.isdir(path):
+        found = [(folder, name) for folder, _, files in os.walk(path) for name in files if name.endswith(".py")]
+        names = [os.path.join(folder, name) for folder, name in found if name[0] != "."]  # no locks of editors
+    digest = hashlib.sha256()
+    for name in sorted(names):
+        with open(name, "rb") as file:
+            content = file.read()
+        digest.update(f"{name[len(path) :]} {len(content)} ".encode() + content)
+    return digest.digest()
 
 
 @functools.cache
@@ -110,6 +143,11 @@ class _KernelCache(FunctionCache):
 
     _impl_class = _Places
 
+    def __init__(self, function: Callable) -> None:
+        super().__init__(function)
+        path = function.__code__.co_filename
+        self._sources = source_digest(package_folder(path) or path)
+
     def load_overload(self, sig: Any, target_context: Any) -> Any:
         """Compiled code, or None if there is none that can be used."""
         target_context.refresh()
@@ -146,6 +184,5 @@ class _KernelCache(FunctionCache):
         return os.path.join(self._cache_path, f"{self._impl.filename_base}.{key[:16]}.nbc")
 
     def _digest(self, content: bytes) -> bytes:
-        """Of the content with all that it was made by, so that code of another source or version isn't used."""
-        stamp = repr((numba.__version__, self._impl.locator.get_source_stamp()))
-        return hashlib.sha256(stamp.encode() + content).digest()
+        """Of the content with all that it was made by, so that code of other sources or another version isn't used."""
+        return hashlib.sha256(numba.__version__.encode() + self._sources + content).digest()

@@ -11,12 +11,15 @@ import numpy as np
 
 from brainscales_emu import preset as chip_preset
 from brainscales_emu.capmem import median_codes
-from brainscales_emu.chip import Chip, PackLink, Probe, Session
+from brainscales_emu.chip import Chip, Session
 from brainscales_emu.delay import register_to_us, us_to_register
+from brainscales_emu.links import PackLink
 from brainscales_emu.mac import MacArray, MacConfig
 from brainscales_emu.multichip import Setup
+from brainscales_emu.readable.correlation import neighbour_lags
 from brainscales_emu.readout.adc import Cadc, CadcConfig, Madc, MadcConfig, count_spikes
-from brainscales_emu.readout.correlation import CorrelationConfig, CorrelationSensors, neighbour_lags
+from brainscales_emu.readout.correlation import CorrelationConfig, CorrelationSensors
+from brainscales_emu.recording import Probe
 from brainscales_emu.routing.placement import place_feedforward
 from brainscales_emu.stp import Plasticity
 from memristor import programming
@@ -150,7 +153,7 @@ def session_rewrite() -> Call:
     return Call(call, {"weight": _placement().fabric.weight.copy()})
 
 
-@case("brainscales_emu.chip.PackLink.__init__", "brainscales_emu.chip.PackLink.send")
+@case("brainscales_emu.links.PackLink.__init__", "brainscales_emu.links.PackLink.send")
 def pack_link() -> Call:
     def call(per_cycle: Any, depth: Any, cycles: Any) -> None:
         PackLink(per_cycle, depth).send(cycles)
@@ -239,7 +242,7 @@ def correlation() -> Call:
     return Call(CorrelationSensors(CorrelationConfig(), 1, 0).observe, events | spikes)
 
 
-@case("brainscales_emu.readout.correlation.neighbour_lags")
+@case("brainscales_emu.readable.correlation.neighbour_lags")
 def lags() -> Call:
     names = ("event_times_us", "spike_times_us")
     return Call(neighbour_lags, {"events_us": np.array([1.0, 4.0]), "spikes_us": np.array([2.0])}, names)

@@ -11,14 +11,15 @@ import numpy as np
 from brainscales_emu import preset
 from brainscales_emu.adex import AdexConfig
 from brainscales_emu.calibration.instrument import Instrument
-from brainscales_emu.chip import Chip, Probe
+from brainscales_emu.chip import Chip
 from brainscales_emu.config import ChipConfig, EventPathConfig, NoiseConfig
+from brainscales_emu.execution import Phase
 from brainscales_emu.mac import MacArray, MacConfig
 from brainscales_emu.multichip import Setup
 from brainscales_emu.network import FixedProbability, Network, SpikeSourceArray, SpikeSourcePoisson
 from brainscales_emu.readout.correlation import CorrelationConfig, CorrelationSensors
+from brainscales_emu.recording import Probe
 from brainscales_emu.routing.placement import External, Population, Projection, place
-from brainscales_emu.system import Phase
 from memristor.config import CrossbarConfig
 from memristor.controller import Controller, Program
 from memristor.costs import CostTable

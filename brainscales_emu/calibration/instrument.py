@@ -10,11 +10,12 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..arrays import floats, integers
 from ..capmem import Codes, median_codes
-from ..chip import Chip, Probe
+from ..chip import Chip
 from ..config import ChipConfig
 from ..constants import CYCLES_PER_US, N_CIRCUITS
 from ..errors import ChipError
 from ..readout.adc import CHANNELS, Cadc, CadcConfig
+from ..recording import Probe
 from ..routing.placement import place_feedforward
 
 FloatArray = NDArray[np.float64]

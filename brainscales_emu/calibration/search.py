@@ -23,6 +23,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..capmem import GAINS, MAX_CODE, PARAMETERS, POTENTIALS, TIME_CONSTANTS, Codes, median_codes
 from ..config import ChipConfig
+from ..display import Shown
 from ..errors import ChipError, check_number
 from ..mismatch import stream
 from .instrument import Instrument
@@ -58,8 +59,8 @@ VERSION = 1
 Progress = Callable[[str, int, int], None]
 
 
-@dataclass(frozen=True)
-class Calibration:
+@dataclass(frozen=True, repr=False)
+class Calibration(Shown):
     """Codes that were found, and how good they are as far as the instrument can tell.
 
     Attributes
@@ -84,6 +85,15 @@ class Calibration:
     target: dict[str, float]
     residual: dict[str, FloatArray]
     success: dict[str, NDArray[np.bool_]]
+
+    def facts(self) -> dict[str, object]:
+        """What its repr shows."""
+        failed = {name: np.count_nonzero(~self.success[name]) for name in PARAMETERS}
+        return {
+            "circuits": self.circuits.size,
+            "excluded": self.excluded.size,
+            "failed": {name: number for name, number in failed.items() if number},
+        }
 
     @property
     def excluded(self) -> IntArray:

@@ -11,7 +11,6 @@ between; likewise a spike for the next event), and an event at the very time of 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -74,6 +73,7 @@ class CorrelationSensors:
 
     Attributes
     ----------
+    half : int
     accumulated_lsb : (2, 256, 256) float64
         [causal | acausal, row, column], since the last reset; a real chip shows it through the CADC only.
     """
@@ -82,7 +82,7 @@ class CorrelationSensors:
         check_number("chip.serial", serial, 0, 2**63 - 1, "", "give a serial number", whole=True)
         check_number("correlation.half", half, 0, 1, "", "take 0 for the top or 1 for the bottom half", whole=True)
         self.config = config
-        self._half = half
+        self.half = half
         shape = (len(CHANNELS), N_ROWS, N_COLUMNS)
 
         def relative(name: str, std: float) -> FloatArray:
@@ -161,7 +161,7 @@ class CorrelationSensors:
         (2, 256, 256) int64
             [causal | acausal, row, column], 0..255.
         """
-        circuits = self._half * N_COLUMNS + np.arange(N_COLUMNS)
+        circuits = self.half * N_COLUMNS + np.arange(N_COLUMNS)
         potential = self.config.baseline_lsb + self.accumulated_lsb
         causal = cadc.convert(potential[0].T, circuits, trial, "causal").T
         acausal = cadc.convert(potential[1].T, circuits, trial, "acausal").T
@@ -170,27 +170,6 @@ class CorrelationSensors:
     def reset(self) -> None:
         """Clear all accumulators."""
         self.accumulated_lsb[:] = 0.0
-
-
-def neighbour_lags(events_us: ArrayLike, spikes_us: ArrayLike) -> tuple[list[float], list[float]]:
-    """Lags of the causal and of the acausal pairs of one synapse, in the order of time: the readable twin.
-
-    Parameters
-    ----------
-    events_us, spikes_us : (n,) array_like of float
-        Events at the synapse and spikes of its neuron, in any order.
-    """
-    (events,), (spikes,) = _events("event", events_us), _events("spike", spikes_us)
-    # An event sorts before a spike of the same time.
-    history = sorted([(t, "event") for t in events] + [(t, "spike") for t in spikes])
-    causal: list[float] = []
-    acausal: list[float] = []
-    for (before, first), (now, second) in pairwise(history):
-        if (first, second) == ("event", "spike"):
-            causal.append(float(now - before))
-        if (first, second) == ("spike", "event"):
-            acausal.append(float(now - before))
-    return causal, acausal
 
 
 def _events(kind: str, times_us: ArrayLike, **places: tuple[ArrayLike, int]) -> list[NDArray]:

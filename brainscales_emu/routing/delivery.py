@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 
 from ..constants import BACKGROUND, EXTERNAL, FIRST_DELAY_OUTPUT, N_CIRCUITS, N_COLUMNS
 from ..errors import PlacementError
+from .description import Background, External, Placement, Population, Projection
 from .fabric import DELAY_TRIGGER_WEIGHT, Fabric, random_begin
 from .labels import FIRST_L2_OUTPUT
-from .placement import Background, External, Placement, Population, Projection
 
 IntArray = NDArray[np.int64]
 BoolArray = NDArray[np.bool_]

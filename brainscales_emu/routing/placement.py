@@ -30,7 +30,7 @@ compete for buses, it can refuse what an exhaustive search would place. The same
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import fields
 from functools import lru_cache
 from itertools import pairwise, product
 from typing import NamedTuple
@@ -38,10 +38,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..arrays import floats, integers
 from ..constants import (
     FIRST_DELAY_OUTPUT,
-    MAX_TOTAL_WEIGHT,
     MAX_WEIGHT,
     MIN_DELAY_REGISTER,
     N_CIRCUITS,
@@ -49,9 +47,19 @@ from ..constants import (
     N_DELAY_ELEMENTS,
     N_ROWS,
 )
-from ..delay import check_registers
-from ..errors import ChipError, PlacementError, check_number, placement_errors
+from ..errors import PlacementError, check_number
 from .allocation import TO_SYNAPSES, Addresses, Sources, Synapses, Targets, allocate
+from .description import (
+    Background,
+    External,
+    Placement,
+    Population,
+    Projection,
+    Sites,
+    check_delay_registers,
+    check_weights,
+    write_weights,
+)
 from .fabric import (
     DELAY_TRIGGER_WEIGHT,
     EXCITATORY,
@@ -77,226 +85,6 @@ IntArray = NDArray[np.int64]
 BoolArray = NDArray[np.bool_]
 
 _TO_HALF = (1 << 13, 1 << 12)  # label bits of external lines that open the nodes to the top and the bottom half
-
-
-@dataclass(frozen=True)
-class Population:
-    """Neurons of one kind.
-
-    Attributes
-    ----------
-    name : str
-    size : int
-    circuits : int
-        Circuits that are merged to one neuron, 1..32: neighbours among the 32 columns of one event output
-        (modelled). Merging is never automatic, because it changes the neuron.
-    recorded : bool
-        Spikes go to the host. Those of a presynaptic population go there as well if it shares an event output with a
-        recorded one.
-    """
-
-    name: str
-    size: int
-    circuits: int = 1
-    recorded: bool = True
-
-
-@dataclass(frozen=True)
-class External:
-    """Inputs whose spikes the host sends."""
-
-    name: str
-    size: int
-
-
-@dataclass(frozen=True)
-class Background:
-    """A background generator of the chip.
-
-    Attributes
-    ----------
-    name : str
-    size : int
-        1, or a power of two up to 64: each event then comes from one of that many sources at random.
-    period : int
-        In cycles of 8 ns, 1..65535.
-    poisson : bool
-        Binned Poisson instead of regular.
-    rate : int
-        0..255; a Poisson generator spikes in a period if a random byte is not above it.
-    seed : int
-        32 bits.
-    """
-
-    name: str
-    size: int
-    period: int
-    poisson: bool = True
-    rate: int = 255
-    seed: int = 1
-
-
-@dataclass(frozen=True, eq=False)
-class Projection:
-    """Synapses from one population to another.
-
-    Attributes
-    ----------
-    pre : Population, External or Background
-    post : Population
-    weights : (n_pre, n_post) array_like of int
-        In LSB, negative for inhibitory; 0 is no synapse. Weights beyond 63 take several synapses.
-    delay_registers : (n_pre,) array_like of int or None
-        50..250: every source goes through a delay element of its own.
-    rewritable : bool
-        Keep an excitatory and an inhibitory synapse (or as many of each as the largest weight needs) for every pair,
-        so that `Placement.with_weights` can write any other weights, as training does.
-    """
-
-    pre: Population | External | Background
-    post: Population
-    weights: ArrayLike
-    delay_registers: ArrayLike | None = None
-    rewritable: bool = False
-
-
-class _Sites(NamedTuple):
-    """Where the synapses of one connection stand: `unit` counts the synapses of a pair, `cell` is a flat index."""
-
-    pre: IntArray
-    post: IntArray
-    sign: IntArray
-    unit: IntArray
-    cell: IntArray
-
-
-@dataclass(frozen=True, eq=False)
-class Placement:
-    """A network on the chip.
-
-    Attributes
-    ----------
-    fabric : Fabric
-    neurons : dict of str to (n, m) int64
-        Circuits of each neuron of each population; the first one is the master, whose spikes are recorded.
-    lines : dict of str to (n,) int64
-        External line of each input; one line serves both halves.
-    generators : dict of str to int
-        Background generator 0..7 of each `Background`.
-    delays : tuple of (n_pre,) int64 or None
-        Output circuits of the delay elements of each projection; they are recorded.
-    sites : tuple
-        Where the synapses of each projection stand, for `with_weights`.
-    """
-
-    fabric: Fabric
-    neurons: dict[str, IntArray]
-    lines: dict[str, IntArray]
-    generators: dict[str, int]
-    delays: tuple[IntArray | None, ...]
-    sites: tuple[_Sites, ...]
-
-    def with_weights(
-        self, weights: Sequence[ArrayLike], delay_registers: Sequence[ArrayLike | None] | None = None
-    ) -> Placement:
-        """The same placement with other weights.
-
-        Parameters
-        ----------
-        weights : sequence of (n_pre, n_post) array_like of int
-            One matrix per projection, in LSB.
-        delay_registers : sequence of (n_pre,) array_like of int or None
-            One vector per projection that has delays; None leaves the registers as they are.
-
-        Raises
-        ------
-        PlacementError
-            A weight has no synapse of its sign, or too few; ``Projection(rewritable=True)`` provides them.
-        """
-        memory = self.fabric.weight.copy()
-        for number, (sites, matrix) in enumerate(zip(self.sites, weights, strict=True)):
-            name = f"weights[{number}]"
-            _write(memory.reshape(-1), sites, _weights(name, matrix, (None, None)), name)
-        registers = self.fabric.delay_register
-        if delay_registers is not None:
-            registers = registers.copy()
-            for number, (outputs, values) in enumerate(zip(self.delays, delay_registers, strict=True)):
-                if (outputs is None) != (values is None):
-                    had = "no delays" if outputs is None else "delays"
-                    raise PlacementError(
-                        f"delay_registers[{number}]: the projection was placed with {had}; place the network again"
-                    )
-                if outputs is not None and values is not None:
-                    name = f"delay_registers[{number}]"
-                    registers[_elements(outputs)] = _registers(name, values, outputs.size)
-        memory.flags.writeable = False
-        return replace(self, fabric=self.fabric.with_weights(memory, registers))
-
-    def synapse_delays(self, delay_us: Sequence[ArrayLike]) -> NDArray[np.float64]:
-        """Delays for `Chip.write` that are in the synapses, which no real chip has, see `beyond`.
-
-        Parameters
-        ----------
-        delay_us : sequence of (n_pre, n_post) array_like of float
-            One matrix per projection.
-
-        Returns
-        -------
-        (2, 256, 256) float64
-            [half, row, column], 0 where no projection has a synapse.
-
-        Raises
-        ------
-        ChipError
-            A delay is out of range, or a matrix too small for the projection.
-        """
-        memory = np.zeros(self.fabric.weight.shape)
-        for number, (sites, matrix) in enumerate(zip(self.sites, delay_us, strict=True)):
-            name = f"delay_us[{number}]"
-            delays = floats(name, matrix, (None, None), 0.0, unit="us", remedy="give a time in us for each pair")
-            try:
-                memory.reshape(-1)[sites.cell] = delays[sites.pre, sites.post]
-            except IndexError:
-                raise ChipError(f"{name} has shape {delays.shape}, which isn't that of the placed projection") from None
-        return memory
-
-
-def _weights(
-    name: str,
-    values: ArrayLike,
-    shape: tuple[int | None, int | None],
-    highest: int = MAX_TOTAL_WEIGHT,
-    remedy: str = "give whole LSB, one row per source",
-) -> IntArray:
-    with placement_errors():
-        return integers(name, values, shape, -highest, highest, "LSB", remedy)
-
-
-def _registers(name: str, values: ArrayLike, size: int) -> IntArray:
-    with placement_errors():
-        return check_registers(name, values, (size,))
-
-
-def _elements(outputs: IntArray) -> IntArray:
-    return (outputs - FIRST_DELAY_OUTPUT) // 2
-
-
-def _write(memory: IntArray, sites: _Sites, matrix: IntArray, name: str) -> None:
-    """Write a signed matrix to its synapses: the first unit of a pair takes up to 63, the next one the rest..."""
-    pre, post, sign, unit, cell = sites
-    try:
-        values = np.clip(sign * matrix[pre, post] - MAX_WEIGHT * unit, 0, MAX_WEIGHT)
-    except IndexError:
-        raise PlacementError(f"{name} has shape {matrix.shape}, which isn't that of the placed projection") from None
-    written = np.bincount(pre * matrix.shape[1] + post, weights=values, minlength=matrix.size)
-    wrong = np.flatnonzero(written != np.abs(matrix).ravel())
-    if wrong.size:
-        at = divmod(int(wrong[0]), matrix.shape[1])
-        raise PlacementError(
-            f"{name}[{at[0]}, {at[1]}] = {matrix[at]} doesn't fit into the synapses that the projection has for this "
-            "pair; place it with rewritable=True and its largest weight"
-        )
-    memory[cell] = values
 
 
 class _Connection(NamedTuple):
@@ -344,9 +132,9 @@ def _check_network(
                 f"projections[{number}] leads from {pre.name!r} to {post.name!r}; give both to place(), and let it end "
                 "at a Population"
             )
-        matrix = _weights(f"projections[{number}].weights", projection.weights, (pre.size, post.size))
+        matrix = check_weights(f"projections[{number}].weights", projection.weights, (pre.size, post.size))
         if projection.delay_registers is not None:
-            _registers(f"projections[{number}].delay_registers", projection.delay_registers, pre.size)
+            check_delay_registers(f"projections[{number}].delay_registers", projection.delay_registers, pre.size)
         matrices.append(matrix)
     return matrices
 
@@ -567,8 +355,8 @@ def place(
     for number, connection in enumerate(connections):
         mine = units.connection == number
         sign = 1 - 2 * units.inhibitory[mine]
-        sites.append(_Sites(units.pre[mine], units.post[mine], sign, units.unit[mine], cell[mine]))
-        _write(values["weight"].reshape(-1), sites[-1], connection.weights, f"projections[{number}].weights")
+        sites.append(Sites(units.pre[mine], units.post[mine], sign, units.unit[mine], cell[mine]))
+        write_weights(values["weight"].reshape(-1), sites[-1], connection.weights, f"projections[{number}].weights")
 
     _open_crossbar(values, sources, addresses, generators)
     delay_outputs = np.concatenate([[], *delays]).astype(np.int64)
@@ -640,8 +428,8 @@ def place_feedforward(
     registers: list[IntArray | None] = []
     remedy = "give one row per source, clip the weights or use several copies of the source"
     for layer, (matrix, values) in enumerate(zip(weights, delay_registers, strict=True)):
-        layers.append(_weights(f"weights[{layer}]", matrix, (n_pre, None), MAX_WEIGHT, remedy))
-        registers.append(None if values is None else _registers(f"delay_registers[{layer}]", values, n_pre))
+        layers.append(check_weights(f"weights[{layer}]", matrix, (n_pre, None), MAX_WEIGHT, remedy))
+        registers.append(None if values is None else check_delay_registers(f"delay_registers[{layer}]", values, n_pre))
         n_pre = layers[-1].shape[1]
     sizes = (n_inputs, *(matrix.shape[1] for matrix in layers))
     frame = _feedforward_frame(sizes, tuple(values is not None for values in registers))

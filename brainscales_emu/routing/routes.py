@@ -70,6 +70,12 @@ class Routes(NamedTuple):
     delay_route: IntArray
     random_begin: IntArray
 
+    def synapses(self, sources: IntArray) -> tuple[IntArray, IntArray]:
+        """For each synapse that these events reach: number of the event, and of the synapse."""
+        first = self.synapse_begin[self.begin[sources]]
+        counts = self.synapse_begin[self.begin[sources + 1]] - first
+        return np.repeat(np.arange(sources.size), counts), _expand(counts, first)
+
 
 class Wiring:
     """All that decides where events go, except weights.

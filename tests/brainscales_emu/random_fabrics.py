@@ -1,14 +1,26 @@
-"""Small random contents of the digital memory, for tests of the engine."""
+"""Small random contents of the digital memory and runs of them, for tests of the engine."""
 
 import dataclasses
 
 import numpy as np
 
+from brainscales_emu import ChipConfig, EventPathConfig, NoiseConfig
 from brainscales_emu.constants import EXTERNAL, FIRST_DELAY_OUTPUT, N_CIRCUITS
 from brainscales_emu.routing.fabric import Fabric
 from brainscales_emu.routing.labels import LABEL_BITS, N_BUSES, NODES, event_output
 
 EMPTY = Fabric.empty()
+
+SPREAD = NoiseConfig(
+    tau_mem_std=0.1,
+    tau_syn_std=0.1,
+    threshold_std_lsb=4.0,
+    neuron_gain_std=0.2,
+    driver_gain_std=0.1,
+    weight_std=0.1,
+    delay_gain_std=0.02,
+    delay_offset_std_us=0.2,
+)
 
 
 def random_fabric(rng, n_neurons=4, n_lines=5, n_elements=2, n_rows=14, merged=False):
@@ -53,3 +65,25 @@ def random_fabric(rng, n_neurons=4, n_lines=5, n_elements=2, n_rows=14, merged=F
         memory["synapse_label"][1, rows, 2 * element] = label[source]
         memory["weight"][1, rows, 2 * element] = 63
     return Fabric(**memory)
+
+
+def crowded_run(seed):
+    """Few neurons, narrow outputs, and bursts that don't get through."""
+    rng = np.random.default_rng(seed)
+    config = ChipConfig(
+        refractory_us=rng.choice([0.1, 0.5]),
+        synaptic_gain=3.0,
+        event_latency_us=rng.choice([0.0, 0.08]),
+        noise=SPREAD,
+        event_path=EventPathConfig(
+            slot_ns=rng.choice([4.0, 8.0, 200.0, 1000.0]),
+            fifo_depth=int(rng.integers(0, 4)),
+            l2_slot_ns=rng.choice([8.0, 100.0, 900.0]),
+            l2_fifo_depth=int(rng.integers(0, 3)),
+            fpga_to_chip=int(rng.integers(1, 4)),
+            chip_to_fpga=int(rng.integers(1, 4)),
+        ),
+    )
+    fabric = random_fabric(rng, merged=bool(rng.integers(2)))
+    times = np.sort(np.concatenate([rng.uniform(0, 40, 15), np.repeat(rng.uniform(0, 40, 3), 8)]))
+    return config, fabric, times, rng.integers(0, 5, times.size)

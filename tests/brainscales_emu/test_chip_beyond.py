@@ -11,13 +11,14 @@ from hypothesis import strategies as st
 from random_fabrics import random_fabric
 from scipy.optimize import brentq
 
-from brainscales_emu import ChipConfig, ChipError, EventPathConfig, NoiseConfig, assembly, kernels, preset
+from brainscales_emu import ChipConfig, ChipError, EventPathConfig, NoiseConfig, assembly, preset
 from brainscales_emu.adex import AdexConfig
 from brainscales_emu.beyond import delay_routes
 from brainscales_emu.chip import Chip
 from brainscales_emu.constants import EXTERNAL
+from brainscales_emu.engine import lif
 from brainscales_emu.mismatch import draw_fixed_pattern, stream
-from brainscales_emu.neuron import WiredChip, simulate_reference
+from brainscales_emu.readable.chip import WiredChip, simulate_reference
 from brainscales_emu.routing.placement import External, Population, Projection, place
 from brainscales_emu.routing.routes import routes
 from brainscales_emu.stp import Plasticity
@@ -181,7 +182,7 @@ def test_a_delay_shifts_spikes():
 
 
 def test_events_behind_the_end_and_many_in_flight():
-    n = 5 * kernels._FIRST_PLACES
+    n = 5 * lif._FIRST_PLACES
     wide = EventPathConfig(slot_ns=1.0, fifo_depth=10**4, l2_fifo_depth=10**4)
     times, lines = np.arange(n) * 0.008, np.zeros(n, dtype=int)
     late = one_synapse(50.0, event_path=wide).run(times, lines, 60.0, 0).analogue_times_us

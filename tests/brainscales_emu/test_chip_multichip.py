@@ -9,21 +9,24 @@ import pytest
 import simpy
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from random_fabrics import random_fabric
-from test_chip_event_path import crowded_run
+from random_fabrics import crowded_run, random_fabric
 
-from brainscales_emu import ChipConfig, ChipError, LinkConfig, NoiseConfig, PlacementError, assembly, kernels, multichip
-from brainscales_emu.chip import Chip, PackLink, Probe
+from brainscales_emu import ChipConfig, ChipError, LinkConfig, NoiseConfig, PlacementError, assembly, multichip
+from brainscales_emu.chip import Chip
 from brainscales_emu.config import EventPathConfig
-from brainscales_emu.constants import EXTERNAL, FIRST_DELAY_OUTPUT
-from brainscales_emu.instant import latest
-from brainscales_emu.mismatch import draw_fixed_pattern, stream
+from brainscales_emu.constants import EXTERNAL
+from brainscales_emu.engine.event_path import pack
+from brainscales_emu.execution import Phase
+from brainscales_emu.links import EventLink, PackLink
+from brainscales_emu.mismatch import draw_fixed_pattern
 from brainscales_emu.multichip import AggregatorConfig, Setup, relay, split
-from brainscales_emu.neuron import WiredChip
+from brainscales_emu.readable.chip import WiredChip
+from brainscales_emu.readable.multichip import simulate_setup
+from brainscales_emu.recording import Probe
 from brainscales_emu.routing.fabric import Fabric
 from brainscales_emu.routing.labels import FIRST_L2_INPUT, FIRST_L2_OUTPUT, LABEL_BITS
 from brainscales_emu.routing.placement import Background, External, Population, Projection, place
-from brainscales_emu.system import EventLink, Phase, Ppu
+from brainscales_emu.system import Ppu
 
 LATENCY_US = 1.3
 EXACT = ChipConfig(exact_input_times=True, refractory_us=2.0, synaptic_gain=0.6)
@@ -141,57 +144,6 @@ def test_layers_on_chips_of_their_own_are_shifted_by_the_latency(latency_us):
 
 
 # --- any chips and connections, against an event-driven reference
-
-
-def simulate_setup(wired, seeds, inputs, connections, latency_us, duration_us):
-    """Plain LIF neurons of several chips, event by event; (time, chip, source) of all spikes, and lost events."""
-    rngs = [stream(seed, "trial", 0) for seed in seeds]
-    noise = wired[0].config.noise
-    neurons = {}
-    for k, chip in enumerate(wired):
-        for master, neuron in chip.neurons.items():
-            neuron.set_threshold(
-                chip.mean_threshold[master] + noise.threshold_noise_std_lsb * rngs[k].standard_normal()
-            )
-            neurons[k, master] = neuron
-    arrivals = sorted((time, k, source) for k, events in enumerate(inputs) for time, source in events)
-    due = {key: neuron.next_spike_us() for key, neuron in neurons.items()}
-    busy, spikes, lost = {}, [], 0
-    while True:
-        spiking, firing = min(due, key=due.get), min(busy, key=busy.get, default=None)
-        fire_us = busy.get(firing, math.inf)
-        arrival_us = arrivals[0][0] if arrivals else math.inf
-        now = min(due[spiking], fire_us, arrival_us)
-        if now > duration_us:
-            return spikes, lost
-        if now == arrival_us and min(due[spiking], fire_us) > latest(now):
-            _, k, source = arrivals.pop(0)
-            for route in wired[k].routes(source):
-                for master in wired[k].deliver(route, now):
-                    due[k, master] = neurons[k, master].next_spike_us()
-                for element in route.elements:
-                    lost += (k, element) in busy
-                    if (k, element) not in busy:
-                        jitter = noise.delay_jitter_us * rngs[k].standard_normal()
-                        busy[k, element] = now + wired[k].delay_us[element] + jitter
-            continue
-        if due[spiking] > latest(now):
-            del busy[firing]
-            k, source = firing[0], FIRST_DELAY_OUTPUT + 2 * firing[1]
-        else:
-            k, source = spiking
-            neurons[spiking].advance(now)
-            threshold_noise = noise.threshold_noise_std_lsb * rngs[k].standard_normal()
-            neurons[spiking].spike(wired[k].mean_threshold[source] + threshold_noise)
-            due[spiking] = neurons[spiking].next_spike_us()
-        spikes.append((now, k, source))
-        arrivals.append((now + wired[k].config.event_latency_us, k, source))
-        arrivals += [
-            (now + latency_us, target, EXTERNAL + line)
-            for source_chip, circuit, target, line in connections.tolist()
-            if (source_chip, circuit) == (k, source)
-        ]
-        arrivals.sort()
 
 
 def random_setup(seed):
@@ -336,7 +288,7 @@ def test_a_session_in_windows_is_a_run(seed, ends):
 def test_a_link_packed_in_pieces_is_packed_the_same(cycles, cuts, per_cycle, depth):
     cycles = np.sort(np.array(cycles, dtype=np.int64))
     expected = np.empty_like(cycles)
-    kernels.pack(cycles, per_cycle, depth, expected)
+    pack(cycles, per_cycle, depth, expected)
     link = PackLink(per_cycle, depth)
     found = [link.send(piece) for piece in np.split(cycles, sorted(cuts))]
     np.testing.assert_array_equal(np.concatenate(found), expected)

@@ -8,13 +8,15 @@ import pytest
 from random_fabrics import random_fabric
 
 from brainscales_emu import ChipConfig, ChipError, assembly
-from brainscales_emu.chip import Chip, Probe
+from brainscales_emu.chip import Chip
 from brainscales_emu.config import StpConfig
 from brainscales_emu.constants import EXTERNAL
 from brainscales_emu.mismatch import draw_fixed_pattern, stream
-from brainscales_emu.neuron import WiredChip, simulate_reference
+from brainscales_emu.readable.chip import WiredChip, simulate_reference
+from brainscales_emu.readable.stp import DriverEfficacy
+from brainscales_emu.recording import Probe
 from brainscales_emu.routing.placement import place_feedforward
-from brainscales_emu.stp import SHAPE, DriverEfficacy, Plasticity
+from brainscales_emu.stp import SHAPE, Plasticity
 
 LAW = StpConfig(rest=(1.0, 0.2), target=(0.0, 0.9), slowest_recovery_us=80.0, offset_step=0.02)
 QUIET = {"event_latency_us": 0.0, "exact_input_times": True, "stp": LAW}

@@ -5,8 +5,9 @@ import pytest
 
 from brainscales_emu import ChipConfig, ChipError, NoiseConfig, preset
 from brainscales_emu.chip import Chip
-from brainscales_emu.delay import fire_times, register_to_us, us_to_register
+from brainscales_emu.delay import register_to_us, us_to_register
 from brainscales_emu.mismatch import stream
+from brainscales_emu.readable.delay import fire_times
 from brainscales_emu.routing.placement import place_feedforward
 
 

@@ -2,11 +2,17 @@
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from brainscales_emu import ChipConfig, ChipError, LinkConfig, PlacementError
-from brainscales_emu.chip import Account, Chip, Probe
+from brainscales_emu.chip import Chip, Session
+from brainscales_emu.execution import Account, Phase, Program, phases, section_ns, to_cycles
+from brainscales_emu.links import EventLink
+from brainscales_emu.multichip import Setup
+from brainscales_emu.recording import Probe
 from brainscales_emu.routing.placement import place_feedforward
-from brainscales_emu.system import EventLink, Phase, execute, to_cycles
+from brainscales_emu.system import execute_together
 
 LINK = LinkConfig(bandwidth_mbit_s=1000.0, latency_us=10.0, word_bits=64, words_per_event=2, settle_us=20_000.0)
 
@@ -64,17 +70,59 @@ def test_only_what_was_written_is_sent():
     assert chip.account.real_time_us == 300.0
 
 
-def test_the_engine_runs_once_in_the_real_time_section():
+def test_the_engine_runs_once_in_the_real_time_section(monkeypatch):
     calls = []
-    phases = execute(LINK, 5, False, 1, 8.0, lambda: calls.append(1) or 4)
+    advance = Session.advance
+    monkeypatch.setattr(Session, "advance", lambda *arguments: calls.append(1) or advance(*arguments))
+    small_chip().run([0.0], [0], 8.0, 0)
     assert calls == [1]
-    assert phases and all(isinstance(value, int) for phase in phases for value in (phase.start_ns, phase.end_ns))
-    assert phases[-1].end_ns - phases[-1].start_ns == 4 * 2 * 64 + 10_000
+
+
+def test_times_of_phases_are_whole_nanoseconds():
+    steps = phases(Program(LINK, 5, False, 1), 8.0, 4)
+    assert steps and all(isinstance(value, int) for phase in steps for value in (phase.start_ns, phase.end_ns))
+    assert steps[-1].end_ns - steps[-1].start_ns == 4 * 2 * 64 + 10_000
 
 
 def test_slow_link_and_odd_bandwidth_round_up():
-    (_, real_time, _) = execute(LinkConfig(bandwidth_mbit_s=3.0, latency_us=0.0), 0, False, 1, 1.0, lambda: 0)
+    slow = LinkConfig(bandwidth_mbit_s=3.0, latency_us=0.0)
+    (_, real_time, _) = phases(Program(slow, 0, False, 1), 1.0, 0)
     assert real_time.start_ns == 21_334  # 64 bits at 3 Mbit/s take 21333.3 ns
+
+
+@settings(deadline=None)
+@given(
+    bandwidth=st.floats(0.001, 1e6),
+    latency=st.floats(0.0, 1e6),
+    settle_us=st.floats(0.0, 1e6),
+    words=st.integers(0, 10**6),
+    settle=st.booleans(),
+    inputs=st.integers(0, 10**6),
+    recorded=st.integers(0, 10**6),
+    duration=st.floats(1e-3, 1e6),
+)
+def test_the_sum_is_what_processes_beside_each_other_take(
+    bandwidth, latency, settle_us, words, settle, inputs, recorded, duration
+):
+    """The phases of one chip, which are a sum, and the simpy processes of several, of which there is one."""
+    link = LinkConfig(bandwidth_mbit_s=bandwidth, latency_us=latency, words_per_event=3, settle_us=settle_us)
+    program = Program(link, words, settle, inputs)
+
+    def real_time(env):
+        yield env.timeout(section_ns(duration))
+        return [recorded]
+
+    assert [phases(program, duration, recorded)] == execute_together([program], real_time)
+
+
+def test_a_setup_of_one_chip_has_the_same_timelines_and_account():
+    alone, together = small_chip(), small_chip()
+    setup = Setup([together])
+    for trial, (times, duration) in enumerate((([0.0, 20.0], 100.004), ([], 0.001), ([3.0], 55.5))):
+        alone.run(times, [0] * len(times), duration, trial)
+        setup.run([times], [[0] * len(times)], duration, trial)
+        assert alone.timeline == together.timeline
+    assert alone.account == together.account
 
 
 def test_cycles():

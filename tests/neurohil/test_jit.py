@@ -5,6 +5,7 @@ import stat
 import subprocess
 import sys
 import tempfile
+import time
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 
@@ -40,6 +41,7 @@ def source(tmp_path, monkeypatch):
 
 def double(source, x=1.5):
     """Load the file anew, as another process would, and call its kernel; returns the kernel."""
+    neurohil.jit.source_digest.cache_clear()
     specification = spec_from_file_location("doubling", source)
     module = module_from_spec(specification)
     specification.loader.exec_module(module)
@@ -101,6 +103,80 @@ def test_another_source_or_setting_is_compiled_again(source, monkeypatch):
     source.write_text(KERNEL.replace("x + x", "2.0 * x"))
     assert hits(double(source)) == 0
     assert hits(double(source)) == 1
+
+
+CALLER = """
+from neurohil.jit import njit
+from house.cellar.helpers import STEP, grow
+
+@njit(cache=True, error_model="numpy")
+def climb(x):
+    return grow(x) + STEP
+"""
+HELPERS = """
+from neurohil.jit import njit
+
+STEP = 100.0
+
+@njit(cache=True, error_model="numpy", forceinline=True)
+def grow(x):
+    return 2.0 * x
+"""
+
+
+@pytest.fixture
+def house(tmp_path):
+    """A package with a kernel that takes a helper and a constant from another file; returns its folder."""
+    folder = tmp_path / "house"
+    for path, text in {
+        "__init__.py": "", "attic.py": "", "climbing.py": CALLER, "cellar/__init__.py": "", "cellar/helpers.py": HELPERS
+    }.items():  # fmt: skip
+        (folder / path).parent.mkdir(exist_ok=True)
+        (folder / path).write_text(text)
+    return folder
+
+
+def climb(house):
+    """What the kernel makes of 1 in a process of its own, and whether its code came from the cache."""
+    code = "from house.climbing import climb; print(climb(1.0), sum(climb.stats.cache_hits.values()))"
+    paths = os.environ | {"PYTHONPATH": os.pathsep.join([str(house.parent), str(ROOT)])}
+    result = subprocess.run([sys.executable, "-c", code], env=paths, capture_output=True, text=True, check=True)
+    value, from_cache = result.stdout.split()
+    return float(value), bool(int(from_cache))
+
+
+def test_an_edit_in_another_file_of_the_package_is_seen(house):
+    assert climb(house) == (102.0, False)
+    assert climb(house) == (102.0, True)
+    for old, new, expected in (("2.0 * x", "3.0 * x", 103.0), ("STEP = 100.0", "STEP = 200.0", 203.0)):
+        helpers = house / "cellar/helpers.py"
+        before = helpers.stat()
+        helpers.write_text(helpers.read_text().replace(old, new))
+        os.utime(helpers, ns=(before.st_atime_ns, before.st_mtime_ns))  # the content decides, not the date
+        assert climb(house) == (expected, False)
+        assert climb(house) == (expected, True)
+
+
+def test_the_stamp_tells_sources_apart(house, tmp_path):
+    digest = neurohil.jit.source_digest.__wrapped__
+    assert neurohil.jit.package_folder(str(house / "cellar/helpers.py")) == str(house)
+    assert neurohil.jit.package_folder(str(tmp_path / "alone.py")) is None
+    before = digest(str(house))
+    (house / ".#climbing.py").symlink_to("nobody@nowhere")  # an editor's lock
+    (house / "notes.txt").write_text("no source")
+    assert digest(str(house)) == before
+    (house / "attic.py").rename(house / "roof.py")
+    assert digest(str(house)) != before
+
+
+@pytest.mark.parametrize("package", ["brainscales_emu", "memristor", "neurohil"])
+def test_the_sources_are_read_quickly(package):
+    spent = []
+    for _ in range(5):
+        began = time.process_time()
+        neurohil.jit.source_digest.__wrapped__(str(ROOT / package))
+        spent.append(time.process_time() - began)
+    assert min(spent) < 0.01
 
 
 @pytest.mark.parametrize("damage", ["empty", "cut", "short", "zeros", "flipped", "other", "folder"])

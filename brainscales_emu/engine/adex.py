@@ -1,7 +1,6 @@
-"""The compiled engine for neurons with adaptation and exponential upswing: event by event, without a fixed time step.
+"""The engine for neurons with adaptation and exponential upswing, without a fixed time step.
 
-Units: time in us, membrane u and adaptation w in LSB (u above the neuron's leak), currents in LSB/us, rates in 1/us
-(one over a time constant). inf means "never". `adex.AdexNeuron` is the readable twin. Between events ::
+With membrane u and adaptation w in LSB, u above the neuron's leak, between events ::
 
     u' = rate_mem (g - u - w) + i_exc - i_inh     g = delta_t exp((u - v_t) / delta_t)
     w' = rate_w (a (u - w_leak) - w)              i_x' = -rate_x i_x
@@ -13,9 +12,7 @@ comes first, at a lower bound of its crossing, where a new series starts. With e
 the upswing it is the crossing itself, and so no crossing is missed, however short. A neuron that can't be moved on
 by even one rounding step has crossed.
 
-Routes, events, their order (see `instant`), windows and noise are those of the closed-form engine, see `kernels`, with
-an event path without limits and drivers without plasticity: every event passes at once. The records and helpers are
-copies, because numba notices edits in a kernel's own file only.
+Not modelled with it: limits of the event path, plasticity of drivers, delays in synapses.
 """
 
 from __future__ import annotations
@@ -26,8 +23,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .constants import BACKGROUND, SIMULTANEOUS
-from .jit import njit
+from ..jit import njit
+from .event_path import leave_chip, next_events, record, trigger
+from .heap import first_due, latest, schedule
+from .records import DONE, EVENT, PROGRESS, RECORD_FULL, SPIKE, records
 
 # Of the Taylor series. For tolerances of 1e-9 to 1e-12; more terms pay where events are rare, fewer where they are
 # frequent, but no order from 12 to 16 is faster by more than a tenth in both.
@@ -71,51 +70,6 @@ NEURON = np.dtype(
     )
 )
 
-# First route of a source, and the crossbar output to the host that its events take, -1 if they aren't recorded. The
-# entry after the last source holds the ends, and so do those after the last route and row.
-SOURCE = np.dtype((np.record, [("route", np.int64), ("host_output", np.int64)]))
-
-# A way through one crossbar output of the synapse arrays: its first row and its first trigger.
-ROUTE = np.dtype((np.record, [("output", np.int64), ("row", np.int64), ("trigger", np.int64)]))
-
-# Synapses of one synapse row that answer a route: synapse driver, +1 or -1, first synapse.
-ROW = np.dtype((np.record, [("driver", np.int64), ("sign", np.int64), ("synapse", np.int64)]))
-
-# A synapse: neuron, and LSB/us per event, negative if inhibitory.
-SYNAPSE = np.dtype((np.record, [("neuron", np.int64), ("jump", np.float64)]))
-
-# A crossbar output. Only `passed` is counted here.
-OUTPUT = np.dtype(
-    (
-        np.record,
-        [("slot_ns", np.float64)]
-        + [(name, np.int64) for name in ("depth", "free_slot", "waiting", "first", "passed", "dropped")],
-    )
-)
-
-# An input event.
-INPUT = np.dtype((np.record, [("time", np.float64), ("source", np.int64)]))
-
-# A spike, or an input event that went to the host. `stamp` is when it left the chip (us), inf if it never did.
-SPIKE = np.dtype((np.record, [("time", np.float64), ("source", np.int64), ("stamp", np.float64)]))
-
-# A place in the heap. Item n is neuron n, item N + k delay element k. All items are always there; time is inf where
-# nothing is due, so that a delay element is busy if its time is finite.
-EVENT = np.dtype((np.record, [("time", np.float64), ("index", np.int64)]))
-
-# How far a run has come: inputs played, spikes delivered to the crossbar, probe times done, spikes in the record, and
-# events lost at busy delay elements; when the present instant began.
-PROGRESS = np.dtype(
-    (
-        np.record,
-        [(name, np.int64) for name in ("played", "delivered", "sampled", "recorded", "lost")]
-        + [("instant", np.float64)],
-    )
-)
-
-# What `advance` returns.
-DONE, RECORD_FULL = 0, 1
-
 
 class Network(NamedTuple):
     """What a run doesn't change."""
@@ -134,14 +88,6 @@ class Network(NamedTuple):
     delay_jitter: float  # us, standard deviation
 
 
-class Sampling(NamedTuple):
-    """Membrane probe: neurons (C,), ascending times (P,) in us, result (C, P) in LSB above leak."""
-
-    neurons: NDArray[np.int64]
-    times: NDArray[np.float64]
-    membrane: NDArray[np.float64]
-
-
 class State(NamedTuple):
     """Everything that a run changes."""
 
@@ -154,11 +100,6 @@ class State(NamedTuple):
     outputs: NDArray[np.void]  # (12,) OUTPUT
     spikes: NDArray[np.void]  # record, SPIKE, in order of time
     progress: NDArray[np.void]  # (1,) PROGRESS
-
-
-def records(size: int, dtype: np.dtype) -> NDArray[np.void]:
-    """Array of so many records, all zero."""
-    return np.zeros(size, dtype=dtype)
 
 
 def build_neurons(
@@ -351,76 +292,6 @@ def _reset(now, neuron):
 
 
 @njit(cache=True, error_model="numpy", forceinline=True)
-def _before(time, item, event):
-    """Does an item at this time come before the event: order by (time, item)."""
-    return time < event.time or (time == event.time and item < event.index)
-
-
-@njit(cache=True, error_model="numpy", forceinline=True)
-def _put(event, place, time, item, places):
-    """Write the item into the EVENT at this place."""
-    event.time = time
-    event.index = item
-    places[item] = place
-
-
-@njit(cache=True, error_model="numpy", forceinline=True)
-def _schedule(item, time, heap, places):
-    """Give the item this time and move it up or down to its new place in the heap."""
-    place = places[item]
-    while place > 0:
-        parent = (place - 1) >> 1
-        if not _before(time, item, heap[parent]):
-            break
-        _put(heap[place], place, heap[parent].time, heap[parent].index, places)
-        place = parent
-    while 2 * place + 1 < heap.size:
-        child = 2 * place + 1
-        if child + 1 < heap.size and _before(heap[child + 1].time, heap[child + 1].index, heap[child]):
-            child += 1
-        if _before(time, item, heap[child]):
-            break
-        _put(heap[place], place, heap[child].time, heap[child].index, places)
-        place = child
-    _put(heap[place], place, time, item, places)
-
-
-@njit(cache=True, error_model="numpy", forceinline=True)
-def _latest(instant):
-    """The last time that belongs to an instant, see `instant`."""
-    return instant + SIMULTANEOUS * max(instant, 1.0)
-
-
-@njit(cache=True, error_model="numpy", forceinline=True)
-def _first_due(latest, heap):
-    """Lowest number of the items that are due by this time, -1 if none is. They hold the top of the heap."""
-    first = heap.size
-    place = 0
-    while True:
-        if place < heap.size and heap[place].time <= latest:
-            first = min(first, heap[place].index)
-            place = 2 * place + 1
-            continue
-        while place > 0 and place % 2 == 0:  # back from a right child
-            place = (place - 1) >> 1
-        if place == 0:
-            return first if first < heap.size else -1
-        place += 1
-
-
-@njit(cache=True, error_model="numpy", forceinline=True)
-def _record(now, source, sources, outputs, spikes, progress):
-    """Add a spike to the record; it leaves the chip at once if there is an output for it."""
-    spike = spikes[progress.recorded]
-    progress.recorded += 1
-    host_output = sources[source].host_output
-    spike.time, spike.source, spike.stamp = now, source, math.inf
-    if host_output >= 0:
-        spike.stamp = now
-        outputs[host_output].passed += 1
-
-
-@njit(cache=True, error_model="numpy", forceinline=True)
 def _sample(until, neurons, series, sampled, times, membrane, progress):
     """Membranes at the probe times before `until` that aren't done; in its refractory time a membrane is at reset."""
     while progress.sampled < times.size and times[progress.sampled] < until:
@@ -448,7 +319,7 @@ def start(network, state, rng):
             neuron.threshold += network.threshold_noise * rng.standard_normal()
         if neuron.threshold <= 0.0 or (neuron.delta_t > 0.0 and neuron.v_t <= 0.0):
             neuron.membrane = neuron.reset
-        _schedule(n, _expand(n, neuron, series, slope, upswing), heap, places)
+        schedule(n, _expand(n, neuron, series, slope, upswing), heap, places)
 
 
 @njit(cache=True, error_model="numpy")
@@ -486,15 +357,8 @@ def advance(until, network, inputs, sampling, state, rng):
     while True:
         if progress.recorded == spikes.size:
             return RECORD_FULL
-        input_time = arrival_time = due = math.inf
-        if progress.played < inputs.size:
-            input_time = inputs[progress.played].time
-        while progress.delivered < progress.recorded and spikes[progress.delivered].source >= BACKGROUND:
-            progress.delivered += 1  # an input event that went to the host
-        if progress.delivered < progress.recorded:
-            arrival_time = spikes[progress.delivered].time + network.latency
-        if heap.size > 0:
-            due = heap[0].time
+        input_time, arrival_time = next_events(network.latency, inputs, spikes, progress)
+        due = heap[0].time if heap.size > 0 else math.inf
         event_time = min(input_time, arrival_time)
         if progress.sampled < sample_times.size:
             _sample(min(min(due, event_time), until), neurons, series, sampled, sample_times, membrane, progress)
@@ -502,23 +366,24 @@ def advance(until, network, inputs, sampling, state, rng):
             item = heap[0].index
             if item < n_neurons and due > neurons[item].time:  # no instant begins without a crossing
                 _let_pass(due, item, neurons[item], series)
-                _schedule(item, _expand(item, neurons[item], series, slope, upswing), heap, places)
+                schedule(item, _expand(item, neurons[item], series, slope, upswing), heap, places)
                 continue
         due = min(due, event_time)
-        now, latest = progress.instant, _latest(progress.instant)
-        if due > latest:  # the next instant
-            now, latest = due, _latest(due)
-            if latest >= until:
+        now, last = progress.instant, latest(progress.instant)  # when the present instant began, and its end
+        if due > last:  # the next instant
+            now, last = due, latest(due)
+            if last >= until:
                 return DONE
             progress.instant = now
-        item = _first_due(latest, heap) if heap.size > 0 else -1
+        item = first_due(last, heap) if heap.size > 0 else -1
 
         if item < 0:  # an event comes to the crossbar
-            if input_time <= latest:
+            if input_time <= last:
                 source = inputs[progress.played].source
                 progress.played += 1
-                if sources[source].host_output >= 0:
-                    _record(now, source, sources, outputs, spikes, progress)
+                stamp = leave_chip(now, False, sources[source].host_output, outputs)
+                if stamp < math.inf:
+                    record(now, source, stamp, spikes, progress)
             else:
                 source = spikes[progress.delivered].source
                 progress.delivered += 1
@@ -528,28 +393,24 @@ def advance(until, network, inputs, sampling, state, rng):
                 for synapse in range(first_synapse, last_synapse):
                     n = synapses[synapse].neuron
                     _receive(synapses[synapse].jump, now, n, neurons[n], series)
-                    _schedule(n, _expand(n, neurons[n], series, slope, upswing), heap, places)
-                for trigger in range(routes[route].trigger, routes[route + 1].trigger):
-                    element = triggers[trigger]
-                    if heap[places[n_neurons + element]].time < math.inf:
-                        progress.lost += 1
-                        continue
-                    delay = delays[element]
-                    if network.delay_jitter > 0.0:
-                        delay += network.delay_jitter * rng.standard_normal()
-                    _schedule(n_neurons + element, now + max(delay, 0.0), heap, places)
+                    schedule(n, _expand(n, neurons[n], series, slope, upswing), heap, places)
+                for n in range(routes[route].trigger, routes[route + 1].trigger):
+                    element = n_neurons + triggers[n]
+                    trigger(now, element, delays[triggers[n]], network.delay_jitter, heap, places, progress, rng)
             continue
 
         if item >= n_neurons:
-            _record(now, delay_outputs[item - n_neurons], sources, outputs, spikes, progress)
-            _schedule(item, math.inf, heap, places)
+            source = delay_outputs[item - n_neurons]
+            record(now, source, leave_chip(now, False, sources[source].host_output, outputs), spikes, progress)
+            schedule(item, math.inf, heap, places)
             continue
         neuron = neurons[item]
         if heap[places[item]].time > neuron.time:  # no crossing yet
             _let_pass(heap[places[item]].time, item, neuron, series)
         else:
-            _record(now, neuron.circuit, sources, outputs, spikes, progress)
+            stamp = leave_chip(now, False, sources[neuron.circuit].host_output, outputs)
+            record(now, neuron.circuit, stamp, spikes, progress)
             _reset(now, neuron)
             if network.threshold_noise > 0.0:
                 neuron.threshold = neuron.mean_threshold + network.threshold_noise * rng.standard_normal()
-        _schedule(item, _expand(item, neuron, series, slope, upswing), heap, places)
+        schedule(item, _expand(item, neuron, series, slope, upswing), heap, places)

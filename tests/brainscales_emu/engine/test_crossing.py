@@ -6,7 +6,8 @@ import mpmath as mp
 import numpy as np
 import pytest
 
-from brainscales_emu import kernels, neuron
+from brainscales_emu.engine import crossing, lockstep
+from brainscales_emu.readable import lif
 
 mp.mp.dps = 40
 
@@ -26,11 +27,11 @@ TAUS = [
 
 
 def compiled_crossing(threshold, u, i_exc, i_inh, taus):
-    return kernels.first_crossing(threshold, u, i_exc, i_inh, *(1.0 / tau for tau in taus))
+    return crossing.first_crossing(threshold, u, i_exc, i_inh, *(1.0 / tau for tau in taus))
 
 
 def readable_crossing(threshold, u, i_exc, i_inh, taus):
-    return neuron.first_crossing(neuron.Membrane(u, i_exc, i_inh, *taus), threshold)
+    return lif.first_crossing(lif.Membrane(u, i_exc, i_inh, *taus), threshold)
 
 
 BOTH = pytest.mark.parametrize("crossing", [compiled_crossing, readable_crossing])
@@ -69,12 +70,12 @@ def test_kernel_has_all_digits(s, taus):
     for tau_syn in taus[1:]:
         exact = exact_kernel(s, taus[0], tau_syn)
         left_mem = math.exp(-s / taus[0])
-        left, response = kernels.response(s, 1.0 / taus[0], 1.0 / tau_syn, left_mem)
+        left, response = crossing.response(s, 1.0 / taus[0], 1.0 / tau_syn, left_mem)
         # 1 / tau is rounded, and so is the exponent: the error grows with s / tau
         tolerance = 1e-14 + 4e-16 * s / min(taus)
         if exact > 1e-290:
             assert response == pytest.approx(float(exact), rel=tolerance, abs=0)
-            assert neuron.synaptic_kernel(s, taus[0], tau_syn) == pytest.approx(float(exact), rel=tolerance, abs=0)
+            assert lif.synaptic_kernel(s, taus[0], tau_syn) == pytest.approx(float(exact), rel=tolerance, abs=0)
         assert left == pytest.approx(math.exp(-s / tau_syn), rel=tolerance, abs=1e-300)
 
 
@@ -180,7 +181,7 @@ def test_twins_agree_on_random_states():
         assert (compiled == math.inf) == (readable == math.inf), (threshold, state)
         if compiled < math.inf:
             crossed += 1
-            slope = neuron.Membrane(u, i_exc, max(i_inh, 0.0), *taus).after(compiled).slope()
+            slope = lif.Membrane(u, i_exc, max(i_inh, 0.0), *taus).after(compiled).slope()
             rounding = 1e-14 * (abs(u) + (i_exc + abs(i_inh)) * max(taus))
             assert abs(compiled - readable) <= 1e-12 * compiled + rounding / max(slope, 1e-300)
     assert 200 < crossed < 900
@@ -193,7 +194,7 @@ def test_series_and_difference_meet(y):
     rate_syn = rate_mem + y / s
     left_mem = math.exp(-rate_mem * s)
     x = mp.mpf(rate_syn) - mp.mpf(rate_mem)
-    _, response = kernels.response(s, rate_mem, rate_syn, left_mem)
+    _, response = crossing.response(s, rate_mem, rate_syn, left_mem)
     exact = mp.mpf(left_mem) * -mp.expm1(-x * s) / x
     assert abs(response / exact - 1) < (5e-16 if abs(y) < 0.04 else 1e-14)
 
@@ -201,7 +202,7 @@ def test_series_and_difference_meet(y):
 @pytest.mark.parametrize("x", [0.0, 1e-12, 1e-6, 1e-3, 0.01, 0.03, 0.07, 0.1, -1e-6, -0.01, -0.1])
 def test_series_of_short_steps_has_all_digits(x):
     """(1 - exp(-x)) / x and exp(-x), as in steps much shorter than all time constants."""
-    series, left = kernels._short_response(x)
+    series, left = lockstep._short_response(x)
     exact = mp.mpf(1) if x == 0 else -mp.expm1(-mp.mpf(x)) / mp.mpf(x)
     assert series == pytest.approx(float(exact), rel=3e-16, abs=0)
     assert left == pytest.approx(float(mp.exp(-mp.mpf(x))), rel=3e-16, abs=0)

@@ -4,51 +4,18 @@ import dataclasses
 
 import numpy as np
 import pytest
-from event_path_twin import Twin
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from random_fabrics import random_fabric
+from random_fabrics import SPREAD, crowded_run, random_fabric
 
-from brainscales_emu import ChipConfig, ChipError, NoiseConfig
+from brainscales_emu import ChipConfig, ChipError
 from brainscales_emu.chip import Chip
 from brainscales_emu.config import EventPathConfig
 from brainscales_emu.constants import CYCLES_PER_US, EXTERNAL, N_CIRCUITS
 from brainscales_emu.mismatch import draw_fixed_pattern
+from brainscales_emu.readable.event_path import EventPathChip
 from brainscales_emu.routing.fabric import Fabric
 from brainscales_emu.routing.labels import FIRST_L2_INPUT, FIRST_L2_OUTPUT, LABEL_BITS
-
-SPREAD = NoiseConfig(
-    tau_mem_std=0.1,
-    tau_syn_std=0.1,
-    threshold_std_lsb=4.0,
-    neuron_gain_std=0.2,
-    driver_gain_std=0.1,
-    weight_std=0.1,
-    delay_gain_std=0.02,
-    delay_offset_std_us=0.2,
-)
-
-
-def crowded_run(seed):
-    """Few neurons, narrow outputs, and bursts that don't get through."""
-    rng = np.random.default_rng(seed)
-    config = ChipConfig(
-        refractory_us=rng.choice([0.1, 0.5]),
-        synaptic_gain=3.0,
-        event_latency_us=rng.choice([0.0, 0.08]),
-        noise=SPREAD,
-        event_path=EventPathConfig(
-            slot_ns=rng.choice([4.0, 8.0, 200.0, 1000.0]),
-            fifo_depth=int(rng.integers(0, 4)),
-            l2_slot_ns=rng.choice([8.0, 100.0, 900.0]),
-            l2_fifo_depth=int(rng.integers(0, 3)),
-            fpga_to_chip=int(rng.integers(1, 4)),
-            chip_to_fpga=int(rng.integers(1, 4)),
-        ),
-    )
-    fabric = random_fabric(rng, merged=bool(rng.integers(2)))
-    times = np.sort(np.concatenate([rng.uniform(0, 40, 15), np.repeat(rng.uniform(0, 40, 3), 8)]))
-    return config, fabric, times, rng.integers(0, 5, times.size)
 
 
 def run_engine(seed):
@@ -60,7 +27,7 @@ def run_engine(seed):
 
 def run_twin(seed):
     config, fabric, times, lines = crowded_run(seed)
-    twin = Twin(config, draw_fixed_pattern(config, seed), fabric)
+    twin = EventPathChip(config, draw_fixed_pattern(config, seed), fabric)
     cycles = np.floor(times * CYCLES_PER_US + 1e-6).astype(int)
     twin.run(cycles.tolist(), (EXTERNAL + lines).tolist(), 60.0)
     return twin

@@ -6,11 +6,17 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from random_fabrics import random_fabric
 from scipy import stats
 
-from brainscales_emu import ChipError
+from brainscales_emu import ChipConfig, ChipError, EventPathConfig
+from brainscales_emu.chip import Chip
+from brainscales_emu.constants import EXTERNAL
+from brainscales_emu.execution import phases
+from brainscales_emu.readable.correlation import neighbour_lags
 from brainscales_emu.readout.adc import Cadc, CadcConfig
-from brainscales_emu.readout.correlation import CorrelationConfig, CorrelationSensors, neighbour_lags
+from brainscales_emu.readout.correlation import CorrelationConfig, CorrelationSensors
+from brainscales_emu.routing.placement import place_feedforward
 
 EXACT = CorrelationConfig(tau_std=0.0, amplitude_std=0.0)
 
@@ -167,3 +173,92 @@ def test_bad_input(call, message):
     with pytest.raises(ChipError) as error:
         call(CorrelationSensors(EXACT, 1, 0))
     assert str(error.value) == message
+
+
+# --- what sensors see of a run
+
+
+def both_halves():
+    return [CorrelationSensors(EXACT, serial=1, half=half) for half in (0, 1)]
+
+
+def test_a_run_is_observed():
+    """Two inputs at known times and one spike: the law says what is in the accumulators of all synapses with the right
+    label, whatever their weight."""
+    placement = place_feedforward(2, [np.array([[63], [63]])], [None])
+    chip = Chip("ideal")
+    chip.write(placement.fabric)
+    places = [tuple(place) for place in np.argwhere(placement.fabric.weight)]
+    assert len(places) == 2 and {half for half, _, _ in places} == {0}
+    sensors, blind = both_halves(), both_halves()
+    lines = placement.lines["input"]
+    plain = chip.run([1.0] * 6 + [40.0], lines[[0] * 6 + [1]], 100.0, 0)
+    seen = chip.run([1.0] * 6 + [40.0], lines[[0] * 6 + [1]], 100.0, 0, sensors=sensors)
+    assert seen.analogue_times_us.tobytes() == plain.analogue_times_us.tobytes() and seen.ticks.size == 1
+    spike_us = seen.analogue_times_us[0]
+    assert 1.0 < spike_us < 40.0
+    causal, acausal = 0.5 * math.exp(-(spike_us - 1.0) / 5.0), 0.5 * math.exp(-(40.0 - spike_us) / 5.0)
+    found = {tuple(place): value for place in places if (value := tuple(sensors[0].accumulated_lsb[:, *place[1:]]))}
+    assert sorted(found.values()) == [pytest.approx((0.0, acausal)), pytest.approx((causal, 0.0))]
+    # Each input has an inhibitory synapse beside the excitatory one, of weight 0.
+    assert sensors[0].accumulated_lsb.sum() == pytest.approx(2 * (causal + acausal))
+    assert not sensors[1].accumulated_lsb.any()
+
+    silent = next(place for place, value in found.items() if value[0] == 0.0)
+    weight = placement.fabric.weight.copy()
+    weight[silent] = 0
+    chip.write(placement.fabric.with_weights(weight))
+    chip.run([1.0] * 6 + [40.0], lines[[0] * 6 + [1]], 100.0, 0, sensors=blind)
+    np.testing.assert_array_equal(blind[0].accumulated_lsb, sensors[0].accumulated_lsb)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_sensors_of_random_runs_equal_the_twin(seed):
+    rng = np.random.default_rng(seed)
+    latency_us = float(rng.choice([0.0, 0.08, 3.0]))
+    config = ChipConfig(refractory_us=2.0, synaptic_gain=0.6, event_latency_us=latency_us, exact_input_times=True)
+    fabric = random_fabric(rng, n_elements=3, n_rows=24, merged=True)
+    fabric = fabric.with_weights(np.maximum(fabric.weight, 1))  # `Fabric.deliver` tells of synapses with a weight
+    times, lines = np.sort(rng.uniform(0.0, 80.0, 20)), rng.integers(0, 5, 20)
+    chip, sensors = Chip(config, serial=seed), both_halves()
+    delay_us = np.round(rng.uniform(0.0, 5.0, (2, 256, 256)), 1) if seed % 2 else None
+    chip.write(fabric, synapse_delay_us=delay_us)
+    session = chip.begin(times, lines, 100.0, 0, sensors=sensors)
+    for until_us in (20.0, 70.0, math.inf):
+        session.advance(until_us)
+    spikes = session.spikes[session.spikes["source"] < EXTERNAL]
+    session.finish(phases(session.program, 100.0, session.n_received))
+
+    arrivals = [*zip(times, (EXTERNAL + lines).tolist(), strict=True)]
+    arrivals += [(time + latency_us, source) for time, source in spikes[["time", "source"]].tolist()]
+    events = {}
+    for time, source in arrivals:
+        reached = fabric.deliver(*fabric.event(source)) if fabric.event(source) else {}
+        for place in {synapse[:3] for synapses in reached.values() for synapse in synapses}:
+            at_synapse = time + (0.0 if delay_us is None else delay_us[place])
+            if at_synapse <= 100.0:
+                events.setdefault(place, []).append(at_synapse)
+    own = {}
+    members = {int(group[0]): group.tolist() for group in chip.members}
+    for time, source in spikes[["time", "source"]].tolist():
+        for circuit in members.get(source, [source]):
+            own.setdefault(divmod(circuit, 256), []).append(time)
+    expected, pairs = np.zeros((2, 2, 256, 256)), 0
+    for (half, row, column), times_us in events.items():
+        lags = neighbour_lags(times_us, own.get((half, column), []))
+        pairs += len(lags[0]) + len(lags[1])
+        for channel in (0, 1):
+            expected[half, channel, row, column] = sum(0.5 * math.exp(-lag / 5.0) for lag in lags[channel])
+    assert pairs > 10
+    for half in (0, 1):
+        np.testing.assert_allclose(sensors[half].accumulated_lsb, expected[half], rtol=1e-9, atol=1e-12)
+
+
+def test_sensors_are_not_modelled_with_limits_of_the_event_path():
+    chip = Chip(ChipConfig(event_path=EventPathConfig()))
+    chip.write(place_feedforward(1, [np.array([[63]])], [None]).fabric)
+    with pytest.raises(ChipError) as error:
+        chip.run([1.0], [0], 10.0, 0, sensors=both_halves())
+    assert str(error.value) == (
+        "Chip.run got sensors, which aren't modelled with limits of chip.event_path; leave one of the two out"
+    )

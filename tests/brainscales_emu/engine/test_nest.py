@@ -8,7 +8,7 @@ from brainscales_emu import assembly
 from brainscales_emu.chip import Chip
 from brainscales_emu.constants import EXTERNAL
 from brainscales_emu.mismatch import draw_fixed_pattern, stream
-from brainscales_emu.neuron import WiredChip, simulate_reference
+from brainscales_emu.readable.chip import WiredChip, simulate_reference
 from brainscales_emu.routing.placement import place_feedforward
 
 

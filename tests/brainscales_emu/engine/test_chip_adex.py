@@ -16,12 +16,15 @@ from scipy.optimize import brentq
 from test_engine import random_run
 
 from brainscales_emu import ChipConfig, ChipError, EventPathConfig, place
-from brainscales_emu import kernels_adex as engine
-from brainscales_emu.adex import AdexConfig, AdexNeuron, draw_adex_pattern
-from brainscales_emu.chip import Chip, Probe
+from brainscales_emu.adex import AdexConfig, draw_adex_pattern
+from brainscales_emu.chip import Chip
 from brainscales_emu.constants import EXTERNAL
+from brainscales_emu.engine import adex as engine
+from brainscales_emu.engine.records import INPUT, OUTPUT, RECORD_FULL, ROUTE, ROW, SOURCE, SYNAPSE, Sampling, records
 from brainscales_emu.mismatch import stream
-from brainscales_emu.neuron import LifNeuron, Membrane, first_crossing
+from brainscales_emu.readable.adex import AdexNeuron
+from brainscales_emu.readable.lif import LifNeuron, Membrane, first_crossing
+from brainscales_emu.recording import Probe
 from brainscales_emu.routing.placement import Population
 from brainscales_emu.stp import Plasticity
 
@@ -123,15 +126,15 @@ def network(neurons, synapses=(), latency=0.08, triggers=(), delays=(), noise=0.
     """Network of (source, neuron, jump) synapses and (source, element) triggers: a route and a row for each source."""
     n_sources = EXTERNAL + 20
     synapses, triggers = sorted(synapses, key=lambda s: s[0]), sorted(triggers)
-    sources = engine.records(n_sources + 1, engine.SOURCE)
+    sources = records(n_sources + 1, SOURCE)
     sources["route"] = np.arange(n_sources + 1)
     sources["host_output"] = np.where(sources["route"] < EXTERNAL, 8, -1)
-    routes, rows = engine.records(n_sources + 1, engine.ROUTE), engine.records(n_sources + 1, engine.ROW)
+    routes, rows = records(n_sources + 1, ROUTE), records(n_sources + 1, ROW)
     routes["output"] = routes["row"] = np.arange(n_sources + 1)
     routes["output"] %= 8
     routes["trigger"] = np.searchsorted([source for source, _ in triggers], np.arange(n_sources + 1))
     rows["synapse"] = np.searchsorted([source for source, _, _ in synapses], np.arange(n_sources + 1))
-    targets = engine.records(len(synapses), engine.SYNAPSE)
+    targets = records(len(synapses), SYNAPSE)
     for target, (_, neuron, jump) in zip(targets, synapses, strict=True):
         target["neuron"], target["jump"] = neuron, jump
     return engine.Network(
@@ -143,7 +146,7 @@ def network(neurons, synapses=(), latency=0.08, triggers=(), delays=(), noise=0.
         triggers=np.array([element for _, element in triggers], dtype=np.int64),
         delays=np.array(delays, dtype=np.float64),
         delay_outputs=np.full(len(delays), DELAY_OUTPUT),
-        outputs=engine.records(12, engine.OUTPUT),
+        outputs=records(12, OUTPUT),
         latency=latency,
         threshold_noise=noise,
         delay_jitter=0.0,
@@ -151,7 +154,7 @@ def network(neurons, synapses=(), latency=0.08, triggers=(), delays=(), noise=0.
 
 
 def events(times, sources):
-    inputs = engine.records(len(times), engine.INPUT)
+    inputs = records(len(times), INPUT)
     inputs["time"], inputs["source"] = times, sources
     return inputs
 
@@ -160,11 +163,11 @@ def play(net, inputs, ends, capacity=4096, probe=(), grid=()):
     """Spike times, their sources, events lost, probed membranes, final state."""
     rng = np.random.default_rng(5)
     probe, grid = np.array(probe, dtype=np.int64), np.array(grid, dtype=np.float64)
-    sampling = engine.Sampling(probe, grid, np.full((probe.size, grid.size), np.nan))
+    sampling = Sampling(probe, grid, np.full((probe.size, grid.size), np.nan))
     state = engine.new_state(net, capacity)
     engine.start(net, state, rng)
     for end in ends:
-        while engine.advance(end, net, inputs, sampling, state, rng) == engine.RECORD_FULL:
+        while engine.advance(end, net, inputs, sampling, state, rng) == RECORD_FULL:
             state = engine.enlarged(state)
     recorded = state.progress[0]["recorded"]
     times, sources = state.spikes["time"][:recorded], state.spikes["source"][:recorded]

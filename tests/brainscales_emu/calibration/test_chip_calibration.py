@@ -15,9 +15,10 @@ from brainscales_emu.calibration import Calibration, calibrate, measurement, sea
 from brainscales_emu.calibration.instrument import Instrument
 from brainscales_emu.calibration.measurement import ShapeFit, find_offsets, psp
 from brainscales_emu.capmem import PARAMETERS, median_codes, pattern
-from brainscales_emu.chip import Chip, Probe
-from brainscales_emu.neuron import synaptic_kernel
+from brainscales_emu.chip import Chip
+from brainscales_emu.readable.lif import synaptic_kernel
 from brainscales_emu.readout.adc import Cadc, CadcConfig
+from brainscales_emu.recording import Probe
 from brainscales_emu.routing.placement import place_feedforward
 
 RAW = preset("uncalibrated")

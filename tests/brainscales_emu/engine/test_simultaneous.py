@@ -13,10 +13,10 @@ from brainscales_emu import ChipConfig, place, preset
 from brainscales_emu.adex import AdexConfig
 from brainscales_emu.chip import Chip
 from brainscales_emu.constants import EXTERNAL
-from brainscales_emu.delay import fire_times
 from brainscales_emu.instant import latest, settled
 from brainscales_emu.mismatch import draw_fixed_pattern, stream
-from brainscales_emu.neuron import WiredChip, simulate_reference
+from brainscales_emu.readable.chip import WiredChip, simulate_reference
+from brainscales_emu.readable.delay import fire_times
 from brainscales_emu.routing.placement import External, Population, Projection
 
 GAIN, TAU, THRESHOLD, TOTAL = 0.15, 6.0, 70.0, 228  # LSB/us per LSB of weight, us, LSB above leak, LSB of weight

@@ -7,8 +7,9 @@ import pytest
 from scipy import stats
 
 from brainscales_emu import ChipConfig, ChipError
-from brainscales_emu.chip import Chip, Probe
+from brainscales_emu.chip import Chip
 from brainscales_emu.readout.adc import Cadc, CadcConfig, Madc, MadcConfig, count_spikes
+from brainscales_emu.recording import Probe
 from brainscales_emu.routing.placement import place_feedforward
 
 ALPHA = 1e-6

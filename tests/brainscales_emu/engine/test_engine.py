@@ -9,12 +9,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from random_fabrics import random_fabric
 
-from brainscales_emu import ChipConfig, NoiseConfig, assembly, kernels, preset
-from brainscales_emu.chip import Chip, Probe, build_inputs
+from brainscales_emu import ChipConfig, NoiseConfig, assembly, preset
+from brainscales_emu.chip import Chip, build_inputs
 from brainscales_emu.config import EventPathConfig
 from brainscales_emu.constants import EXTERNAL, N_CIRCUITS
+from brainscales_emu.engine import lif
+from brainscales_emu.engine.records import RECORD_FULL, Sampling
 from brainscales_emu.mismatch import draw_fixed_pattern, stream
-from brainscales_emu.neuron import Membrane, WiredChip, first_crossing, simulate_reference
+from brainscales_emu.readable.chip import WiredChip, simulate_reference
+from brainscales_emu.readable.lif import Membrane, first_crossing
+from brainscales_emu.recording import Probe
 from brainscales_emu.routing.placement import place_feedforward
 
 ALL_NOISE = NoiseConfig(
@@ -122,13 +126,13 @@ def run_in_windows(config, fabric, times, labels, ends, capacity):
     chip.write(fabric)
     network = chip.network
     inputs = build_inputs(times, EXTERNAL + labels)
-    sampling = kernels.Sampling(np.arange(0), np.zeros(0), np.empty((0, 0)))
+    sampling = Sampling(np.arange(0), np.zeros(0), np.empty((0, 0)))
     rng = stream(5, "trial", 0)
-    state = kernels.new_state(network, capacity)
-    kernels.start(network, state, rng)
+    state = lif.new_state(network, capacity)
+    lif.start(network, state, rng)
     for end in ends:
-        while kernels.advance(end, network, inputs, sampling, state, rng) == kernels.RECORD_FULL:
-            state = kernels.enlarged(state)
+        while lif.advance(end, network, inputs, sampling, state, rng) == RECORD_FULL:
+            state = lif.enlarged(state)
     return state.spikes[: state.progress[0]["recorded"]].tobytes(), int(state.progress[0]["lost"])
 
 

@@ -1,0 +1,201 @@
+"""All neurons of a dense network at once: their states hold at one time and go from event to event together.
+
+A step is prepared (`prepare_step`), searched for crossings (`search_step`) or, where none is left, projected
+(`project`), and then taken (`take_step`). Loops over neurons have no branches, so that the compiler can vectorise them;
+a test of all neurons finds the few that could cross within the step, and only these are searched.
+"""
+
+from __future__ import annotations
+
+import math
+
+from ..constants import SIMULTANEOUS
+from ..jit import njit
+from .crossing import first_crossing, response
+
+# Rows of the ensemble, the states of all neurons in lockstep: membrane and currents; the threshold, inf while it is
+# refractory; when the neuron crosses if it could cross within the next step, else inf; membrane at the end of that
+# step; what the step multiplies membrane and currents with, and the kernels; rates, and the inhibitory one over the
+# excitatory one.
+MEMBRANE, EXC, INH, BAR, CROSSING, NEXT, LEFT_MEM, KERNEL_EXC, KERNEL_INH, LEFT_EXC, LEFT_INH = range(11)
+
+RATE_MEM, RATE_EXC, RATE_INH, RATE_RATIO = range(11, 15)
+
+ENSEMBLE_ROWS = 15
+
+
+@njit(cache=True, error_model="numpy", forceinline=True)
+def _short_response(x):
+    """(1 - exp(-x)) / x and exp(-x) for |x| <= 0.1, by the series, cut where the next term is below 3e-17."""
+    series = 1.0 - x * (1 / 8) * (1.0 - x * (1 / 9) * (1.0 - x * (1 / 10)))
+    series = 1.0 - x * (1 / 5) * (1.0 - x * (1 / 6) * (1.0 - x * (1 / 7) * series))
+    series = 1.0 - x * (1 / 2) * (1.0 - x * (1 / 3) * (1.0 - x * (1 / 4) * series))
+    return series, 1.0 - x * series
+
+
+@njit(cache=True, error_model="numpy", forceinline=True)
+def prepare_step(s, uniform, fastest, ensemble):
+    """Factors and kernels of a step of s us for all neurons, in the first column alone if they have the same rates;
+    `fastest` is the largest rate of all."""
+    if uniform:
+        rate_mem, rate_exc, rate_inh = ensemble[RATE_MEM, 0], ensemble[RATE_EXC, 0], ensemble[RATE_INH, 0]
+        left_mem = math.exp(-rate_mem * s)
+        left_exc, kernel_exc = response(s, rate_mem, rate_exc, left_mem)
+        left_inh, kernel_inh = response(s, rate_mem, rate_inh, left_mem)
+        ensemble[LEFT_MEM, 0] = left_mem
+        ensemble[LEFT_EXC, 0], ensemble[KERNEL_EXC, 0] = left_exc, kernel_exc
+        ensemble[LEFT_INH, 0], ensemble[KERNEL_INH, 0] = left_inh, kernel_inh
+    elif s * fastest <= 0.1:
+        for n in range(ensemble.shape[1]):
+            ensemble[LEFT_MEM, n] = _short_response(ensemble[RATE_MEM, n] * s)[1]
+        for n in range(ensemble.shape[1]):
+            series, left = _short_response((ensemble[RATE_EXC, n] - ensemble[RATE_MEM, n]) * s)
+            ensemble[KERNEL_EXC, n] = ensemble[LEFT_MEM, n] * series * s
+            ensemble[LEFT_EXC, n] = ensemble[LEFT_MEM, n] * left
+        for n in range(ensemble.shape[1]):
+            series, left = _short_response((ensemble[RATE_INH, n] - ensemble[RATE_MEM, n]) * s)
+            ensemble[KERNEL_INH, n] = ensemble[LEFT_MEM, n] * series * s
+            ensemble[LEFT_INH, n] = ensemble[LEFT_MEM, n] * left
+    else:
+        for n in range(ensemble.shape[1]):
+            rate_mem = ensemble[RATE_MEM, n]
+            left_mem = math.exp(-rate_mem * s)
+            ensemble[LEFT_MEM, n] = left_mem
+            left, kernel = response(s, rate_mem, ensemble[RATE_EXC, n], left_mem)
+            ensemble[LEFT_EXC, n] = left
+            ensemble[KERNEL_EXC, n] = kernel
+            left, kernel = response(s, rate_mem, ensemble[RATE_INH, n], left_mem)
+            ensemble[LEFT_INH, n] = left
+            ensemble[KERNEL_INH, n] = kernel
+
+
+@njit(cache=True, error_model="numpy", forceinline=True)
+def _could_cross(
+    s, slack, u, exc, inh, threshold, left_mem, kernel_exc, kernel_inh, left_exc, left_inh, rate_mem, rate_ratio
+):
+    """Membrane at the end of a step of s us, and 0.0 if it could reach the threshold within the step or the slack
+    after it, else inf.
+
+    u can't pass max(u, 0) + s max(i_exc - i_inh, 0), with the smallest i_inh of the step. If that is not enough: where
+    W (see `first_crossing`) is monotone, i.e. W' has the same sign at both ends, u' has at most one zero; so u is
+    highest at an end, unless it first rises and then falls.
+    """
+    end = left_mem * u + kernel_exc * exc - kernel_inh * inh
+    end_exc, end_inh = exc * left_exc, inh * left_inh
+    rises_first = exc - inh - rate_mem * u > 0.0
+    end_slope = end_exc - end_inh - rate_mem * end
+    falls_last = end_slope < 0.0
+    grows_first = inh * rate_ratio > exc
+    grows_last = end_inh * rate_ratio > end_exc
+    highest_within = (rises_first & falls_last) | (grows_first != grows_last)
+    reaches = max(u, 0.0) + max(exc - end_inh, 0.0) * s >= threshold
+    could_cross = (u >= threshold) | (end + end_slope * slack >= threshold) | (reaches & highest_within)
+    return end, 0.0 if could_cross else math.inf
+
+
+@njit(cache=True, error_model="numpy", forceinline=True)
+def search_step(s, now, uniform, neurons, ensemble):
+    """The neuron that crosses first within the next s us or at the instant of their end, when, and when the next one
+    does; (-1, inf, inf) if none does. It may also find one that crosses first and later. A step of s us has been
+    prepared."""
+    slack = SIMULTANEOUS * max(now + s, 1.0)
+    if uniform:
+        left_mem, kernel_exc, kernel_inh = ensemble[LEFT_MEM, 0], ensemble[KERNEL_EXC, 0], ensemble[KERNEL_INH, 0]
+        left_exc, left_inh = ensemble[LEFT_EXC, 0], ensemble[LEFT_INH, 0]
+        rate_mem, rate_ratio = ensemble[RATE_MEM, 0], ensemble[RATE_RATIO, 0]
+        for n in range(ensemble.shape[1]):
+            ensemble[NEXT, n], ensemble[CROSSING, n] = _could_cross(
+                s,
+                slack,
+                ensemble[MEMBRANE, n],
+                ensemble[EXC, n],
+                ensemble[INH, n],
+                ensemble[BAR, n],
+                left_mem,
+                kernel_exc,
+                kernel_inh,
+                left_exc,
+                left_inh,
+                rate_mem,
+                rate_ratio,
+            )
+    else:
+        for n in range(ensemble.shape[1]):
+            ensemble[NEXT, n], ensemble[CROSSING, n] = _could_cross(
+                s,
+                slack,
+                ensemble[MEMBRANE, n],
+                ensemble[EXC, n],
+                ensemble[INH, n],
+                ensemble[BAR, n],
+                ensemble[LEFT_MEM, n],
+                ensemble[KERNEL_EXC, n],
+                ensemble[KERNEL_INH, n],
+                ensemble[LEFT_EXC, n],
+                ensemble[LEFT_INH, n],
+                ensemble[RATE_MEM, n],
+                ensemble[RATE_RATIO, n],
+            )
+    first, due, next_due = -1, math.inf, math.inf
+    candidates = 0
+    for n in range(ensemble.shape[1]):
+        candidates += 1 if ensemble[CROSSING, n] < math.inf else 0
+    if candidates == 0:
+        return first, due, next_due
+    for n in range(ensemble.shape[1]):
+        if ensemble[CROSSING, n] < math.inf:
+            neuron = neurons[n]
+            crossing = now + first_crossing(
+                neuron.threshold,
+                ensemble[MEMBRANE, n],
+                ensemble[EXC, n],
+                ensemble[INH, n],
+                neuron.rate_mem,
+                neuron.rate_exc,
+                neuron.rate_inh,
+            )
+            ensemble[CROSSING, n] = crossing
+            if crossing < due:
+                first, due, next_due = n, crossing, due
+            else:
+                next_due = min(next_due, crossing)
+    return first, due, next_due
+
+
+@njit(cache=True, error_model="numpy", forceinline=True)
+def first_to_cross(until, ensemble):
+    """Lowest number of the neurons that cross by this time, as the last search has found; -1 if none does."""
+    for n in range(ensemble.shape[1]):
+        if ensemble[CROSSING, n] <= until:
+            return n
+    return -1
+
+
+@njit(cache=True, error_model="numpy", forceinline=True)
+def project(uniform, ensemble):
+    """Membranes at the end of a step that was prepared, where no crossing is left to be searched."""
+    if uniform:
+        left_mem, kernel_exc, kernel_inh = ensemble[LEFT_MEM, 0], ensemble[KERNEL_EXC, 0], ensemble[KERNEL_INH, 0]
+        for n in range(ensemble.shape[1]):
+            exc, inh = kernel_exc * ensemble[EXC, n], kernel_inh * ensemble[INH, n]
+            ensemble[NEXT, n] = left_mem * ensemble[MEMBRANE, n] + exc - inh
+    else:
+        for n in range(ensemble.shape[1]):
+            exc, inh = ensemble[KERNEL_EXC, n] * ensemble[EXC, n], ensemble[KERNEL_INH, n] * ensemble[INH, n]
+            ensemble[NEXT, n] = ensemble[LEFT_MEM, n] * ensemble[MEMBRANE, n] + exc - inh
+
+
+@njit(cache=True, error_model="numpy", forceinline=True)
+def take_step(uniform, ensemble):
+    """All states go to the end of the step that was prepared and searched, or projected."""
+    if uniform:
+        left_exc, left_inh = ensemble[LEFT_EXC, 0], ensemble[LEFT_INH, 0]
+        for n in range(ensemble.shape[1]):
+            ensemble[MEMBRANE, n] = ensemble[NEXT, n]
+            ensemble[EXC, n] *= left_exc
+            ensemble[INH, n] *= left_inh
+    else:
+        for n in range(ensemble.shape[1]):
+            ensemble[MEMBRANE, n] = ensemble[NEXT, n]
+            ensemble[EXC, n] *= ensemble[LEFT_EXC, n]
+            ensemble[INH, n] *= ensemble[LEFT_INH, n]

@@ -1,0 +1,1 @@
+"""Tests of the chip stand where the package has what they test; helpers that several folders share stand here."""
