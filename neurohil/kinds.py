@@ -14,8 +14,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from neurohil.config import experiment_name, experiment_summaries, experiment_text, parse
+from neurohil.differences import with_true_summary
 from neurohil.errors import UserError
-from neurohil.summary import with_true_summary
 
 if TYPE_CHECKING:
     import msgspec

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+import re
 import tempfile
 import warnings
 import weakref
@@ -10,14 +13,17 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from neurohil import version
 from neurohil.config import as_table, parse, to_toml
+from neurohil.differences import changes, short, with_true_summary
 from neurohil.errors import UserError
 from neurohil.kinds import KINDS, Kind, command_of, kind_with
 from neurohil.run import Run
-from neurohil.summary import with_true_summary
-from neurohil.trace.place import OtherRunError, Place, default_path
+from neurohil.trace.place import ENDING, OtherRunError, Place
 from neurohil.trace.reader import Trace
-from neurohil.trace.writer import software_versions
+
+_LONGEST_NAME = 150  # of a default name
+_NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9.,+_=-]")
 
 
 class Experiment:
@@ -198,6 +204,29 @@ def with_changes(chosen: Experiment, changes: dict[str, Any]) -> Experiment:
     return chosen.with_(**tables) if tables else chosen
 
 
+def default_path(stem: str, config: str, plain: str, without: Sequence[str] = ()) -> Path:
+    """Where a run's trace goes if the user doesn't say: runs/STEM, and what differs from the plain experiment.
+
+    Two configurations get two names: a name that can't tell all there is ends in a hash of it.
+
+    Parameters
+    ----------
+    stem : str
+        What it begins with: the experiment and its seed.
+    config, plain : str
+        The run's whole configuration, and that of the experiment as it is, as TOML.
+    without : sequence of str
+        Keys that the stem tells already.
+    """
+    changed = {key: now for key, _, now in changes(plain, config) if key not in without}
+    told = "".join(f"-{key}={short(value)}" for key, value in sorted(changed.items()))
+    name = _NOT_IN_NAMES.sub("_", stem + told)
+    if name != stem + told or len(name) > _LONGEST_NAME:
+        digest = hashlib.sha256(json.dumps([stem, changed], default=str, sort_keys=True).encode()).hexdigest()[:8]
+        name = f"{name[: _LONGEST_NAME - 9]}-{digest}"
+    return Path("runs") / f"{name.lstrip('-.') or 'run'}{ENDING}"
+
+
 @contextmanager
 def place_of(chosen: Experiment, out: str | None, overwrite: bool) -> Iterator[tuple[Place, str]]:
     """Where a run's trace goes, held for this process, and what stands there already (see `Place.look`).
@@ -220,7 +249,7 @@ def place_of(chosen: Experiment, out: str | None, overwrite: bool) -> Iterator[t
     default = default_path(kind.stem(chosen.config), config, to_toml(chosen.plain), without=told)
     with Place(default if out is None else out, overwrite) as place:
         try:
-            found = place.look(kind.title(chosen.config), config, software_versions())
+            found = place.look(kind.title(chosen.config), config, version.software_versions())
         except OtherRunError as other:
             with Trace(other.part) as trace:
                 raise UserError(other.told(command_of(trace))) from other

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from neurohil.delgrad.trace import TESTED_EPOCH, delays_path, weights_path
 from neurohil.files import replacing
-from neurohil.trace.export.files import MARK, is_exported
+from neurohil.trace.export import MARK, is_exported
 from neurohil.trace.reader import Trace
 from neurohil.trace.schema import TraceError
 

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from neurohil.delgrad.trace import SAMPLES_FOLDER
 from neurohil.files import replacing
+from neurohil.trace.export import MARK, is_exported
 from neurohil.trace.export.csv import unit
-from neurohil.trace.export.files import MARK, is_exported
 from neurohil.trace.nxdata import PlotGroup, Variable, plot_group
 from neurohil.trace.reader import Trace
 from neurohil.trace.schema import TraceError

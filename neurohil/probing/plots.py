@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from neurohil.trace.provenance import CROSSBAR, kind_of
+from neurohil.trace.provenance import CROSSBAR
 from neurohil.trace.schema import Array, Layout, Plot, group_of, index_axis, name_of
 
 Curve = tuple[str, ArrayLike, str, str]
@@ -53,4 +53,9 @@ def array_of(
 ) -> Array:
     """A dataset whose content is known."""
     values, name = np.asarray(values), name_of(path)
-    return Array(name, dims, values.shape, str(values.dtype), units, long_name, values, flag_meanings, kind_of(name))
+    return Array(name, dims, values.shape, str(values.dtype), units, long_name, values, flag_meanings, _kind(name))
+
+
+def _kind(name: str) -> str:
+    """The kind of a quantity of an emulated device that is no property or act of it, by its name; else empty."""
+    return "modelled" if name.startswith("modelled_") or name.endswith("_model") or name == "law" else ""

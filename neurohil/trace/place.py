@@ -7,20 +7,16 @@ While a run goes on, its folder holds ``OUT.part`` (the trace), ``OUT.part.state
 from __future__ import annotations
 
 import errno
-import hashlib
-import json
 import os
-import re
 import shlex
-import tomllib
 import unicodedata
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import suppress
 from itertools import chain, count
 from pathlib import Path
-from typing import Any
 
 from neurohil import files
+from neurohil.differences import changes, short
 from neurohil.locks import BusyError, ForeignError, Lock, system_has_locks
 from neurohil.pictures import is_picture
 from neurohil.trace.reader import Trace
@@ -35,8 +31,6 @@ ENDING = ".h5"
 
 # Far more than an epoch or the end of a run takes: a full disk is told of before anything is half-written.
 _RESERVE_MB = 64
-_LONGEST_NAME = 150  # of a default name
-_NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9.,+_=-]")
 _NO_SUCH_CALL = {errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP, errno.EINVAL}
 
 
@@ -266,29 +260,6 @@ def lock_path(part: Path) -> Path:
     return Path(f"{part}.lock")
 
 
-def default_path(stem: str, config: str, plain: str, without: Sequence[str] = ()) -> Path:
-    """Where a run's trace goes if the user doesn't say: runs/STEM, and what differs from the plain experiment.
-
-    Two configurations get two names: a name that can't tell all there is ends in a hash of it.
-
-    Parameters
-    ----------
-    stem : str
-        What it begins with: the experiment and its seed.
-    config, plain : str
-        The run's whole configuration, and that of the experiment as it is, as TOML.
-    without : sequence of str
-        Keys that the stem tells already.
-    """
-    changed = {key: now for key, _, now in _changes(plain, config) if key not in without}
-    told = "".join(f"-{key}={_short(value)}" for key, value in sorted(changed.items()))
-    name = _NOT_IN_NAMES.sub("_", stem + told)
-    if name != stem + told or len(name) > _LONGEST_NAME:
-        digest = hashlib.sha256(json.dumps([stem, changed], default=str, sort_keys=True).encode()).hexdigest()[:8]
-        name = f"{name[: _LONGEST_NAME - 9]}-{digest}"
-    return Path("runs") / f"{name.lstrip('-.') or 'run'}{ENDING}"
-
-
 def picture_path(trace: Path) -> Path:
     """Where the picture of a run goes: beside its trace, and never in the place of anything else.
 
@@ -356,7 +327,7 @@ def _epochs(trace: Trace) -> str:
 
 def _difference(old: Trace, title: str, config: str, versions: Mapping[str, str]) -> str:
     """The first few things that are not as in an older trace: which key, then and now."""
-    told = [f"{key} was {_short(then)}, now {_short(now)}" for key, then, now in _changes(old.config, config)]
+    told = [f"{key} was {short(then)}, now {short(now)}" for key, then, now in changes(old.config, config)]
     if not told and old.title != title:
         told = [f"it was {old.title}, now {title}"]
     names = dict.fromkeys([*old.versions, *versions])
@@ -369,30 +340,3 @@ def _difference(old: Trace, title: str, config: str, versions: Mapping[str, str]
         told = ["the same values, written otherwise"]
     more = f" and {len(told) - 3} more" if len(told) > 3 else ""
     return "".join(char if char.isprintable() else "?" for char in "; ".join(told[:3]) + more)
-
-
-def _changes(old: str, new: str) -> list[tuple[str, Any, Any]]:
-    """Keys of two configs, as TOML, whose values differ, with both values; None for none."""
-    try:
-        then, now = (dict(_flat(tomllib.loads(text))) for text in (old, new))
-    except tomllib.TOMLDecodeError:
-        return []
-    keys = dict.fromkeys([*now, *then])
-    return [(key, then.get(key), now.get(key)) for key in keys if key != "summary" and then.get(key) != now.get(key)]
-
-
-def _flat(table: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
-    for key, value in table.items():
-        if isinstance(value, dict):
-            yield from _flat(value, f"{above}{key}.")
-        else:
-            yield f"{above}{key}", value
-
-
-def _short(value: Any) -> str:
-    """A value as a name or a message tells it."""
-    if isinstance(value, list):
-        return ",".join(map(_short, value))
-    if isinstance(value, bool):
-        return str(value).lower()
-    return "none" if value is None else str(value)

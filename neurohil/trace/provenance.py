@@ -43,11 +43,6 @@ _BY_CONFIG = {
 }
 
 
-def kind_of(name: str) -> str:
-    """The kind of a quantity of an emulated device that is no property or act of it, by its name; else empty."""
-    return "modelled" if name.startswith("modelled_") or name.endswith("_model") or name == "law" else ""
-
-
 def by_config(config: dict[str, Any]) -> Provenance:
     """That of a trace of schema version 2.0, which doesn't tell it: by a table that only its config has, and target."""
     target = config.get("target")

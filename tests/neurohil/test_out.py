@@ -15,7 +15,7 @@ import pytest
 from neurohil.cli import main
 from neurohil.probing import picture
 from neurohil.probing.run import Program
-from neurohil.trace.place import default_path
+from neurohil.starting import default_path
 
 SMALL = ["--set", "target.array.tile_rows=4", "--set", "target.array.tile_columns=5", "--set", "ir_drop.sizes=[2]"]
 

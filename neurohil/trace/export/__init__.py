@@ -5,9 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from neurohil.files import has_hdf5_mark
 from neurohil.trace.export import csv
 from neurohil.trace.reader import Trace
 from neurohil.trace.schema import TraceError
+
+MARK = "neurohil trace export"
+"""Attribute ``creator`` of exported HDF5 files, which alone are replaced."""
 
 Write = Callable[[Trace, Path], list[Path]]
 
@@ -47,3 +51,8 @@ def write_as(path: str | Path, to: str, out: str | Path, own: Mapping[str, Write
             return formats[to](trace, Path(out))
     except OSError as error:
         raise TraceError(f"{out} can't be written ({error.strerror or error}); choose another place") from error
+
+
+def is_exported(path: Path) -> bool:
+    """Whether a file was exported from a trace."""
+    return has_hdf5_mark(path, MARK)

@@ -7,11 +7,11 @@ import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from neurohil.differences import leaves
 from neurohil.terminal import number
 from neurohil.trace.nxdata import scalar_text, variable
 from neurohil.trace.reader import StoredArray, Trace
@@ -114,17 +114,9 @@ def _missing(a: Trace, b: Trace) -> Iterator[Difference]:
 def _flat(config: str) -> dict[str, str]:
     """Values of the TOML text by dotted key; of a text that is none, its lines."""
     try:
-        return dict(_leaves(tomllib.loads(config)))
+        return {key: repr(value) for key, value in leaves(tomllib.loads(config))}
     except tomllib.TOMLDecodeError:
         return {f"line {k + 1}": line for k, line in enumerate(config.splitlines())}
-
-
-def _leaves(table: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
-    for key, value in table.items():
-        if isinstance(value, dict):
-            yield from _leaves(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", repr(value)
 
 
 def _keys(kind: str, a: Mapping[str, str], b: Mapping[str, str]) -> Iterator[Difference]:

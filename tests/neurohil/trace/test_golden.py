@@ -15,13 +15,14 @@ import h5py
 import numpy as np
 import pytest
 
+from neurohil import version
 from neurohil.delgrad.trace import delgrad_layout
 from neurohil.metaplasticity.trace import metaplasticity_layout
 from neurohil.probing import plots
 from neurohil.probing.trace import CYCLES, ERROR_AGE, map_path
 from neurohil.protocols import Quantity
 from neurohil.targets.matrix.crossbar import CrossbarTarget, CrossbarTargetConfig
-from neurohil.trace import Trace, TraceWriter, writer
+from neurohil.trace import Trace, TraceWriter
 from neurohil.trace.provenance import CHIP, CROSSBAR, IDEAL_NEURONS
 from neurohil.trace.schema import EPOCH, Array, Layout, group_of
 from neurohil.trace.validation import validate
@@ -110,7 +111,7 @@ def write(path: Path, plan: Layout) -> None:
 
 @pytest.fixture(autouse=True)
 def made_up_versions(monkeypatch):
-    monkeypatch.setattr(writer, "software_versions", lambda: VERSIONS)
+    monkeypatch.setattr(version, "software_versions", lambda: VERSIONS)
 
 
 @pytest.mark.parametrize("name", LAYOUTS)
@@ -148,7 +149,7 @@ def main() -> None:
     """Write the golden files."""
     import tempfile
 
-    writer.software_versions = lambda: VERSIONS
+    version.software_versions = lambda: VERSIONS
     FOLDER.mkdir(exist_ok=True)
     for name, plan in LAYOUTS.items():
         with tempfile.TemporaryDirectory() as folder:

@@ -19,7 +19,7 @@ from neurohil.trace import Trace, TraceError, TraceWriter, opening
 from neurohil.trace.place import Place
 from neurohil.trace.provenance import CHIP
 from neurohil.trace.schema import EPOCH, EPOCH_AXIS, Array, Layout, Plot
-from neurohil.trace.writer import software_versions
+from neurohil.version import software_versions
 
 
 class Process:

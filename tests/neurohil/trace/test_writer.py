@@ -357,7 +357,7 @@ def test_interrupted_resume_changes_nothing(path, monkeypatch, moment):
 def test_resume_with_other_software(path, monkeypatch):
     with begin(path) as trace:
         append(trace)
-    monkeypatch.setattr(writer, "__version__", "9.9.9")
+    monkeypatch.setattr("neurohil.version.__version__", "9.9.9")
     with refuses(
         f"{path}.part was begun with neurohil 0.1.0, but this is neurohil 9.9.9, which may give other numbers; "
         "install neurohil 0.1.0, or delete the file and run again"
