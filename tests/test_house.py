@@ -51,7 +51,7 @@ def paths_in(tree: ast.Module) -> list[str]:
             text = node.value
         else:
             continue
-        if re.fullmatch(r"run/[\w{}]+(/[\w{}]+)+", text):
+        if re.fullmatch(r"run(/[\w{}]+)+/\w*[a-z]\w*", text):
             found.append(text)
     return found
 
