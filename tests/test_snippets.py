@@ -50,6 +50,7 @@ def made_up(trace: bytes, monkeypatch) -> None:
     monkeypatch.setattr(dvs_gesture, "load", lambda split: iter([dvs_gesture.Gesture(events, 1, 1, "led")]))
     steps = primate_reaching.Recording(np.zeros((9, 96), np.uint8), np.zeros((9, 2)), np.array([[0, 4], [4, 9]]))
     monkeypatch.setattr(keyword_fscil, "sessions", lambda seed: iter([SimpleNamespace(support=[])]))
+    monkeypatch.setattr(keyword_fscil, "decode", lambda clips: iter(clips))  # takes a library of its own
     monkeypatch.setattr(primate_reaching, "load", lambda session: steps)
 
 
