@@ -107,6 +107,7 @@ class Run(ABC, Generic[C]):
         self.path: Path | None = None
         self.seconds = 0.0
         self._result: Result | None = None
+        self._layout: Layout | None = None
 
     @property
     def title(self) -> str:
@@ -141,9 +142,15 @@ class Run(ABC, Generic[C]):
         """Go on from what `state` returned, to the same bits."""
 
     @property
-    @abstractmethod
     def layout(self) -> Layout:
         """What the trace of this run holds."""
+        if self._layout is None:
+            self._layout = self.make_layout()
+        return self._layout
+
+    @abstractmethod
+    def make_layout(self) -> Layout:
+        """What the trace holds, each array with the function that fills it; asked once."""
 
     @abstractmethod
     def values(self, end: Any) -> dict[str, Any]:
@@ -203,7 +210,8 @@ class Run(ABC, Generic[C]):
                     after_epoch(epoch)
                 if stop() and self.epochs_done < until:
                     raise Stopped(
-                        f"stopped after {self.epochs_done} of {until} epochs; train() goes on", stop.signal or 0
+                        f"stopped after {self.epochs_done} of {until} epochs; train() goes on",
+                        stop.signal or signal.SIGINT,
                     )
         return self
 
@@ -232,10 +240,9 @@ class Run(ABC, Generic[C]):
         self.path = writer.path
         with writer, StopRequest() as stop:
             try:
-                for epoch in self._epochs(self.epochs_in_all, progress, writer):
+                for _ in self._epochs(self.epochs_in_all, progress, writer):
                     if stop():
                         break
-                    del epoch
                 if self.epochs_done < self.epochs_in_all:
                     raise Stopped(
                         f"stopped after {self.epochs_done} of {self.epochs_in_all} epochs; "
@@ -261,6 +268,9 @@ class Run(ABC, Generic[C]):
     def report(self, out: str | Path | None = None) -> Path:
         """Write the run as one interactive page of HTML, by default beside its trace; returns the page."""
         return self._opened().report(out)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_layout": None}  # its functions can't be pickled; it is made anew
 
     def _opened(self) -> RunTrace:
         from neurohil.results import RunTrace
@@ -339,7 +349,6 @@ class Measurement(Run[C], Generic[C, M]):
         super().__init__(config)
         self._bar = tqdm(disable=True)
         self._measured: M | None = None
-        self._layout: Layout | None = None
 
     @property
     @abstractmethod
@@ -367,13 +376,9 @@ class Measurement(Run[C], Generic[C, M]):
         assert self._measured is not None
         return self._measured
 
-    @property
-    def layout(self) -> Layout:
+    def make_layout(self) -> Layout:
         """What the trace holds; measures if that has not been done."""
-        if self._layout is None:
-            self._conclude()
-        assert self._layout is not None
-        return self._layout
+        return self.lay_out(self.measured)
 
     @property
     def epochs_done(self) -> int:
@@ -387,10 +392,10 @@ class Measurement(Run[C], Generic[C, M]):
         raise UserError(f"{self.command} has no epochs to train; .result measures")
 
     def conclude(self) -> M:
-        measured = self.measure(self._step)
-        self._measured, self._layout = measured, self.lay_out(measured)
+        self._measured = self.measure(self._step)
+        self._layout = self.lay_out(self._measured)
         self._step("described")
-        return measured
+        return self._measured
 
     def state(self) -> np.ndarray:
         return np.empty(0)

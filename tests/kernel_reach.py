@@ -79,7 +79,8 @@ def _named(module: _Module, name: str) -> list[Function]:
     """What a bare name in a module refers to: a function, or the constructor of a class."""
     if name in module.imported:
         source, original = module.imported[name]
-        return _named(_modules()[source], original) if source in _modules() else []
+        itself = (source, original) == (module.name, name)  # a module of the same package
+        return _named(_modules()[source], original) if source in _modules() and not itself else []
     if name in module.classes:
         wanted = (f"{name}.__init__", f"{name}.__post_init__")
         return [Function(module.name, method) for method in wanted if method in module.functions]

@@ -12,11 +12,15 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
+import tomli_w
 from numpy.typing import NDArray
 
+from neurohil.config import parse
 from neurohil.delgrad.trace import TESTED_EPOCH, delays_path, weights_path
 from neurohil.files import replacing
+from neurohil.targets import AnySpikingTarget
 from neurohil.trace.export import MARK, is_exported
 from neurohil.trace.reader import Trace
 from neurohil.trace.schema import TraceError
@@ -47,8 +51,9 @@ def write(trace: Trace, out: Path) -> list[Path]:
 
 def _graph(nir: Any, trace: Trace, config: dict[str, Any], epoch: int) -> Any:
     network = config["network"]
-    has_ms = config["target"]["kind"] == "brainscales"  # ideal neurons count time in tau_s
-    tau = _tau_us(config) * 1e-3 if has_ms else 1.0
+    tau_us = _tau_us(config)
+    has_ms = tau_us is not None  # ideal neurons count time in tau_s
+    tau = 1.0 if tau_us is None else tau_us * 1e-3
     weights = [trace.dataset(weights_path(k))[epoch - 1] for k in range(2)]
     nodes: dict[str, Any] = {"input": nir.Input(np.array([weights[0].shape[0]]))}
     for k, (layer, weight) in enumerate(zip(("hidden", "output"), weights, strict=True)):
@@ -105,12 +110,23 @@ def _delayed_projection(nir: Any, kind: str, layer: str, weight: NDArray, delays
     }
 
 
-def _tau_us(config: dict[str, Any]) -> float:
-    """Synaptic time constant of the chip that the config names."""
-    import msgspec
+class _Neurons(msgspec.Struct, frozen=True):
+    threshold: float
+    tau_ratio: int
+    delays: str
 
-    from neurohil.targets.spiking.brainscales import BrainscalesConfig, BrainscalesTarget
 
-    target = msgspec.convert(config["target"], BrainscalesConfig)
-    network = config["network"]
-    return BrainscalesTarget(target, network["threshold"], network["tau_ratio"], config["seed"]).tau_us
+class _Told(msgspec.Struct, frozen=True):
+    """What of a run's config says how long its target's tau_s is."""
+
+    seed: int
+    network: _Neurons
+    target: AnySpikingTarget
+
+
+def _tau_us(config: dict[str, Any]) -> float | None:
+    """Synaptic time constant of the target that the config names; None if it knows no physical time."""
+    network = {key: config["network"][key] for key in ("threshold", "tau_ratio", "delays")}
+    text = tomli_w.dumps({"seed": config["seed"], "network": network, "target": config["target"]})
+    told = parse(text, _Told)
+    return told.target.build(told.network, told.seed).tau_us

@@ -140,7 +140,6 @@ class DelGradRun(Run[DelGradConfig]):
         self.trainer = Trainer(config.training, self.network, self.target, config.seed)
         self._chip_seconds_before = 0.0
         self._best = self._candidate(-1.0)
-        self._layout = self._make_layout()
 
     @property
     def epochs_done(self) -> int:
@@ -149,10 +148,6 @@ class DelGradRun(Run[DelGradConfig]):
     @property
     def epochs_in_all(self) -> int:
         return self.config.epochs
-
-    @property
-    def layout(self) -> Layout:
-        return self._layout
 
     @property
     def time_scale(self) -> float:
@@ -243,7 +238,7 @@ class DelGradRun(Run[DelGradConfig]):
         }
         return facts | ({"beyond": self.target.beyond} if self.target.beyond else {})
 
-    def _make_layout(self) -> Layout:
+    def make_layout(self) -> Layout:
         delays = self.network.delay_parameters or [np.empty(0)] * len(self.network.weights)
         return delgrad_layout(
             layers=[self.network.weights[0].shape[0], *(w.shape[1] for w in self.network.weights)],

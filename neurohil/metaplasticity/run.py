@@ -24,6 +24,7 @@ from neurohil.metaplasticity.training import EpochResult, Trainer, TrainingConfi
 from neurohil.neurobench import metrics
 from neurohil.neurobench.benchmark import Benchmark, batched
 from neurohil.neurobench.trace import neurobench_arrays
+from neurohil.protocols import Quantity
 from neurohil.ranges import Scale, Seed
 from neurohil.run import Run, Summary
 from neurohil.seeds import stream
@@ -128,7 +129,7 @@ class MetaplasticityRun(Run[MetaplasticityConfig]):
         self._after_first_task = np.full(len(self.tests), np.nan)
         self._decisions = {name: np.full(len(chain[k].test.labels), -1) for name, k in self.tests.items()}
         # Made now, because looking at the devices lets them relax.
-        self._layout = self._make_layout()
+        self._of_target = self.target.results(), [_without_values(q) for q in self.target.maps()]
 
     @property
     def epochs_done(self) -> int:
@@ -137,10 +138,6 @@ class MetaplasticityRun(Run[MetaplasticityConfig]):
     @property
     def epochs_in_all(self) -> int:
         return len(self.trainer.tasks) * self.config.training.epochs
-
-    @property
-    def layout(self) -> Layout:
-        return self._layout
 
     def train_epoch(self) -> Epoch:
         """One epoch of the present task, then `test`."""
@@ -269,8 +266,8 @@ class MetaplasticityRun(Run[MetaplasticityConfig]):
         prepare = [lambda pair: (task.inputs(np.asarray(pair[0])), pair[1])]
         return Benchmark(model, data, prepare, None, (STATIC, WORKLOAD)).run(quiet=True)
 
-    def _make_layout(self) -> Layout:
-        target, quantizer = self.target, self.config.network.quantizer
+    def make_layout(self) -> Layout:
+        (results, maps), target, quantizer = self._of_target, self.target, self.config.network.quantizer
         return metaplasticity_layout(
             tests=list(self.tests),
             tasks=[task.name.replace(" ", "_") for task in self.trainer.tasks],
@@ -278,8 +275,8 @@ class MetaplasticityRun(Run[MetaplasticityConfig]):
             n_layers=len(self.network.hidden),
             levels=np.arange(-quantizer.max_level, quantizer.max_level + 1, quantizer.stride),
             provenance=target.provenance,
-            maps=target.maps(),
-            results=target.results(),
+            maps=maps,
+            results=results,
             programmed_by_pulses=target.programmed_by_pulses,
             neurobench=neurobench_arrays(),
         )
@@ -311,3 +308,8 @@ def _statistics(counts: Sequence[NDArray[np.integer]]) -> WriteStatistics:
 
 def _numbers(writes: WriteStatistics) -> dict[str, float]:
     return {"mean": writes.mean, "p99": writes.p99, "max": writes.max}
+
+
+def _without_values(quantity: Quantity) -> Quantity:
+    """The quantity as it is described, without its numbers."""
+    return quantity._replace(values=np.broadcast_to(np.zeros((), quantity.values.dtype), quantity.values.shape))

@@ -125,7 +125,11 @@ class Place:
                 epochs, is_same = old.epochs, _identity(old) == wanted
                 said = f"{self.part} holds {_epochs(old)} of another run ({_difference(old, *wanted)})"
             if epochs and not is_same and not self.overwrite:
-                raise OtherRunError(said, self.part, bool(files.kind(self.path)))
+                raise OtherRunError(
+                    f"{said}; go on with that one, give this one another --out, or drop those epochs with --overwrite",
+                    self.part,
+                    bool(files.kind(self.path)),
+                )
             if epochs and is_same:
                 self.refuse_existing(f"; its unfinished successor ({epochs} epochs) goes on with --overwrite")
                 return "unfinished"
@@ -242,17 +246,15 @@ class OtherRunError(TraceError):
         Its trace.
     """
 
-    def __init__(self, said: str, part: Path, replaces: bool) -> None:
-        super().__init__(f"{said}; go on with that one, {_INSTEAD}")
+    def __init__(self, message: str, part: Path = Path(), replaces: bool = False) -> None:
+        super().__init__(message)
         self.part = part
-        self._said, self._replaces = said, replaces
+        self._replaces = replaces
 
     def told(self, command: str) -> str:
         """The message, with the command that goes on with the other run."""
-        return f"{self._said}; go on with that one by `{go_on_command(command, self.part, self._replaces)}`, {_INSTEAD}"
-
-
-_INSTEAD = "give this one another --out, or drop those epochs with --overwrite"
+        go_on = f"go on with that one by `{go_on_command(command, self.part, self._replaces)}`,"
+        return str(self).replace("go on with that one,", go_on)
 
 
 def lock_path(part: Path) -> Path:

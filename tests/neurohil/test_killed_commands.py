@@ -124,7 +124,8 @@ def test_killed_while_a_measurement_is_written(kills, tmp_path, tmp_path_factory
     kind = KINDS["crossbar program"]
     measured = kind.start(kind.load("crossbar_9_levels", ["target.array.tile_rows=16"])).measured
     monkeypatch.setattr(Program, "measure", lambda *_: measured)
-    counts = kill_again_and_again(tmp_path, arguments, kills)
+    undisturbed = reference(tmp_path_factory.mktemp("whole"), arguments)
+    counts = kill_again_and_again(tmp_path, arguments, undisturbed, kills)
     print("writing", counts)
 
 

@@ -102,7 +102,7 @@ def test_a_thread_can_run_a_command_and_signals_are_as_before(handlers, tmp_path
 def test_exit_codes_are_documented():
     help_text = subprocess.run([sys.executable, "-m", "neurohil", "--help"], capture_output=True, text=True).stdout
     assert EXIT_CODES.strip() in help_text
-    page = (Path(cli.__file__).parents[1] / "docs" / "machines.md").read_text()
+    page = (Path(cli.__file__).parents[2] / "docs" / "machines.md").read_text()
     told = re.findall(r"^ +(\d+) ", EXIT_CODES, re.MULTILINE)
     assert told == re.findall(r"^\| (\d+) \|", page, re.MULTILINE)
     assert told == ["0", "1", "2", "129", "130", "143"]

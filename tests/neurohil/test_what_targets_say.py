@@ -129,4 +129,4 @@ def test_nobody_else_asks_which_target_it_is():
         nodes = [node for node in ast.walk(ast.parse(path.read_text("utf-8"))) if isinstance(node, ast.ImportFrom)]
         if wrong := [node.module for node in nodes if str(node.module).startswith("neurohil.targets.")]:
             named[place] = wrong
-    assert set(named) <= {"trace/export/nir.py"}
+    assert named == {}

@@ -150,7 +150,7 @@ def trace(tmp_path_factory):
 @pytest.mark.parametrize("name", VIEWS)
 def test_views_replace_their_own_files_alone(tmp_path, trace, name, monkeypatch):
     # test_report shows that a whole page, which takes seconds, has that mark.
-    monkeypatch.setattr(page, "_render", lambda _: f'<meta name="generator" content="{page.MARK}">')
+    monkeypatch.setattr(page, "_render", lambda *_: f'<meta name="generator" content="{page.MARK}">')
     write, out = VIEWS[name], tmp_path / name
     written = write(trace, out)
     assert write(trace, out) == written
@@ -165,7 +165,7 @@ def test_views_replace_their_own_files_alone(tmp_path, trace, name, monkeypatch)
 def test_an_exported_network_is_replaced_and_nothing_else(tmp_path):
     pytest.importorskip("nir")
     path, out = tmp_path / "run.h5", tmp_path / "network.nir"
-    config = run.CONFIG + "[network]\ndelays = 'none'\ntau_ratio = 2.0\nthreshold = 1.0\n"
+    config = run.CONFIG + "[network]\ndelays = 'none'\ntau_ratio = 2\nthreshold = 1.0\n"
     config = config.replace('kind = "brainscales"\npreset = "w66f3"\nserial = 66', 'kind = "ideal"')
     plan = run.layout(run.IDEAL)
     with TraceWriter(path, plan, "x", config, run.STATE_SIZE) as writer:
