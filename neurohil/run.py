@@ -263,11 +263,13 @@ class Run(ABC, Generic[C]):
 
     def plot(self) -> Picture:
         """Picture of the finished run, which a notebook shows by itself."""
-        return self._opened().plot()
+        with self._opened() as trace:
+            return trace.plot()
 
     def report(self, out: str | Path | None = None) -> Path:
         """Write the run as one interactive page of HTML, by default beside its trace; returns the page."""
-        return self._opened().report(out)
+        with self._opened() as trace:
+            return trace.report(out)
 
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__ | {"_layout": None}  # its functions can't be pickled; it is made anew

@@ -53,6 +53,8 @@ class Content(io.RawIOBase):
         It can't be opened or read.
     """
 
+    _file: Any = None  # as long as it isn't open: Python closes what could not be made, too
+
     def __init__(self, path: Path) -> None:
         super().__init__()
         self._file = path.open("rb", buffering=0)
@@ -143,7 +145,8 @@ class Content(io.RawIOBase):
         return len(view)
 
     def close(self) -> None:
-        self._file.close()
+        if self._file is not None:
+            self._file.close()
         super().close()
 
 
