@@ -92,7 +92,10 @@ class CrossbarTargetConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=Tr
                 CrossbarConfig(device=_device(self), **chosen)
 
     def build(self, shapes: Sequence[tuple[int, int]], levels: WeightLevels, seed: int) -> CrossbarTarget:
-        """Arrays for layers of these shapes; which levels they hold is a matter of `mapping`."""
+        """Arrays for layers of these shapes; which levels they hold is a matter of `mapping`.
+
+        Their noise follows their serial number, not the run's seed: the tables of docs/results.md were measured so.
+        """
         return CrossbarTarget(self, shapes)
 
 
