@@ -40,6 +40,7 @@ _UNWRITTEN = np.iinfo(np.int64).min
 
 
 _LARGEST = 1e12  # number in a state: more is damage
+_SMALLEST_RANGE_uA = 1e-300  # codes per uA stay a number
 
 
 def _has_range(range_uA: object) -> bool:
@@ -533,8 +534,10 @@ class Crossbar:
                 checked[name] = integers(label, value, own.shape, remedy=remedy)
             elif name == "tile_times_s":  # a tile was written at -inf if it never was
                 checked[name] = floats(label, value, own.shape, remedy=remedy, finite=False)
-            elif name != "range_uA" or _has_range(value):
+            elif name != "range_uA":
                 checked[name] = floats(label, value, own.shape, -_LARGEST, _LARGEST, remedy=remedy)
+            elif _has_range(value):
+                checked[name] = floats(label, value, own.shape, _SMALLEST_RANGE_uA, _LARGEST, "uA", remedy)
             else:
                 checked[name] = np.array([np.nan])
         state, top = checked, self.mapping.max_level
