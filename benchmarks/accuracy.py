@@ -19,6 +19,7 @@ import numpy as np
 from tqdm import tqdm
 
 from benchmarks import commands
+from neurohil.files import refuse_foreign
 
 KINDS = ["weights", "axonal", "dendritic", "synaptic", "synaptic_5"]
 IDEAL = [f"yin_yang_{kind}" for kind in KINDS]
@@ -75,15 +76,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--out", type=Path, help="JSON file (default runs/accuracy.json)")
     options = commands.parsed(parser, arguments, experiments=QUICK, seeds=1)
+    out = options.out or commands.runs("accuracy.json", options.quick)
+    with commands.errors_of("accuracy"):
+        refuse_foreign(out, is_ours)
     os.environ.setdefault("NUMBA_NUM_THREADS", "1")  # one process per core
     jobs = [(experiment, seed) for experiment in options.experiments for seed in range(1, options.seeds + 1)]
     with ProcessPoolExecutor(mp_context=get_context("spawn")) as pool:
         results = list(tqdm(pool.map(train, jobs), total=len(jobs), unit="run", disable=None))
     print(table(results))
     with commands.errors_of("accuracy"):
-        commands.write(
-            options.out or commands.runs("accuracy.json", options.quick), json.dumps(results, indent=1), is_ours
-        )
+        commands.write(out, json.dumps(results, indent=1), is_ours)
 
 
 if __name__ == "__main__":

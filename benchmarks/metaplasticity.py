@@ -193,7 +193,8 @@ def run(options: Namespace) -> None:
     jobs = [job._replace(experiment=job.experiment + common) for job in jobs]
     suffix = f"-{options.sweep}" if options.sweep else ""
     out = options.out or commands.runs(f"metaplasticity{suffix}.json", options.quick)
-    done = {} if options.quick else {job: results for job, results in finished(out) if job in jobs}
+    earlier = finished(out)
+    done = {} if options.quick else {job: results for job, results in earlier if job in jobs}
     waiting = [job for job in jobs if job not in done]
     with ProcessPoolExecutor(options.processes, mp_context=get_context("spawn")) as pool:
         running = {pool.submit(train, job): job for job in waiting}

@@ -22,8 +22,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmarks import commands
-from benchmarks.tasks.seeds import RESULTS, SHORT, results_folder, write
+from benchmarks.tasks.seeds import RESULTS, SHORT, is_result, results_folder, write
 from neurohil.errors import UserError
+from neurohil.files import refuse_foreign
 
 if TYPE_CHECKING:
     from benchmarks.tasks.esn import Config
@@ -242,14 +243,17 @@ def run(options: argparse.Namespace) -> None:
     taus = list(mackey_glass.PARAMETERS) if options.all else [options.tau]
     whole = options.all and options.repeats == mackey_glass.REPEATS and options.reservoirs >= RESERVOIRS
     folder = results_folder(options.out, whole, options.quick)
+    end = "all" if options.all else options.tau
+    places = {model: folder / f"chaotic_{model}_{end}.json" for model in options.models or MODELS}
+    for path in places.values():
+        refuse_foreign(path, is_result)
     rows = {}
-    for model in options.models or MODELS:
+    for model, path in places.items():
         seeds = range(options.reservoirs if model == "esn" else 1)
         jobs = [(tau, seed) for tau in taus for seed in seeds]
         progress = tqdm(jobs, desc=model, unit="run", disable=None)
         rows[model] = averaged([score(model, tau, options.repeats, seed, options.data) for tau, seed in progress])
-        name = f"chaotic_{model}{'_all' if options.all else f'_{options.tau}'}.json"
-        write(rows[model], folder / name)
+        write(rows[model], path)
     constants = [constant_predictor(tau, options.repeats, options.data) for tau in taus]
     print(table(rows, sum(constants) / len(constants)))
 

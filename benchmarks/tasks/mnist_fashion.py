@@ -15,8 +15,9 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.commands import parsed
-from benchmarks.tasks.seeds import chosen, over_seeds, parser, quick_note, save
+from benchmarks.tasks.seeds import chosen, is_result, over_seeds, parser, quick_note, results_folder, save
 from neurohil.errors import UserError
+from neurohil.files import refuse_foreign
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -165,10 +166,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         seeds = chosen(options, "seeds", SHORT_SEEDS, FULL_SEEDS)
         epochs = chosen(options, "epochs", SHORT_EPOCHS, FULL_EPOCHS)
+        note = quick_note(seeds, epochs, FULL_SEEDS, FULL_EPOCHS)
         for target in [options.target] if options.target else EXPERIMENTS:
+            path = results_folder(options.out, note is None, options.quick) / f"{EXPERIMENTS[target]}.json"
+            refuse_foreign(path, is_result)
             changes = SMALL if options.quick else ()
             results = over_seeds([score(target, seed, epochs, options.costs, changes) for seed in range(1, seeds + 1)])
-            results["metadata"]["quick"] = quick_note(seeds, epochs, FULL_SEEDS, FULL_EPOCHS)
+            results["metadata"]["quick"] = note
             save(results, options.out, EXPERIMENTS[target], options.quick)
             accuracies = ", ".join(f"{name} {value:.1%}" for name, value in results["AccuracyByTask"].items())
             print(f"{results['metadata']['model']}: {accuracies} (seeds: {seeds})")

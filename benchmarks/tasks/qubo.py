@@ -21,8 +21,9 @@ from statistics import fmean, median
 from typing import TYPE_CHECKING, NamedTuple
 
 from benchmarks import commands
-from benchmarks.tasks.seeds import RESULTS, SHORT, results_folder, write
+from benchmarks.tasks.seeds import RESULTS, SHORT, is_result, results_folder, write
 from neurohil.errors import UserError
+from neurohil.files import refuse_foreign
 
 if TYPE_CHECKING:
     from benchmarks.tasks.solvers import Solution, Solver
@@ -248,6 +249,11 @@ def run(options: argparse.Namespace) -> None:
     timeouts_s = [options.timeout or DEFAULT_TIMEOUTS_S[name] for name in solvers]
     sizes = options.sizes or (FULL_SIZES if options.all else SHORT_SIZES)
     seeds = options.seeds or (mis.TUNING_SEEDS if options.all else SHORT_SEEDS)
+    shortened = options.sizes or options.seeds or options.timeout or options.densities != DENSITIES
+    folder = results_folder(options.out, options.all and not shortened, options.quick)
+    places = {name: folder / f"qubo_{name}.json" for name in solvers}
+    for path in places.values():
+        refuse_foreign(path, is_result)
     smallest = mis.qubo(mis.graph(mis.Workload(10, 0.1, 0)))
     for solver in solvers.values():  # compiled before the clock runs
         solver.solve(smallest, options.seed, Limits(rounds=1))
@@ -261,10 +267,8 @@ def run(options: argparse.Namespace) -> None:
         name: results_of(solver, runs[name], timeout_s, options.seed)
         for (name, solver), timeout_s in zip(solvers.items(), timeouts_s, strict=True)
     }
-    shortened = options.sizes or options.seeds or options.timeout or options.densities != DENSITIES
-    folder = results_folder(options.out, options.all and not shortened, options.quick)
     for name, results in rows.items():
-        write(results, folder / f"qubo_{name}.json")
+        write(results, places[name])
     print(table(rows))
 
 

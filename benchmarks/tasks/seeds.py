@@ -7,13 +7,13 @@ of anything but the whole protocol say in the metadata, under "quick", what they
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmarks import commands
 from neurohil.errors import UserError
-from neurohil.files import kind
+from neurohil.files import refuse_foreign
 
 if TYPE_CHECKING:
     from neurohil.neurobench.benchmark import Results
@@ -50,16 +50,20 @@ def results_folder(chosen: Path | None, whole: bool, quick: bool = False) -> Pat
     return chosen or (QUICK if quick else RESULTS if whole else SHORT)
 
 
+def is_result(path: Path) -> bool:
+    """Whether the result of a task stands there, which a later one may replace."""
+    return commands.holds(path, lambda found: isinstance(found["metadata"], dict))
+
+
 def write(results: Results, path: Path) -> None:
-    """Write a result where nothing stands, or another result of its task.
+    """Write a result where nothing stands, or another result.
 
     Raises
     ------
     UserError
         Something else stands there, which stays; it can't be written.
     """
-    if kind(path) and not commands.holds(path, lambda found: _task_of(found) == _task_of(results)):
-        raise UserError(f"{path} exists and is no result of this task, so it stays; choose another folder with --out")
+    refuse_foreign(path, is_result)
     results.save_json(path)
 
 
@@ -106,11 +110,6 @@ def chosen(options: argparse.Namespace, name: str, short: int, full: int) -> int
     if value is not None and value < 1:
         raise UserError(f"--{name} {value}: give at least 1")
     return value or (full if options.full else short)
-
-
-def _task_of(results: Mapping[str, Any]) -> str | None:
-    name: str | None = results["metadata"].get("task", {}).get("name")
-    return name
 
 
 def _mean(values: Sequence[Any]) -> Any:

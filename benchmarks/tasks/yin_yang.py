@@ -14,8 +14,9 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from benchmarks.commands import parsed
-from benchmarks.tasks.seeds import chosen, over_seeds, parser, quick_note, save
+from benchmarks.tasks.seeds import chosen, is_result, over_seeds, parser, quick_note, results_folder, save
 from neurohil.errors import UserError
+from neurohil.files import refuse_foreign
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -129,11 +130,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         seeds = chosen(options, "seeds", SHORT_SEEDS, FULL_SEEDS)
         epochs = chosen(options, "epochs", SHORT_EPOCHS, FULL_EPOCHS)
+        note = quick_note(seeds, epochs, FULL_SEEDS, FULL_EPOCHS)
         for target in [options.target] if options.target else EXPERIMENTS:
             for experiment in EXPERIMENTS[target]:
+                refuse_foreign(
+                    results_folder(options.out, note is None, options.quick) / f"{experiment}.json", is_result
+                )
                 runs = [score(experiment, seed, epochs, options.costs) for seed in range(1, seeds + 1)]
                 results = over_seeds(runs)
-                results["metadata"]["quick"] = quick_note(seeds, epochs, FULL_SEEDS, FULL_EPOCHS)
+                results["metadata"]["quick"] = note
                 save(results, options.out, experiment, options.quick)
                 print(f"{results['metadata']['model']}: {results['ClassificationAccuracy']:.1%} (seeds: {seeds})")
     except UserError as error:
