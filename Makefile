@@ -4,8 +4,8 @@ VENV   ?= .venv
 SEED   ?= 1
 # QUICK=1: a recipe in seconds instead of minutes or hours, at the smallest sizes. What it writes is called runs/quick-*
 # and replaced by the next quick run.
-quick     := $(if $(QUICK),--quick)
-overwrite  = $(if $(filter runs/quick-%,$(OUT)),--overwrite)
+quick = $(if $(QUICK),--quick)
+overwrite = $(if $(filter runs/quick-%,$(OUT)),--overwrite)
 BIN    := $(VENV)/bin
 PYTEST  = $(BIN)/python -m pytest -q -n auto --maxprocesses=8 --dist=worksteal
 

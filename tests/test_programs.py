@@ -346,7 +346,7 @@ def test_what_is_timed_is_what_was_called_and_is_put_back():
     original = commands.runs
     with commands.timed(commands, "runs", seconds, lambda: next(ticks)):
         assert commands.runs("a", True) == Path("runs/quick-a")
-        with pytest.raises(TypeError):
+        with pytest.raises(TypeError, match="missing 2 required"):
             commands.runs()
     assert seconds == [2.0, 5.0] and commands.runs is original
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.commands import parsed
@@ -167,11 +168,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
         seeds = chosen(options, "seeds", SHORT_SEEDS, FULL_SEEDS)
         epochs = chosen(options, "epochs", SHORT_EPOCHS, FULL_EPOCHS)
         note = quick_note(seeds, epochs, FULL_SEEDS, FULL_EPOCHS)
+        scored = partial(score, overrides=SMALL) if options.quick else score
         for target in [options.target] if options.target else EXPERIMENTS:
             path = results_folder(options.out, note is None, options.quick) / f"{EXPERIMENTS[target]}.json"
             refuse_foreign(path, is_result)
-            changes = SMALL if options.quick else ()
-            results = over_seeds([score(target, seed, epochs, options.costs, changes) for seed in range(1, seeds + 1)])
+            results = over_seeds([scored(target, seed, epochs, options.costs) for seed in range(1, seeds + 1)])
             results["metadata"]["quick"] = note
             save(results, options.out, EXPERIMENTS[target], options.quick)
             accuracies = ", ".join(f"{name} {value:.1%}" for name, value in results["AccuracyByTask"].items())
