@@ -212,7 +212,8 @@ def qubo(output):
         "10",
         "600",
     ]
-    assert all(0.0 <= float(row[2]) < 1.0 for row in rows)
+    assert all(0.0 <= float(row[2]) <= 1.0 for row in rows)  # 1 after a few milliseconds of a busy machine
+    assert float(rows[5][2]) < 0.5  # on the chip's own clock
     assert rows[2][1:3] == ["spiking, whole", "0.0000"] and rows[5][1] == "spiking, blocks of 240"
 
 
