@@ -2,6 +2,10 @@
 PYTHON ?= python3
 VENV   ?= .venv
 SEED   ?= 1
+# QUICK=1: a recipe in seconds instead of minutes or hours, at the smallest sizes. What it writes is called runs/quick-*
+# and replaced by the next quick run.
+quick = $(if $(QUICK),--quick)
+overwrite = $(if $(filter runs/quick-%,$(OUT)),--overwrite)
 BIN    := $(VENV)/bin
 PYTEST  = $(BIN)/python -m pytest -q -n auto --maxprocesses=8 --dist=worksteal
 
@@ -23,19 +27,24 @@ $(VENV)/.installed: setup.cfg pyproject.toml
 
 # A run that is there is not run again; one that was interrupted goes on; one of another configuration stays as it is.
 .PHONY: delgrad
-delgrad: install ## Train weights and delays in the loop with the emulated chip (SEED=, OUT=); goes on if interrupted
-	@$(BIN)/neurohil delgrad chip_yin_yang_axonal --seed $(SEED) $(if $(OUT),--out '$(OUT)')
+delgrad: OUT ?= $(if $(QUICK),runs/quick-delgrad.h5)
+delgrad: small = $(if $(QUICK),--epochs 1)
+delgrad: install ## Train weights and delays in the loop with the emulated chip (SEED=, OUT=, QUICK=1); goes on if interrupted
+	@$(BIN)/neurohil delgrad chip_yin_yang_axonal --seed $(SEED) $(if $(OUT),--out '$(OUT)') $(overwrite) $(small)
 
 .PHONY: crossbar
-crossbar: install ## Program a memristor array in nine levels, age it, wear it out (SEED=, OUT=)
-	@$(BIN)/neurohil crossbar program --seed $(SEED) $(if $(OUT),--out '$(OUT)')
+crossbar: OUT ?= $(if $(QUICK),runs/quick-crossbar.h5)
+crossbar: small = $(if $(QUICK),--set target.array.tile_rows=16 --set target.array.tile_columns=16)
+crossbar: install ## Program a memristor array in nine levels, age it, wear it out (SEED=, OUT=, QUICK=1)
+	@$(BIN)/neurohil crossbar program --seed $(SEED) $(if $(OUT),--out '$(OUT)') $(overwrite) $(small)
 
 .PHONY: metaplasticity
-metaplasticity: OUT ?= runs/mnist_fashion_crossbar-seed$(SEED).h5
-metaplasticity: PLAIN = $(dir $(OUT))mnist_fashion_plain-seed$(SEED).h5
-metaplasticity: install ## Learn MNIST, then Fashion-MNIST, with and without metaplasticity (SEED=, OUT=); goes on if interrupted
-	@$(BIN)/neurohil metaplasticity mnist_fashion_plain --seed $(SEED) --out '$(PLAIN)'
-	@$(BIN)/neurohil metaplasticity mnist_fashion_crossbar --seed $(SEED) --out '$(OUT)' --compare '$(PLAIN)'
+metaplasticity: OUT ?= runs/$(if $(QUICK),quick-mnist_fashion_crossbar,mnist_fashion_crossbar-seed$(SEED)).h5
+metaplasticity: PLAIN = $(dir $(OUT))$(if $(QUICK),quick-)mnist_fashion_plain-seed$(SEED).h5
+metaplasticity: small = $(if $(QUICK),--epochs 1 --set network.hidden=[16] --set tasks.train_images=300 --set tasks.test_images=100)
+metaplasticity: install ## Learn MNIST, then Fashion-MNIST, with and without metaplasticity (SEED=, OUT=, QUICK=1); goes on if interrupted
+	@$(BIN)/neurohil metaplasticity mnist_fashion_plain --seed $(SEED) --out '$(PLAIN)' $(overwrite) $(small)
+	@$(BIN)/neurohil metaplasticity mnist_fashion_crossbar --seed $(SEED) --out '$(OUT)' --compare '$(PLAIN)' $(overwrite) $(small)
 
 ##@ Check
 .PHONY: test
@@ -65,8 +74,8 @@ test-bounds: install ## Run the suite with bounds checks in the kernels
 .PHONY: mutants
 mutants: N ?= 200
 mutants: SEED = 13
-mutants: install ## Put faults into the physics, see whether the tests notice (N=200, SEED=13; docs/mutants.md; half an hour)
-	OPENBLAS_NUM_THREADS=1 $(BIN)/python -m benchmarks.mutants --number $(N) --seed $(SEED)
+mutants: install ## Put faults into the physics, see whether the tests notice (N=200, SEED=13; docs/mutants.md; half an hour; QUICK=1)
+	OPENBLAS_NUM_THREADS=1 $(BIN)/python -m benchmarks.mutants $(or $(quick),--number $(N) --seed $(SEED))
 
 .PHONY: test-browser
 test-browser: install ## Run the tests that need a browser (Debian: apt-get install chromium chromium-driver)
@@ -78,48 +87,49 @@ lint: install ## Check style and types
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-##@ Measure (the tables of docs/results.md)
+##@ Measure (the tables of docs/results.md; QUICK=1: each in seconds, to see that it runs)
 .PHONY: accuracy
 accuracy: install ## Test accuracy of all experiments over 5 seeds (half an hour on 2 cores)
-	$(BIN)/python -m benchmarks.accuracy
+	$(BIN)/python -m benchmarks.accuracy $(quick)
 
 .PHONY: transfer
 transfer: install ## Move trained networks to another chip, train again there (10 minutes)
-	$(BIN)/python -m benchmarks.transfer
+	$(BIN)/python -m benchmarks.transfer $(quick)
 
 .PHONY: w66f3
 w66f3: install ## Hold the preset w66f3 against the measurements on the real chip (10 minutes)
-	$(BIN)/python -m benchmarks.w66f3
+	$(BIN)/python -m benchmarks.w66f3 $(quick)
 
 .PHONY: speed
 speed: install ## Seconds per training epoch
-	$(BIN)/python -m benchmarks.speed
+	$(BIN)/python -m benchmarks.speed $(quick)
 
 .PHONY: chip-speed
 chip-speed: install ## Speed of the chip's engine on dense networks, one thread
-	NUMBA_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m benchmarks.chip_speed
+	NUMBA_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m benchmarks.chip_speed $(quick)
 
 .PHONY: crossbar-speed
 crossbar-speed: install ## Times of products, writes and wire solutions of the crossbar, as ratios
-	OPENBLAS_NUM_THREADS=1 NUMBA_NUM_THREADS=1 $(BIN)/python -m benchmarks.crossbar_forward
-	$(BIN)/python -m benchmarks.ir_drop
+	OPENBLAS_NUM_THREADS=1 NUMBA_NUM_THREADS=1 $(BIN)/python -m benchmarks.crossbar_forward $(quick)
+	$(BIN)/python -m benchmarks.ir_drop $(quick)
 
 .PHONY: calibration
 calibration: install ## Calibrate chips by measurement, and train on them before and after (15 minutes)
-	$(BIN)/python -m benchmarks.calibration
+	$(BIN)/python -m benchmarks.calibration $(quick)
 
 .PHONY: trace-cost
 trace-cost: install ## Measure what writing a trace costs a run
-	OPENBLAS_NUM_THREADS=1 $(BIN)/python -m benchmarks.trace_cost
+	OPENBLAS_NUM_THREADS=1 $(BIN)/python -m benchmarks.trace_cost $(quick)
 
 .PHONY: neurobench
 neurobench: export OPENBLAS_NUM_THREADS = 1
+neurobench: page = $(if $(QUICK),--quick --results runs/quick-neurobench)
 neurobench: install ## NeuroBench tasks that need no download, to runs/leaderboard.md (10 minutes; FULL=1: docs/leaderboard.md, hours)
-	$(BIN)/python -m benchmarks.tasks.chaotic $(if $(FULL),--all)
-	$(BIN)/python -m benchmarks.tasks.qubo $(if $(FULL),--all)
-	$(BIN)/python -m benchmarks.tasks.yin_yang $(if $(FULL),--full)
-	$(BIN)/python -m benchmarks.tasks.mnist_fashion $(if $(FULL),--full)
-	$(BIN)/python -m benchmarks.tasks.leaderboard $(if $(FULL),,--results runs/neurobench --out runs/leaderboard.md)
+	$(BIN)/python -m benchmarks.tasks.chaotic $(or $(quick),$(if $(FULL),--all))
+	$(BIN)/python -m benchmarks.tasks.qubo $(or $(quick),$(if $(FULL),--all))
+	$(BIN)/python -m benchmarks.tasks.yin_yang $(or $(quick),$(if $(FULL),--full))
+	$(BIN)/python -m benchmarks.tasks.mnist_fashion $(or $(quick),$(if $(FULL),--full))
+	$(BIN)/python -m benchmarks.tasks.leaderboard $(or $(page),$(if $(FULL),,--results runs/neurobench --out runs/leaderboard.md))
 
 ##@ Housekeeping
 .PHONY: clean

@@ -9,11 +9,13 @@ imported room imports itself) are left out.
 
 from __future__ import annotations
 
-import argparse
 import ast
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import chain
 from pathlib import Path
+
+from benchmarks import commands
+from neurohil.files import first_line
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("brainscales_emu", "memristor", "neurohil", "benchmarks")
@@ -116,7 +118,7 @@ def drawn(found: dict[str, set[str]]) -> str:
     top = max(height.values())
     rows = [sorted(room for room in found if height[room] == level) for level in range(top, -1, -1)]
     width = max(len(row) * (WIDTH + GAP) - GAP for row in rows) + 2 * GAP
-    place = {}
+    place: dict[str, tuple[float, float]] = {}
     for k, row in enumerate(rows):
         left = (width - (len(row) * (WIDTH + GAP) - GAP)) / 2
         place |= {room: (left + i * (WIDTH + GAP), GAP + k * LEVEL) for i, room in enumerate(row)}
@@ -148,12 +150,17 @@ def drawn(found: dict[str, set[str]]) -> str:
     return "\n".join([*lines, "</svg>\n"])
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def is_ours(path: Path) -> bool:
+    """Whether a picture of rooms stands there."""
+    return first_line(path).startswith("<svg ") and '<marker id="tip"' in path.read_text(encoding="utf-8")
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = commands.parser(__doc__)
     parser.add_argument("--out", type=Path, default=ROOT / "docs/architecture.svg")
-    options = parser.parse_args()
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    options.out.write_text(drawn(rooms()), encoding="utf-8")
+    options = commands.parsed(parser, arguments, out=commands.runs("architecture.svg", quick=True))
+    with commands.errors_of("architecture"):
+        commands.write(options.out, drawn(rooms()), is_ours)
     print(options.out)
 
 

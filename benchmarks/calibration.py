@@ -1,13 +1,12 @@
 """What calibration is good for: spread of a chip's circuits, and DelGrad in the loop, before and after it.
 
-A chip is calibrated by `brainscales_emu.calibration` to what the experiment wants, all 512 circuits, by measurement
-alone; then the experiment is trained on it three times: uncalibrated, with the codes that were found, and, for
-comparison, on the preset `calibrated` with the same serial number. Everything is emulated.
+A chip is calibrated by `brainscales_emu.calibration` to what the experiment wants, by measurement alone; then the
+experiment is trained on it three times: uncalibrated, with the codes that were found, and, for comparison, on the
+preset `calibrated` with the same serial number. Everything is emulated.
 """
 
 from __future__ import annotations
 
-import argparse
 import tempfile
 import time
 from collections.abc import Sequence
@@ -16,11 +15,15 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
+from benchmarks import commands
 from brainscales_emu import ChipConfig, preset
 from brainscales_emu.calibration import Calibration, calibrate
 from brainscales_emu.calibration.instrument import Instrument
 from brainscales_emu.capmem import median_codes
 from brainscales_emu.chip import Chip
+from brainscales_emu.constants import N_CIRCUITS
+from neurohil.delgrad.run import DelGradRun
+from neurohil.kinds import KINDS
 
 EXPERIMENT = "chip_yin_yang_axonal"
 # Largest ratio of spreads in the vendor's tests (calix, 5 % trimmed on both sides).
@@ -54,23 +57,23 @@ def spreads(serial: int, found: Calibration, targets: ChipConfig) -> list[str]:
 
 def accuracy(serial: int, seed: int, epochs: int, target: Sequence[str]) -> float:
     """Test accuracy of the experiment on this chip."""
-    import neurohil as nh
-
-    run = nh.experiment(EXPERIMENT, [f"seed={seed}", f"epochs={epochs}", f"target.serial={serial}", *target]).start()
-    return run.train().test().tested.accuracy
+    overrides = [f"seed={seed}", f"epochs={epochs}", f"target.serial={serial}", *target]
+    return DelGradRun(KINDS["delgrad"].load(EXPERIMENT, overrides)).train().test().tested.accuracy
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = commands.parser(__doc__)
     parser.add_argument("--serials", type=int, nargs="+", default=[1, 2, 3])
     parser.add_argument("--epochs", type=int, default=100)
-    options = parser.parse_args()
+    parser.add_argument("--circuits", type=int, default=N_CIRCUITS, help="calibrate the first so many (default all)")
+    options = commands.parsed(parser, arguments, serials=[1], epochs=1, circuits=64)
     targets = ChipConfig()  # those of the experiment
     learnt: dict[str, list[float]] = {"uncalibrated": [], "calibrated by measurement": [], "preset calibrated": []}
     with tempfile.TemporaryDirectory() as folder:
         for serial in tqdm(options.serials, unit="chip", disable=None):
             began = time.perf_counter()
-            found = calibrate(Instrument(preset("uncalibrated"), serial, seed=1), targets)
+            instrument = Instrument(preset("uncalibrated"), serial, seed=1, circuits=range(options.circuits))
+            found = calibrate(instrument, targets)
             seconds = time.perf_counter() - began
             path = Path(folder) / f"chip{serial}.h5"
             found.save(path)

@@ -14,9 +14,9 @@ process, medians of CPU time, because other jobs may run.
 
 from __future__ import annotations
 
-import argparse
 import os
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from unittest.mock import patch
 
@@ -25,13 +25,14 @@ os.environ.setdefault("NUMBA_NUM_THREADS", "1")
 import numpy as np
 from scipy.optimize import brentq
 
+from benchmarks import commands
 from brainscales_emu import ChipConfig, NoiseConfig, assembly
 from brainscales_emu.chip import Chip
 from brainscales_emu.engine import lif
+from brainscales_emu.recording import Recording
 from brainscales_emu.routing.placement import External, Placement, Population, Projection, place
 
 N_INPUTS = 256
-DURATION_US = 1000.0
 CONFIG = ChipConfig(
     tau_mem_us=10.0,
     tau_syn_exc_us=5.0,
@@ -132,51 +133,51 @@ def difference(found: list[np.ndarray], expected: list[list[float]]) -> float:
     )
 
 
-def trains(recording, circuits: np.ndarray) -> list[np.ndarray]:
+def trains(recording: Recording, circuits: np.ndarray) -> list[np.ndarray]:
     return [np.sort(recording.analogue_times_us[recording.circuits == circuit]) for circuit in circuits]
 
 
-def measure(placement: Placement, times: np.ndarray, inputs: np.ndarray, config: ChipConfig, repeats: int):
+Seconds = dict[str, tuple[float, float]]
+
+
+def measure(
+    placement: Placement, times: np.ndarray, inputs: np.ndarray, config: ChipConfig, duration_us: float, repeats: int
+) -> tuple[dict[str, Recording], Seconds]:
     """Recording of each way of keeping neurons, with CPU seconds of the engine and of the whole run."""
     lines = placement.lines["input"][inputs]
-    runs = {}
+    runs: dict[str, Chip] = {}
     for name, at_least in (("lockstep", 1), ("one by one", 10**6)):
         with patch.object(assembly, "LOCKSTEP_NEURONS", at_least):
             runs[name] = Chip(config, serial=1, seed=1)
             runs[name].write(placement.fabric)
-            runs[name].run(times[:10], lines[:10], DURATION_US, 0)
-    engine, spent = lif.advance, [0.0]
-
-    def timed(*arguments):
-        began = time.process_time()
-        status = engine(*arguments)
-        spent[0] += time.process_time() - began
-        return status
-
-    results = {name: ([], []) for name in runs}
+            runs[name].run(times[:10], lines[:10], duration_us, 0)
+    engine: dict[str, list[float]] = {name: [] for name in runs}
+    whole: dict[str, list[float]] = {name: [] for name in runs}
     recordings = {}
-    with patch.object(lif, "advance", timed):
-        for _ in range(repeats):
-            for name, chip in runs.items():
-                spent[0], began = 0.0, time.process_time()
-                recordings[name] = chip.run(times, lines, DURATION_US, 0)
-                results[name][1].append(time.process_time() - began)
-                results[name][0].append(spent[0])
-    return recordings, {name: tuple(float(np.median(values)) for values in pair) for name, pair in results.items()}
+    for _ in range(repeats):
+        for name, chip in runs.items():
+            spent: list[float] = []
+            with commands.timed(lif, "advance", spent, time.process_time):
+                began = time.process_time()
+                recordings[name] = chip.run(times, lines, duration_us, 0)
+                whole[name].append(time.process_time() - began)
+            engine[name].append(sum(spent))
+    return recordings, {name: (float(np.median(engine[name])), float(np.median(whole[name]))) for name in runs}
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = commands.parser(__doc__)
     parser.add_argument("--repeats", type=int, default=9)
-    options = parser.parse_args()
+    parser.add_argument("--duration", type=float, default=1000.0, metavar="US", help="chip time (default 1000 us)")
+    options = commands.parsed(parser, arguments, repeats=1, duration=50.0)
     print("| network | input events | synaptic events | spikes | engine s | whole run s | same, one by one | ratio |")
     print("| --- | --- | --- | --- | --- | --- | --- | --- |")
     for title, n_neurons, rate_khz in (("256 x 256, 100 kHz", 256, 100.0), ("full chip, 20 kHz", 512, 20.0)):
         placement = network(N_INPUTS, n_neurons)
-        times, inputs = poisson(N_INPUTS, rate_khz, DURATION_US)
+        times, inputs = poisson(N_INPUTS, rate_khz, options.duration)
         for label, noise in (("ideal", NoiseConfig()), ("mismatch", MISMATCH)):
             config = chip_config(rate_khz, noise)
-            recordings, seconds = measure(placement, times, inputs, config, options.repeats)
+            recordings, seconds = measure(placement, times, inputs, config, options.duration, options.repeats)
             engine, run = seconds["lockstep"]
             alone = seconds["one by one"][0]
             spikes = recordings["lockstep"].ticks.size
@@ -189,7 +190,7 @@ def main() -> None:
             found = trains(recordings["lockstep"], circuits)
             if label == "ideal":
                 expected = plain_solution(
-                    config.synaptic_gain, weights(N_INPUTS, n_neurons), times, inputs, DURATION_US
+                    config.synaptic_gain, weights(N_INPUTS, n_neurons), times, inputs, options.duration
                 )
                 print(f"  against the plain solution: largest difference {difference(found, expected):.1e} us")
             else:

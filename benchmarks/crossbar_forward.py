@@ -6,17 +6,18 @@ measured in one process, taken in turn, and the median is given; ratios are what
 
 from __future__ import annotations
 
-import argparse
 import itertools
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 os.environ.setdefault("NUMBA_NUM_THREADS", "1")
 
 import numpy as np
 
+from benchmarks import commands
 from memristor import Crossbar, CrossbarConfig
 
 PRODUCT = "784 x 512, batch 128, plain float32 product"
@@ -24,7 +25,7 @@ WARM = 3
 CHANGED = 0.01  # share of the levels that a training step changes
 
 
-def layer(shape: tuple[int, int], **choices: object) -> tuple[Crossbar, np.ndarray]:
+def layer(shape: tuple[int, int], **choices: Any) -> tuple[Crossbar, np.ndarray]:
     """A written crossbar and its levels."""
     crossbar = Crossbar(shape, CrossbarConfig(**choices))
     levels = np.random.default_rng(0).integers(-7, 8, shape)
@@ -32,7 +33,7 @@ def layer(shape: tuple[int, int], **choices: object) -> tuple[Crossbar, np.ndarr
     return crossbar, levels
 
 
-def forward(x: np.ndarray, **choices: object) -> Callable[[], object]:
+def forward(x: np.ndarray, **choices: Any) -> Callable[[], object]:
     """One product with a batch."""
     crossbar, _ = layer((x.shape[1], 512), **choices)
     crossbar.calibrate(x)
@@ -56,10 +57,10 @@ def training_write(layout: str) -> Callable[[], object]:
     return step
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = commands.parser(__doc__)
     parser.add_argument("--repeats", type=int, default=51)
-    options = parser.parse_args()
+    options = commands.parsed(parser, arguments, repeats=1)
     x = np.random.default_rng(1).uniform(0.0, 1.0, (128, 784))
     single, weights = x.astype(np.float32), np.random.default_rng(3).normal(size=(784, 512)).astype(np.float32)
     jobs: dict[str, Callable[[], object]] = {

@@ -8,12 +8,11 @@ held against each other as well.
 
 from __future__ import annotations
 
-import argparse
 import logging
 import os
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
@@ -21,6 +20,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks import commands
 from memristor.parasitics import WireConfig, effective_matrix, solve
 
 WIRES = WireConfig(row_ohm=1.0, column_ohm=1.0)
@@ -43,11 +43,11 @@ def peer() -> Callable[[NDArray[np.float64], NDArray[np.float64]], NDArray[np.fl
     return currents_uA
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = commands.parser(__doc__)
     parser.add_argument("--sizes", type=int, nargs="+", default=[64, 128, 256, 512])
     parser.add_argument("--repeats", type=int, default=5)
-    options = parser.parse_args()
+    options = commands.parsed(parser, arguments, sizes=[8, 16], repeats=2)
     theirs = peer()
     if theirs is None:
         print("badcrossbar is not installed: no comparison")

@@ -11,25 +11,32 @@ A sweep takes the place of the experiments:
     stuck               share of devices that never worked
 
 Runs are spread over processes with one thread each. After an interruption the same call goes on where it stopped: the
-results of finished runs are in its JSON file, which is to be deleted to start anew. Accuracies are means over the seeds
-and, in brackets, the standard deviation and the range; writes per device (level changes per weight for ideal weights)
-are those of all seeds.
+results of finished runs are in its JSON file, which is to be deleted to start anew (--quick always does). Accuracies
+are means over the seeds and, in brackets, the standard deviation and the range; writes per device (level changes per
+weight for ideal weights) are those of all seeds.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import tempfile
+from argparse import Namespace
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from multiprocessing import get_context
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from tqdm import tqdm
+
+from benchmarks import commands
+from neurohil.errors import UserError
+from neurohil.files import kind
+
+if TYPE_CHECKING:
+    from neurohil.metaplasticity.run import MetaplasticityConfig, MetaplasticityRun
 
 IDEAL, CROSSBAR = "mnist_fashion_ideal", "mnist_fashion_crossbar"
 DEFAULT = [
@@ -41,6 +48,8 @@ DEFAULT = [
     CROSSBAR,
     "fashion_mnist_reverse",
 ]
+SMALL = ["network.hidden=[16]", "network.init=0.6", "training.epochs=1", "training.batch=20"]
+SMALL += ["tasks.train_images=1000", "tasks.test_images=100"]
 THREAD_VARIABLES = ("NUMBA_NUM_THREADS", "OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
 AGES_S = {"1 s": 1.0, "1 min": 60.0, "1 h": 3600.0, "1 day": 86_400.0, "2 days": 172_800.0, "10 days": 864_000.0}
 RECIPES = {
@@ -89,9 +98,10 @@ def sweep(name: str, seed: int) -> list[Job]:
 SWEEPS = ("strength", "levels", "programming_sigma", "relaxation", "endurance", "stuck")
 
 
-def train(job: Job) -> list[dict]:
+def train(job: Job) -> list[dict[str, Any]]:
     """Run one job; returns a result for each row of the table that it has a part in."""
-    import neurohil
+    from neurohil.kinds import KINDS
+    from neurohil.metaplasticity.run import MetaplasticityRun
 
     name, *words = job.experiment.split()
     options = [word for word in words if word != "--set"] + [f"seed={job.seed}", f"target.serial={job.seed}"]
@@ -100,14 +110,14 @@ def train(job: Job) -> list[dict]:
     with tempfile.TemporaryDirectory() as folder:
         if job.sigma_percent is not None:
             options.append(f"target.table={_devices(Path(folder), job.sigma_percent)}")
-        run = neurohil.experiment(name, options).start()
+        run = MetaplasticityRun(KINDS["metaplasticity"].load(name, options))
     result = {"row": job.row, "seed": job.seed, **run.train().result}
     if not job.relaxes:
         return [result]
     return [
         {**result, "row": f"{recipe}, {age}", "test_accuracy": accuracy}
-        for recipe, recipe_options in RECIPES.items()
-        for age, accuracy in _over_time(run, neurohil.experiment(name, [*options, *recipe_options]).start()).items()
+        for recipe, changes in RECIPES.items()
+        for age, accuracy in _over_time(run, KINDS["metaplasticity"].load(name, [*options, *changes])).items()
     ]
 
 
@@ -120,8 +130,9 @@ def _devices(folder: Path, sigma_percent: float) -> Path:
     return path
 
 
-def _over_time(trained, fresh) -> dict[str, dict[str, float]]:
-    """Accuracies by age of arrays that are written once with what a run has learnt."""
+def _over_time(trained: MetaplasticityRun, config: MetaplasticityConfig) -> dict[str, dict[str, float]]:
+    """Accuracies by age of new arrays that are written once with what a run has learnt."""
+    fresh = type(trained)(config)
     fresh.trainer.load_state(trained.trainer.state())
     accuracy, now_s = {}, 0.0
     for age, age_s in AGES_S.items():
@@ -130,7 +141,7 @@ def _over_time(trained, fresh) -> dict[str, dict[str, float]]:
     return accuracy
 
 
-def table(results: Sequence[dict]) -> str:
+def table(results: Sequence[dict[str, Any]]) -> str:
     """Markdown: a row for each experiment or value, with mean, spread and range over the seeds."""
     tests = list(dict.fromkeys(name for result in results for name in result["test_accuracy"]))
     lines = [f"| | {' | '.join(tests)} | after the first task | seeds | writes: mean, 99 %, most |"]
@@ -158,14 +169,20 @@ def _spread(values: Sequence[float]) -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = commands.parser(__doc__)
     parser.add_argument("experiments", nargs="*", default=DEFAULT)
     parser.add_argument("--sweep", choices=SWEEPS, help="run this sweep instead of the experiments")
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="option of every run")
     parser.add_argument("--processes", type=int, help="default: one for each core")
     parser.add_argument("--out", type=Path, help="JSON file (default runs/metaplasticity[-SWEEP].json)")
-    options = parser.parse_args(arguments)
+    options = commands.parsed(parser, arguments, experiments=[IDEAL, CROSSBAR], seeds=1, set=SMALL, processes=1)
+    with commands.errors_of("metaplasticity"):
+        run(options)
+
+
+def run(options: Namespace) -> None:
+    """What the command does."""
     for variable in THREAD_VARIABLES:  # for the processes that are started below
         os.environ[variable] = "1"
     jobs = []
@@ -175,25 +192,33 @@ def main(arguments: Sequence[str] | None = None) -> None:
     common = "".join(f" --set {option}" for option in options.set)
     jobs = [job._replace(experiment=job.experiment + common) for job in jobs]
     suffix = f"-{options.sweep}" if options.sweep else ""
-    out = options.out or Path("runs") / f"metaplasticity{suffix}.json"
-    out.parent.mkdir(parents=True, exist_ok=True)
-    done = {job: results for job, results in _finished(out) if job in jobs}
+    out = options.out or commands.runs(f"metaplasticity{suffix}.json", options.quick)
+    earlier = finished(out)
+    done = {} if options.quick else {job: results for job, results in earlier if job in jobs}
     waiting = [job for job in jobs if job not in done]
     with ProcessPoolExecutor(options.processes, mp_context=get_context("spawn")) as pool:
         running = {pool.submit(train, job): job for job in waiting}
         for future in tqdm(as_completed(running), total=len(waiting), unit="run", disable=None):
             done[running[future]] = future.result()
-            part = out.with_name(f"{out.name}.part")
-            part.write_text(json.dumps([[job, done[job]] for job in jobs if job in done], indent=1))
-            part.replace(out)
+            text = json.dumps([[job, done[job]] for job in jobs if job in done], indent=1)
+            commands.write(out, text, lambda path: bool(finished(path)))
     print(table([result for job in jobs for result in done[job]]))
 
 
-def _finished(out: Path) -> list[tuple[Job, list[dict]]]:
-    """Runs that an earlier call with this file has finished, with their results."""
-    if not out.exists():
+def finished(out: Path) -> list[tuple[Job, list[dict[str, Any]]]]:
+    """Runs that an earlier call with this file has finished, with their results.
+
+    Raises
+    ------
+    UserError
+        It holds something else.
+    """
+    if not kind(out):
         return []
-    return [(Job(*job), results) for job, results in json.loads(out.read_text())]
+    try:
+        return [(Job(*job), list(results)) for job, results in json.loads(out.read_text(encoding="utf-8"))]
+    except (OSError, ValueError, TypeError) as error:
+        raise UserError(f"{out} exists and holds no runs of this program, so it stays; choose another name") from error
 
 
 if __name__ == "__main__":

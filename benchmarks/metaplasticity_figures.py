@@ -1,22 +1,24 @@
 """Draw sweeps of `benchmarks.metaplasticity`: one panel for each JSON file, mean and standard deviation over the seeds.
 
 python -m benchmarks.metaplasticity_figures docs/metaplasticity_studies.png runs/metaplasticity-*.json
+
+--quick first runs a quick sweep, and draws that.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
-import os
+from collections.abc import Sequence
 from pathlib import Path
-
-os.environ["MPLBACKEND"] = "agg"  # it draws into a file, wherever it is started
+from typing import TYPE_CHECKING
 
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
-from neurohil.pictures import save
+from benchmarks import commands, metaplasticity
+from neurohil.pictures import load_matplotlib, new_figure, save
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 COLOURS = {"mnist": "#332288", "fashion_mnist": "#882255"}
 LABELS = {"mnist": "MNIST, learnt first", "fashion_mnist": "Fashion-MNIST"}
@@ -35,21 +37,38 @@ def draw(axes: Axes, path: Path) -> None:
     axes.grid(axis="y", color="#DDDDDD")
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("picture", type=Path)
-    parser.add_argument("sweeps", type=Path, nargs="+")
-    options = parser.parse_args()
-    columns = min(2, len(options.sweeps))
-    lines = -(-len(options.sweeps) // columns)
-    figure = Figure(figsize=(5.5 * columns, 3.6 * lines), layout="constrained")
+def quick_sweep() -> Path:
+    """File of a quick sweep, made now."""
+    metaplasticity.main(["--sweep", "relaxation", "--quick"])
+    return commands.runs("metaplasticity-relaxation.json", quick=True)
+
+
+def draw_all(sweeps: Sequence[Path], picture: Path) -> None:
+    """A panel for each sweep."""
+    columns = min(2, len(sweeps))
+    lines = -(-len(sweeps) // columns)
+    load_matplotlib()
+    figure = new_figure(5.5 * columns, 3.6 * lines)
+    figure.set_layout_engine("constrained")
     panels = np.atleast_1d(figure.subplots(lines, columns)).ravel()
-    for axes, path in zip(panels, options.sweeps, strict=False):
+    for axes, path in zip(panels, sweeps, strict=False):
         draw(axes, path)
-    for axes in panels[len(options.sweeps) :]:
+    for axes in panels[len(sweeps) :]:
         axes.remove()
     panels[0].legend(frameon=False, fontsize=8)
-    save(figure, options.picture, dpi=110)
+    save(figure, picture, dpi=110)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = commands.parser(__doc__)
+    parser.add_argument("picture", type=Path, nargs="?")
+    parser.add_argument("sweeps", type=Path, nargs="*", help="JSON files")
+    options = commands.parsed(parser, arguments, picture=commands.runs("metaplasticity_studies.png", quick=True))
+    if not options.sweeps and not options.quick:
+        parser.error("name a picture to draw, and the JSON files of sweeps")
+    with commands.errors_of("metaplasticity_figures"):
+        draw_all(options.sweeps or [quick_sweep()], options.picture)
+    print(options.picture)
 
 
 if __name__ == "__main__":

@@ -8,21 +8,22 @@ otherwise they are slower than one.
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+
+from benchmarks import commands
 
 THREAD_VARIABLES = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
-BATCH, STEPS = 100, 600
+IMAGES, BATCH = 60_000, 100
 # The test after each epoch is left as small as it can be: two batches of 600.
 CHANGES = ("tasks.data_sets=['mnist']", "tasks.test_images=100")
 
 
-def products() -> Callable[[], None]:
+def products(steps: int) -> Callable[[], None]:
     """The five matrix products of a step, for an epoch: two forward, two for weights, one for errors."""
     import numpy as np
 
@@ -40,7 +41,7 @@ def products() -> Callable[[], None]:
     w_1, w_2 = uniform(784, 1024), uniform(1024, 10)
 
     def epoch() -> None:
-        for _ in range(STEPS):
+        for _ in range(steps):
             x @ w_1
             hidden @ w_2
             hidden.T @ by_output
@@ -50,16 +51,16 @@ def products() -> Callable[[], None]:
     return epoch
 
 
-def measure(repeats: int) -> None:
+def measure(images: int, repeats: int) -> None:
     """One line: median seconds of products and of epochs, and the state's sum."""
     import numpy as np
 
     from neurohil.kinds import KINDS
     from neurohil.metaplasticity.run import MetaplasticityRun
 
-    changes = [*CHANGES, f"training.epochs={1 + repeats}"]
+    changes = [*CHANGES, f"tasks.train_images={images}", f"training.epochs={1 + repeats}"]
     run = MetaplasticityRun(KINDS["metaplasticity"].load("mnist_fashion_ideal", changes))
-    alone = products()
+    alone = products(images // BATCH)
     seconds: dict[str, list[float]] = {"products": [], "epoch": []}
 
     def after_epoch(_: object) -> None:
@@ -74,21 +75,24 @@ def measure(repeats: int) -> None:
     print(*(float(np.median(values[1:])) for values in seconds.values()), digest[:12])
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = commands.parser(__doc__)
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--here", action="store_true", help="measure in this process, with its numbers of threads")
-    options = parser.parse_args()
+    parser.add_argument("--images", type=int, default=IMAGES, help="of an epoch, in hundreds (default all 60 000)")
+    options = commands.parsed(parser, arguments, repeats=1, images=200)
     if options.here:
-        measure(options.repeats)
+        measure(options.images, options.repeats)
         return
-    print("| threads | products, s | epoch of 60 000 images, s | ratio | state |\n| --- | --- | --- | --- | --- |")
+    print(f"| threads | products, s | epoch of {options.images} images, s | ratio | state |")
+    print("| --- | --- | --- | --- | --- |")
     for threads in (1, 2):
         environment = os.environ | {name: str(threads) for name in THREAD_VARIABLES}
-        command = [sys.executable, "-m", "benchmarks.metaplasticity_speed", "--here", "--repeats", str(options.repeats)]
+        command = [sys.executable, "-m", "benchmarks.metaplasticity_speed", "--here"]
+        command += ["--repeats", str(options.repeats), "--images", str(options.images)]
         line = subprocess.run(command, env=environment, check=True, capture_output=True, text=True).stdout.split()
         alone, epoch = float(line[0]), float(line[1])
-        print(f"| {threads} | {alone:.2f} | {epoch:.2f} | {epoch / alone:.2f} | {line[2]} |", flush=True)
+        print(f"| {threads} | {alone:.4g} | {epoch:.4g} | {epoch / alone:.2f} | {line[2]} |", flush=True)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,6 @@ mutants.toml, [[tolerated]]; otherwise the command fails. docs/mutants.md is suc
 
 from __future__ import annotations
 
-import argparse
 import gc
 import importlib
 import json
@@ -22,7 +21,7 @@ import signal
 import sys
 import time
 import tomllib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from importlib.machinery import SourceFileLoader
 from itertools import islice, zip_longest
 from pathlib import Path
@@ -31,10 +30,13 @@ from typing import Any
 import pytest
 from tqdm import tqdm
 
+from benchmarks import commands
 from benchmarks.mutation import Mutant, apply, find
+from neurohil.files import first_line
 
 ROOT = Path(__file__).parents[1]
 SETTINGS = ROOT / "benchmarks/mutants.toml"
+QUICK_FILE = "brainscales_emu/readable/delay.py"
 # Loaded once, before the forks. None of them may start a thread.
 LIBRARIES = ["numpy", "numba", "scipy.stats", "scipy.sparse", "scipy.optimize", "h5py", "simpy", "hypothesis", "mpmath"]
 MEMORY_BYTES = 8 * 2**30
@@ -133,10 +135,10 @@ def is_compiled(path: str) -> bool:
 def without_compiler(path: str) -> None:
     """Switch the compiler off if this file holds kernels."""
     if is_compiled(path):
-        import numba
+        from numba.core import config
 
         os.environ["NUMBA_DISABLE_JIT"] = "1"
-        numba.config.DISABLE_JIT = True
+        config.DISABLE_JIT = True  # type: ignore[attr-defined]
 
 
 def put(mutant: Mutant) -> None:
@@ -148,7 +150,7 @@ def put(mutant: Mutant) -> None:
     def get_code(loader: SourceFileLoader, name: str) -> Any:
         return code if Path(loader.path) == path else original(loader, name)
 
-    SourceFileLoader.get_code = get_code  # type: ignore[method-assign]
+    SourceFileLoader.get_code = get_code  # type: ignore[method-assign, assignment]
 
 
 def outcome_of(mutant: Mutant, tests: list[str], order: dict[str, float], limit_s: int) -> dict[str, Any]:
@@ -235,25 +237,30 @@ def report(mutants: list[Mutant], results: dict[str, dict[str, Any]], reasons: d
     return "\n".join(lines) + "\n"
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = commands.parser(__doc__)
     parser.add_argument("--number", type=int, default=200, help="mutants in the sample (default 200)")
     parser.add_argument("--seed", type=int, default=13, help="decides the sample (default 13)")
     parser.add_argument("--limit", type=int, default=60, metavar="S", help="processor time for a mutant (default 60 s)")
     parser.add_argument("--survivors", action="store_true", help="test again what survived and isn't explained")
-    parser.add_argument("--results", type=Path, default=ROOT / "runs/mutants", help="folder of the results")
+    parser.add_argument(
+        "--results", type=Path, default=commands.runs("mutants", quick=False), help="folder of the results"
+    )
     parser.add_argument("--report", type=Path, help="Markdown file to write (default: report.md among the results)")
     parser.add_argument("--until", type=float, default=float("inf"), help="start no mutant after so many seconds")
     parser.add_argument("only", nargs="*", help="test only mutants of these files of the sample")
-    args = parser.parse_args()
+    args = commands.parsed(parser, arguments, number=1, results=commands.runs("mutants", quick=True))
 
     settings = tomllib.loads(SETTINGS.read_text(encoding="utf-8"))
     tests: dict[str, list[str]] = settings["tests"]
     reasons = {key: entry["reason"] for entry in settings["tolerated"] for key in entry["mutants"]}
-    mutants = sample(tests, args.number, args.seed)
+    mutants = sample([QUICK_FILE] if args.quick else tests, args.number, args.seed)
 
-    args.results.mkdir(parents=True, exist_ok=True)
-    path = args.results / f"seed{args.seed}.jsonl"
+    folder = args.results.resolve()
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"seed{args.seed}.jsonl"
+    if args.quick:
+        path.unlink(missing_ok=True)
     results = read_results(path)
     chosen = [mutant for mutant in mutants if not args.only or mutant.path in args.only]
     if args.survivors:
@@ -262,11 +269,12 @@ def main() -> None:
     else:
         chosen = [m for m in chosen if m.key not in results]
 
+    page_path = (args.report or folder / "report.md").resolve()
     for name in LIBRARIES:
         importlib.import_module(name)
     gc.freeze()
     os.chdir(ROOT)
-    orders, start = args.results / "order.json", time.monotonic()
+    orders, start = folder / "order.json", time.monotonic()
     order = json.loads(orders.read_text(encoding="utf-8")) if orders.exists() else {}
     with path.open("a", encoding="utf-8") as file:
         for mutant in tqdm(chosen):
@@ -281,8 +289,10 @@ def main() -> None:
 
     command = f"make mutants N={args.number} SEED={args.seed}"
     page = report(mutants, results, reasons, command)
-    (args.report or args.results / "report.md").write_text(page, encoding="utf-8")
+    with commands.errors_of("mutants"):
+        commands.write(page_path, page, lambda path: first_line(path) == page.partition("\n")[0])
     survivors = [m for m in mutants if results.get(m.key, {}).get("result") == "survived" and m.key not in reasons]
+    print(f"{page_path}: {len(chosen)} mutants tested, {len(survivors)} survived without a reason")
     for mutant in survivors:
         print(f"survived: {mutant.path}:{mutant.line}: {mutant.key}")
     sys.exit(bool(survivors))

@@ -111,8 +111,8 @@ def apply(source: str, mutant: Mutant) -> ast.Module:
     tree = ast.parse(source)
     for index, (_, old, new) in enumerate(_changes(tree)):
         if index == mutant.index:
-            replaced = _Replace(old, new).visit(tree)
-            return ast.fix_missing_locations(replaced)
+            _Replace(old, new).visit(tree)
+            return ast.fix_missing_locations(tree)
     raise ValueError(f"{mutant.path} has no mutant {mutant.index}; find the mutants of the file as it is now")
 
 
@@ -171,8 +171,8 @@ def _faults(node: ast.AST, names: set[str]) -> Iterator[ast.AST]:
         case ast.BinOp() | ast.AugAssign() if type(node.op) in _OPERATORS and not _is_type(node):
             yield _with(node, op=_OPERATORS[type(node.op)]())
         case ast.Compare(ops=[op, *rest]):
-            for other in _COMPARISONS[type(op)]:
-                yield _with(node, ops=[other(), *rest])
+            for comparison in _COMPARISONS[type(op)]:
+                yield _with(node, ops=[comparison(), *rest])
         case ast.BoolOp():
             yield _with(node, op=ast.Or() if isinstance(node.op, ast.And) else ast.And())
         case ast.UnaryOp(op=ast.USub() | ast.Not()):

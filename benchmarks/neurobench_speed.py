@@ -7,11 +7,10 @@ processor, which other programs don't lengthen. Before any time is taken, the nu
 
 from __future__ import annotations
 
-import argparse
 import copy
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -19,6 +18,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import numpy as np
 
+from benchmarks import commands
 from neurohil.neurobench import metrics
 from neurohil.neurobench.benchmark import Benchmark, batched
 from neurohil.neurobench.models import Perceptron
@@ -98,10 +98,10 @@ def check_equal(rows: dict[str, dict[str, Any]]) -> None:
                 raise SystemExit(f"{metric} differs: {OURS} {ours}, {name} {theirs}")
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = commands.parser(__doc__)
     parser.add_argument("--repeats", type=int, default=11)
-    options = parser.parse_args()
+    options = commands.parsed(parser, arguments, repeats=2)
     rows = jobs()
     check_equal({name: job() for name, job in rows.items()})
     seconds: dict[str, list[float]] = {name: [] for name in rows}

@@ -6,32 +6,44 @@ turn, and the median is given; ratios are what to quote.
 
 from __future__ import annotations
 
-import argparse
 import os
 import time
-from collections.abc import Callable
-
-import neurohil as nh
+from collections.abc import Callable, Sequence
+from unittest.mock import patch
 
 os.environ.setdefault("NUMBA_NUM_THREADS", "1")
 
 import numpy as np
 
+from benchmarks import commands
+from neurohil.delgrad.run import DelGradRun
+from neurohil.kinds import KINDS
+
 EPOCHS_WARM = 2
+EXPERIMENTS = [f"yin_yang_{delays}" for delays in ("weights", "axonal", "dendritic", "synaptic")]
+EXPERIMENTS += ["chip_yin_yang_weights", "chip_yin_yang_axonal"]
 
 
-def epoch_of(experiment: str) -> Callable[[], object]:
-    """One training epoch of an experiment, without validation."""
-    run = nh.experiment(experiment).start()
-    return lambda: run.trainer.train_epoch(run.inputs["train"], run.data["train"].labels)
+def epoch_of(experiment: str) -> Callable[[], float]:
+    """Trains an experiment for one more epoch, without validation; returns the seconds that it takes."""
+    run = DelGradRun(KINDS["delgrad"].load(experiment))
+    validated = run.evaluate("validation")
+
+    def epoch() -> float:
+        seconds: list[float] = []
+        with commands.timed(run.trainer, "train_epoch", seconds), patch.object(run, "evaluate", lambda _: validated):
+            run.train(1)
+        return seconds[0]
+
+    return epoch
 
 
-def torch_epoch() -> Callable[[], object]:
+def torch_epoch() -> Callable[[], float]:
     """The same network and recipe in PyTorch: all causal sets at once, autograd, Adam; weights only."""
     import torch
 
     torch.set_num_threads(1)
-    run = nh.experiment("yin_yang_weights").start()
+    run = DelGradRun(KINDS["delgrad"].load("yin_yang_weights"))
     inputs = torch.tensor(run.inputs["train"])
     labels = torch.tensor(run.data["train"].labels)
     weights = [torch.tensor(w, requires_grad=True) for w in run.network.weights]
@@ -52,7 +64,8 @@ def torch_epoch() -> Callable[[], object]:
         valid = possible & (spike >= ordered[..., None]) & (spike <= after) & torch.isfinite(ordered)[..., None]
         return torch.where(valid, spike, torch.full_like(spike, torch.inf)).min(dim=1).values
 
-    def epoch() -> None:
+    def epoch() -> float:
+        began = time.perf_counter()
         for chosen in torch.randperm(len(inputs)).split(150):
             times = layer(layer(inputs[chosen], weights[0]), weights[1])
             right = times.gather(1, labels[chosen, None])
@@ -62,17 +75,17 @@ def torch_epoch() -> Callable[[], object]:
             adam.zero_grad()
             (0.5 * (miss * miss * wrong).sum(1)).sum().div(len(chosen)).backward()
             adam.step()
+        return time.perf_counter() - began
 
     return epoch
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = commands.parser(__doc__)
+    parser.add_argument("experiments", nargs="*", default=EXPERIMENTS, help="the first is what ratios refer to")
     parser.add_argument("--repeats", type=int, default=7)
-    options = parser.parse_args()
-    experiments = ["yin_yang_weights", "yin_yang_axonal", "yin_yang_dendritic", "yin_yang_synaptic"]
-    experiments += ["chip_yin_yang_weights", "chip_yin_yang_axonal"]
-    epochs = {name: epoch_of(name) for name in experiments}
+    options = commands.parsed(parser, arguments, experiments=[EXPERIMENTS[0], EXPERIMENTS[-1]], repeats=1)
+    epochs = {name: epoch_of(name) for name in options.experiments}
     try:
         epochs["PyTorch, weights only"] = torch_epoch()
     except ImportError:
@@ -80,12 +93,12 @@ def main() -> None:
     seconds: dict[str, list[float]] = {name: [] for name in epochs}
     for repeat in range(EPOCHS_WARM + options.repeats):
         for name, epoch in epochs.items():
-            began = time.perf_counter()
-            epoch()
+            taken = epoch()
             if repeat >= EPOCHS_WARM:
-                seconds[name].append(time.perf_counter() - began)
-    base = np.median(seconds["yin_yang_weights"])
-    print("| epoch of 5000 samples | median s | min ... max | times yin_yang_weights |\n| --- | --- | --- | --- |")
+                seconds[name].append(taken)
+    first = options.experiments[0]
+    base = np.median(seconds[first])
+    print(f"| epoch of 5000 samples | median s | min ... max | times {first} |\n| --- | --- | --- | --- |")
     for name, values in seconds.items():
         print(
             f"| {name} | {np.median(values):.4f} | {min(values):.4f} ... {max(values):.4f} "

@@ -6,93 +6,80 @@ experiment; creating the trace, watching the samples and finishing come once. Th
 
 from __future__ import annotations
 
-import argparse
 import json
 import statistics
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from neurohil.delgrad import run as delgrad
+import neurohil as nh
+from benchmarks import commands
 from neurohil.delgrad.training import Trainer
-from neurohil.metaplasticity import run as metaplasticity
 from neurohil.trace.writer import TraceWriter
 
 BAR = 0.05
-RUNS = (
-    (delgrad, "yin_yang_axonal", 40),
-    (delgrad, "yin_yang_synaptic", 40),
-    (delgrad, "chip_yin_yang_axonal", 12),
-    (metaplasticity, "mnist_fashion_ideal", 3),
-)
+# Experiment, and epochs to run of it (of each task). The first one compiles.
+RUNS = {
+    "yin_yang_axonal": 41,
+    "yin_yang_synaptic": 41,
+    "chip_yin_yang_axonal": 13,
+    "mnist_fashion_ideal": 2,
+}
+QUICK = {
+    "yin_yang_axonal": ({}, 3),
+    "mnist_fashion_ideal": ({"tasks": {"train_images": 200, "test_images": 50}, "network": {"hidden": [16]}}, 2),
+}
 
 
-@contextmanager
-def timed(owner: type, name: str, seconds: list[float]) -> Iterator[None]:
-    """Every call of a method adds the seconds that it took."""
-    original = getattr(owner, name)
-
-    def measured(*args: Any, **kwargs: Any) -> Any:
-        began = time.perf_counter()
-        try:
-            return original(*args, **kwargs)
-        finally:
-            seconds.append(time.perf_counter() - began)
-
-    setattr(owner, name, measured)
-    try:
-        yield
-    finally:
-        setattr(owner, name, original)
-
-
-def measure(command: Any, experiment: str, epochs: int) -> dict[str, Any]:
+def measure(experiment: str, epochs: int, changes: dict[str, Any]) -> dict[str, Any]:
     """Shares of the run's time that go into its trace: of an epoch, and of the whole experiment."""
-    calls: dict[str, list[float]] = {name: [] for name in ("__init__", "append_epoch", "finish", "watch")}
-    epoch_seconds: list[float] = []
-    with tempfile.TemporaryDirectory() as folder:
-        run = command.Run(command.load(experiment))
-        with (
-            timed(TraceWriter, "__init__", calls["__init__"]),
-            timed(TraceWriter, "append_epoch", calls["append_epoch"]),
-            timed(TraceWriter, "finish", calls["finish"]),
-            timed(Trainer, "watch", calls["watch"]),
-            run.open_trace(Path(folder) / "run.h5") as writer,
-        ):
-            run.run_epoch(writer)  # compiles
-            calls["append_epoch"].clear()
-            for _ in range(epochs):
-                began = time.perf_counter()
-                run.run_epoch(writer)
-                epoch_seconds.append(time.perf_counter() - began)
-            began = time.perf_counter()
-            run.conclude(writer)
-            end_seconds = time.perf_counter() - began
-    append, epoch = statistics.median(calls["append_epoch"]), statistics.median(epoch_seconds)
-    once = sum(calls["__init__"]) + sum(calls["finish"]) + sum(calls["watch"])
-    whole = run.epochs_in_all * epoch + end_seconds + sum(calls["__init__"])
+    chosen = nh.experiment(experiment).with_(**changes)
+    run_class = chosen.kind.run_class
+    begins: list[float] = []
+    calls: dict[str, list[float]] = {name: [] for name in ("train", "create", "append", "finish", "watch", "conclude")}
+
+    def ticking() -> float:
+        begins.append(time.perf_counter())
+        return begins[-1]
+
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        commands.timed(TraceWriter, "__init__", calls["create"]),
+        commands.timed(TraceWriter, "append_epoch", calls["append"]),
+        commands.timed(TraceWriter, "finish", calls["finish"]),
+        commands.timed(Trainer, "watch", calls["watch"]),
+        commands.timed(run_class, "conclude", calls["conclude"]),
+        commands.timed(run_class, "train_epoch", calls["train"], ticking),
+    ):
+        nh.train(chosen, trace=Path(folder) / "run.h5", progress=False, epochs=epochs)
+    # From the begin of an epoch to that of the next one, without the first.
+    epoch = statistics.median(later - now for now, later in pairwise(begins[2::2]))
+    append = statistics.median(calls["append"][1:])
+    created, watched, finished = (sum(calls[name]) for name in ("create", "watch", "finish"))
+    whole_epochs = chosen.start().epochs_in_all
+    whole = whole_epochs * epoch + sum(calls["conclude"]) + created + finished
     return {
         "experiment": experiment,
-        "epochs_timed": epochs,
+        "epochs_timed": len(calls["train"]) - 2,
         "epoch_s": epoch,
         "append_s": append,
-        "create_s": sum(calls["__init__"]),
-        "watch_s": sum(calls["watch"]),
-        "finish_s": sum(calls["finish"]),
+        "create_s": created,
+        "watch_s": watched,
+        "finish_s": finished,
         "share_of_epoch": append / epoch,
-        "share_of_run": (run.epochs_in_all * append + once) / whole,
+        "share_of_run": (whole_epochs * append + created + watched + finished) / whole,
     }
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = commands.parser(__doc__)
     parser.add_argument("--json", action="store_true", help="print one JSON line per experiment")
-    options = parser.parse_args()
-    for command, experiment, epochs in RUNS:
-        found = measure(command, experiment, epochs)
+    options = commands.parsed(parser, arguments)
+    for experiment, (changes, epochs) in QUICK.items() if options.quick else ((k, ({}, n)) for k, n in RUNS.items()):
+        found = measure(experiment, epochs, changes)
         if options.json:
             print(json.dumps(found), flush=True)
             continue

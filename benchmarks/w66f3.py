@@ -8,11 +8,13 @@ times in tau (6 us).
 
 from __future__ import annotations
 
-import argparse
+from collections.abc import Sequence
 
 import numpy as np
 
-import neurohil as nh
+from benchmarks import commands
+from neurohil.delgrad.run import DelGradRun
+from neurohil.kinds import KINDS
 
 MEASURED = {
     "chip_yin_yang_axonal": "-0.05, -0.12, -0.29 | 0.05, 0.08, 0.18 | 0.016, 0.023, 0.028 | 0.1 ... 0.4",
@@ -26,13 +28,13 @@ def robust_std(values: np.ndarray) -> float:
     return 1.4826 * float(np.median(np.abs(values - np.median(values))))
 
 
-def statistics(run: nh.Run) -> str:
+def statistics(run: DelGradRun) -> str:
     """Cells of the table for a trained run."""
     inputs = run.inputs["train"]
     layers = run.network.layers()
     run.target.write(layers)
     first, second = (run.target.run(inputs, TRIALS + k)[-1].spikes for k in range(2))
-    ideal = nh.experiment(run.config.experiment, ["target.preset=ideal"]).start().target
+    ideal = DelGradRun(KINDS["delgrad"].load(run.config.experiment, ["target.preset=ideal"])).target
     ideal.write(layers)
     wanted = ideal.run(inputs, 0)[-1].spikes
     offsets, spreads, noises = [], [], []
@@ -47,19 +49,19 @@ def statistics(run: nh.Run) -> str:
     return " | ".join([*cells, f"{missing.min():.1f} ... {missing.max():.1f}"])
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = commands.parser(__doc__)
     parser.add_argument("--epochs", type=int, default=120)
     parser.add_argument("--chips", type=int, default=3, help="serial numbers")
     parser.add_argument("--noise", action="append", default=[], metavar="KEY=VALUE", help="e.g. weight_std=0.05")
-    options = parser.parse_args()
+    options = commands.parsed(parser, arguments, epochs=1, chips=1)
     changes = [f"target.noise.{change}" for change in options.noise]
     print("| network | chip | offset | spread | trial noise | missing % |\n| --- | --- | --- | --- | --- | --- |")
     for experiment, measured in MEASURED.items():
         print(f"| {experiment} | **measured on W66F3** | {measured} |")
         for serial in range(66, 66 + options.chips):
             overrides = [f"seed={serial}", f"target.serial={serial}", *changes]
-            run = nh.experiment(experiment, overrides).start()
+            run = DelGradRun(KINDS["delgrad"].load(experiment, overrides))
             run.train(options.epochs, progress=True)
             print(f"| {experiment} | emulated, serial {serial} | {statistics(run)} |", flush=True)
 

@@ -98,6 +98,21 @@ def make_folder(folder: Path) -> list[Path]:
     return [folder, *above]
 
 
+def refuse_foreign(path: Path, is_ours: Callable[[Path], bool]) -> None:
+    """Refuse to write where something else stands than a file that `is_ours` recognises.
+
+    Raises
+    ------
+    UserError
+        So it is.
+    """
+    what = kind(path)
+    if what not in ("", "file"):
+        raise UserError(f"{path} is a {what}; name a file that doesn't exist yet")
+    if what and not is_ours(path):
+        raise UserError(f"{path} exists and wasn't written by this command, so it stays; choose another name")
+
+
 @contextmanager
 def replacing(path: Path, is_ours: Callable[[Path], bool]) -> Iterator[Path]:
     """An empty file beside `path` that takes its place at the end, or is removed after an error.
@@ -114,12 +129,12 @@ def replacing(path: Path, is_ours: Callable[[Path], bool]) -> Iterator[Path]:
     OSError
         It can't be written.
     """
-    _refuse_foreign(path, is_ours)
+    refuse_foreign(path, is_ours)
     temporary = path.with_name(f".neurohil-{secrets.token_hex(8)}")
     os.close(create(temporary))
     try:
         yield temporary
-        _refuse_foreign(path, is_ours)
+        refuse_foreign(path, is_ours)
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
@@ -143,14 +158,6 @@ def has_hdf5_mark(path: Path, mark: str) -> bool:
 def first_line(path: Path) -> str:
     """First line of a text file; empty if there is none."""
     return _ends(path)[0].partition(b"\n")[0].decode(errors="replace")
-
-
-def _refuse_foreign(path: Path, is_ours: Callable[[Path], bool]) -> None:
-    what = kind(path)
-    if what not in ("", "file"):
-        raise UserError(f"{path} is a {what}; name a file that doesn't exist yet")
-    if what and not is_ours(path):
-        raise UserError(f"{path} exists and wasn't written by this command, so it stays; choose another name")
 
 
 def _ends(path: Path) -> tuple[bytes, bytes]:

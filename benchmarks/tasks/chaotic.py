@@ -21,8 +21,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.tasks.seeds import QUICK, RESULTS, results_folder
+from benchmarks import commands
+from benchmarks.tasks.seeds import RESULTS, SHORT, is_result, results_folder, write
 from neurohil.errors import UserError
+from neurohil.files import refuse_foreign
 
 if TYPE_CHECKING:
     from benchmarks.tasks.esn import Config
@@ -213,16 +215,16 @@ def table(rows: dict[str, Results], constant: float) -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = commands.parser(__doc__)
     parser.add_argument("models", nargs="*", default=[], help=f"any of {', '.join(MODELS)} (default: all)")
     parser.add_argument("--tau", type=int, default=17, help="series (default 17)")
     parser.add_argument("--all", action="store_true", help="all 14 series (slow)")
     parser.add_argument("--repeats", type=int, default=30, help="offsets (default 30, as in the protocol)")
     parser.add_argument("--reservoirs", type=int, default=RESERVOIRS, help="reservoirs (default 5; on the crossbar 1)")
     parser.add_argument("--data", type=Path, help="folder with official files mg_<tau>.npy")
-    folders = f"default {QUICK}/, with --all {RESULTS.name}/ here"
+    folders = f"default {SHORT}/, with --all {RESULTS.name}/ here"
     parser.add_argument("--out", type=Path, help=f"folder for the results ({folders})")
-    options = parser.parse_args(arguments)
+    options = commands.parsed(parser, arguments, repeats=1, reservoirs=1)
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # small matrices: a second thread only waits
     try:
         run(options)
@@ -240,15 +242,18 @@ def run(options: argparse.Namespace) -> None:
         raise UserError(f"--reservoirs {options.reservoirs}: give at least 1")
     taus = list(mackey_glass.PARAMETERS) if options.all else [options.tau]
     whole = options.all and options.repeats == mackey_glass.REPEATS and options.reservoirs >= RESERVOIRS
-    folder = results_folder(options.out, whole)
+    folder = results_folder(options.out, whole, options.quick)
+    end = "all" if options.all else options.tau
+    places = {model: folder / f"chaotic_{model}_{end}.json" for model in options.models or MODELS}
+    for path in places.values():
+        refuse_foreign(path, is_result)
     rows = {}
-    for model in options.models or MODELS:
+    for model, path in places.items():
         seeds = range(options.reservoirs if model == "esn" else 1)
         jobs = [(tau, seed) for tau in taus for seed in seeds]
         progress = tqdm(jobs, desc=model, unit="run", disable=None)
         rows[model] = averaged([score(model, tau, options.repeats, seed, options.data) for tau, seed in progress])
-        name = f"chaotic_{model}{'_all' if options.all else f'_{options.tau}'}.json"
-        rows[model].save_json(folder / name)
+        write(rows[model], path)
     constants = [constant_predictor(tau, options.repeats, options.data) for tau in taus]
     print(table(rows, sum(constants) / len(constants)))
 

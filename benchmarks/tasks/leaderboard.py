@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import argparse
 import json
-import os
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from benchmarks import commands
 from benchmarks.tasks.published import PUBLISHED, REMARKS, Row
 from neurohil.errors import UserError
+from neurohil.files import first_line, make_folder, replacing
 from neurohil.neurobench.costs import load_costs, spiking_phases
 
 ROOT = Path(__file__).parents[2]
@@ -19,7 +19,8 @@ RESULTS, PAGE = ROOT / "benchmarks" / "results", ROOT / "docs" / "leaderboard.md
 QUBO = "QUBO maximum independent set"
 OFFSETS, GRAPH_SEEDS = 30, 5  # of NeuroBench's protocols
 
-INTRODUCTION = """# Leaderboard
+HEADING = "# Leaderboard"
+INTRODUCTION = f"""{HEADING}
 
 `make neurobench` writes this page from `benchmarks/results/*.json`. What the columns mean stands in
 [neurobench.md](neurobench.md).
@@ -272,15 +273,16 @@ def _table(heading: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = commands.parser(__doc__)
     parser.add_argument("--results", type=Path, default=RESULTS, help="folder of results (default benchmarks/results)")
     parser.add_argument("--out", type=Path, default=PAGE, help="page to write (default docs/leaderboard.md)")
-    options = parser.parse_args(arguments)
+    options = commands.parsed(parser, arguments, out=commands.runs("leaderboard.md", quick=True))
     try:
         text = page(load_results(options.results))
-        part = options.out.with_name(f"{options.out.name}.part{os.getpid()}")
-        part.write_text(text)
-        os.replace(part, options.out)
+        if options.quick:
+            make_folder(options.out.parent)
+        with replacing(options.out, lambda path: first_line(path) == HEADING) as unfinished:
+            unfinished.write_text(text)
     except UserError as error:
         sys.exit(f"leaderboard: {error}")
     except OSError as error:

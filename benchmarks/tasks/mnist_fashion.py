@@ -4,7 +4,7 @@ Trained by the shipped experiments, on ideal weights, on the emulated memristor 
 matrix mode. After both tasks the 10 000 test images of each are classified, with the normalisation of their task.
 Every metric is the mean over the two tasks; the accuracies stand apart, too.
 
-The quick default trains one seed for 4 epochs a task, --full seeds 1 to 3 for 8. Each result says which. The modelled
+The short default trains one seed for 4 epochs a task, --full seeds 1 to 3 for 8. Each result says which. The modelled
 system track is for the crossbar and the chip; their learning includes the tests after every epoch.
 """
 
@@ -12,10 +12,13 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.tasks.seeds import chosen, over_seeds, parser, quick_note, save
+from benchmarks.commands import parsed
+from benchmarks.tasks.seeds import chosen, is_result, over_seeds, parser, quick_note, results_folder, save
 from neurohil.errors import UserError
+from neurohil.files import refuse_foreign
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -29,8 +32,9 @@ TARGETS = {
     "crossbar": "emulated crossbar",
     "chip": "emulated chip in matrix mode",
 }
-QUICK_SEEDS, QUICK_EPOCHS = 1, 4
+SHORT_SEEDS, SHORT_EPOCHS = 1, 4
 FULL_SEEDS, FULL_EPOCHS = 3, 8
+SMALL = ("network.hidden=[16]", "tasks.train_images=300", "tasks.test_images=100", "training.test_batch=50")
 
 
 def score(
@@ -76,7 +80,7 @@ def score(
         "epochs": epochs,
         "note": "batch statistics, normalisation per task; the footprint holds the hidden weights, which learn on",
     }
-    if target != "ideal":
+    if run.target.provenance.kind != "computed":
         done = {name: sum(account[name] for account in accounts) for name in accounts[0]}
         samples = results["metadata"]["samples"]
         results["SystemTrackModelled"], about = _system(run, spent({}, learnt), done, samples, table)
@@ -142,29 +146,35 @@ def _system(
     run: MetaplasticityRun, learnt: dict[str, float], done: dict[str, float], samples: int, table: dict[str, Any]
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """The modelled system track, and its costs."""
-    from neurohil.neurobench.costs import crossbar_phases, described, matrix_phases, system_track
-    from neurohil.targets.matrix.crossbar import CrossbarTarget
+    from memristor import CostTable
+    from neurohil.neurobench.costs import crossbar_changes, crossbar_phases, described, matrix_phases, system_track
+    from neurohil.tables import changed
 
-    if not isinstance(run.target, CrossbarTarget):
+    if not run.target.programmed_by_pulses:
         costs = table["matrix"]
         return system_track(matrix_phases(learnt, costs), matrix_phases(done, costs), samples), described(
             "matrix", table
         )
     costs = table["crossbar"]
+    crossbar_costs = changed(CostTable(), crossbar_changes(table), "target.costs")
     rows = sum(levels.shape[0] for levels in run.network.levels) / len(run.network.levels)  # a vector each
     before, during = (crossbar_phases(part, part["vectors"] * rows, costs) for part in (learnt, done))
-    return system_track(before, during, samples), described("crossbar", table, run.target.controller.costs)
+    return system_track(before, during, samples), described("crossbar", table, crossbar_costs)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    options = parser(__doc__, tuple(EXPERIMENTS), QUICK_SEEDS, QUICK_EPOCHS).parse_args(arguments)
+    options = parsed(parser(__doc__, tuple(EXPERIMENTS), SHORT_SEEDS, SHORT_EPOCHS), arguments, seeds=1, epochs=1)
     try:
-        seeds = chosen(options, "seeds", QUICK_SEEDS, FULL_SEEDS)
-        epochs = chosen(options, "epochs", QUICK_EPOCHS, FULL_EPOCHS)
+        seeds = chosen(options, "seeds", SHORT_SEEDS, FULL_SEEDS)
+        epochs = chosen(options, "epochs", SHORT_EPOCHS, FULL_EPOCHS)
+        note = quick_note(seeds, epochs, FULL_SEEDS, FULL_EPOCHS)
+        scored = partial(score, overrides=SMALL) if options.quick else score
         for target in [options.target] if options.target else EXPERIMENTS:
-            results = over_seeds([score(target, seed, epochs, options.costs) for seed in range(1, seeds + 1)])
-            results["metadata"]["quick"] = quick_note(seeds, epochs, FULL_SEEDS, FULL_EPOCHS)
-            save(results, options.out, EXPERIMENTS[target])
+            path = results_folder(options.out, note is None, options.quick) / f"{EXPERIMENTS[target]}.json"
+            refuse_foreign(path, is_result)
+            results = over_seeds([scored(target, seed, epochs, options.costs) for seed in range(1, seeds + 1)])
+            results["metadata"]["quick"] = note
+            save(results, options.out, EXPERIMENTS[target], options.quick)
             accuracies = ", ".join(f"{name} {value:.1%}" for name, value in results["AccuracyByTask"].items())
             print(f"{results['metadata']['model']}: {accuracies} (seeds: {seeds})")
     except UserError as error:

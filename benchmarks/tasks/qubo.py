@@ -20,8 +20,10 @@ from pathlib import Path
 from statistics import fmean, median
 from typing import TYPE_CHECKING, NamedTuple
 
-from benchmarks.tasks.seeds import QUICK, RESULTS, results_folder
+from benchmarks import commands
+from benchmarks.tasks.seeds import RESULTS, SHORT, is_result, results_folder, write
 from neurohil.errors import UserError
+from neurohil.files import refuse_foreign
 
 if TYPE_CHECKING:
     from benchmarks.tasks.solvers import Solution, Solver
@@ -30,8 +32,8 @@ if TYPE_CHECKING:
 
 DEFAULT_TIMEOUTS_S = {"annealing": 1.0, "tabu": 1.0, "spiking": 0.1}
 SOLVERS = tuple(DEFAULT_TIMEOUTS_S)
-QUICK_SIZES, QUICK_SEEDS = (10, 25, 50, 100, 250), (0,)
-FULL_SIZES = (*QUICK_SIZES, 500, 1000)
+SHORT_SIZES, SHORT_SEEDS = (10, 25, 50, 100, 250), (0,)
+FULL_SIZES = (*SHORT_SIZES, 500, 1000)
 DENSITIES = [0.01, 0.05, 0.1, 0.25]
 TIMEOUTS_S = (1e-3, 1e-2, 1e-1, 1.0, 10.0, 100.0)
 GAPS = (0.1, 0.05, 0.01)
@@ -212,18 +214,18 @@ def _group(n: int, density: float) -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = commands.parser(__doc__)
     parser.add_argument("solvers", nargs="*", default=[], help=f"any of {', '.join(SOLVERS)} (default: all)")
     parser.add_argument("--all", action="store_true", help="sizes up to 1000 and five seeds (slow)")
-    parser.add_argument("--sizes", type=int, nargs="+", help=f"nodes (default {_listed(QUICK_SIZES)})")
+    parser.add_argument("--sizes", type=int, nargs="+", help=f"nodes (default {_listed(SHORT_SIZES)})")
     parser.add_argument("--densities", type=float, nargs="+", default=DENSITIES, help="shares of edges")
-    parser.add_argument("--seeds", type=int, nargs="+", help=f"of the graphs (default {_listed(QUICK_SEEDS)})")
+    parser.add_argument("--seeds", type=int, nargs="+", help=f"of the graphs (default {_listed(SHORT_SEEDS)})")
     timeouts = ", ".join(f"{name} {seconds:g}" for name, seconds in DEFAULT_TIMEOUTS_S.items())
     parser.add_argument("--timeout", type=float, help=f"seconds per graph on a solver's clock (default {timeouts})")
     parser.add_argument("--seed", type=int, default=0, help="of the solvers")
-    folders = f"default {QUICK}/, with --all alone {RESULTS.name}/ here"
+    folders = f"default {SHORT}/, with --all alone {RESULTS.name}/ here"
     parser.add_argument("--out", type=Path, help=f"folder for the results ({folders})")
-    options = parser.parse_args(arguments)
+    options = commands.parsed(parser, arguments, sizes=[10, 600], densities=[0.1], seeds=[0], timeout=0.003)
     try:
         run(options)
     except UserError as error:
@@ -245,8 +247,13 @@ def run(options: argparse.Namespace) -> None:
         raise UserError(f"--timeout {options.timeout}: give seconds above 0")
     solvers = {name: make_solver(name) for name in options.solvers or SOLVERS}
     timeouts_s = [options.timeout or DEFAULT_TIMEOUTS_S[name] for name in solvers]
-    sizes = options.sizes or (FULL_SIZES if options.all else QUICK_SIZES)
-    seeds = options.seeds or (mis.TUNING_SEEDS if options.all else QUICK_SEEDS)
+    sizes = options.sizes or (FULL_SIZES if options.all else SHORT_SIZES)
+    seeds = options.seeds or (mis.TUNING_SEEDS if options.all else SHORT_SEEDS)
+    shortened = options.sizes or options.seeds or options.timeout or options.densities != DENSITIES
+    folder = results_folder(options.out, options.all and not shortened, options.quick)
+    places = {name: folder / f"qubo_{name}.json" for name in solvers}
+    for path in places.values():
+        refuse_foreign(path, is_result)
     smallest = mis.qubo(mis.graph(mis.Workload(10, 0.1, 0)))
     for solver in solvers.values():  # compiled before the clock runs
         solver.solve(smallest, options.seed, Limits(rounds=1))
@@ -260,10 +267,8 @@ def run(options: argparse.Namespace) -> None:
         name: results_of(solver, runs[name], timeout_s, options.seed)
         for (name, solver), timeout_s in zip(solvers.items(), timeouts_s, strict=True)
     }
-    shortened = options.sizes or options.seeds or options.timeout or options.densities != DENSITIES
-    folder = results_folder(options.out, options.all and not shortened)
     for name, results in rows.items():
-        results.save_json(folder / f"qubo_{name}.json")
+        write(results, places[name])
     print(table(rows))
 
 

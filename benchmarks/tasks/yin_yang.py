@@ -3,7 +3,7 @@
 Trained by the shipped experiments (weights alone, and weights with axonal delays), tested on the published test set of
 1000 samples. The first output spike decides; a sample without any output spike counts as wrong.
 
-The quick default trains one seed for 60 epochs, --full seeds 1 to 5 for 300, as docs/results.md. Each result says
+The short default trains one seed for 60 epochs, --full seeds 1 to 5 for 300, as docs/results.md. Each result says
 which. The modelled system track is for the chip alone: ideal neurons take neither time nor energy.
 """
 
@@ -13,8 +13,10 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from benchmarks.tasks.seeds import chosen, over_seeds, parser, quick_note, save
+from benchmarks.commands import parsed
+from benchmarks.tasks.seeds import chosen, is_result, over_seeds, parser, quick_note, results_folder, save
 from neurohil.errors import UserError
+from neurohil.files import refuse_foreign
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -26,7 +28,7 @@ EXPERIMENTS = {
     "ideal": ("yin_yang_weights", "yin_yang_axonal"),
     "chip": ("chip_yin_yang_weights", "chip_yin_yang_axonal"),
 }
-QUICK_SEEDS, QUICK_EPOCHS = 1, 60
+SHORT_SEEDS, SHORT_EPOCHS = 1, 60
 FULL_SEEDS, FULL_EPOCHS = 5, 300
 
 # Declared for the metrics that count steps, in tau_s: the chip's slot of 180 us, and the field's usual tenth of tau_s.
@@ -52,16 +54,17 @@ def score(experiment: str, seed: int, epochs: int, costs: str | Path | None = No
     UserError
         There is no such experiment; a bad table of costs.
     """
-    import neurohil as nh
+    from neurohil.delgrad.run import DelGradRun
+    from neurohil.kinds import KINDS
     from neurohil.neurobench.costs import described, load_costs, spent, spiking_phases, system_track
 
     table = load_costs(costs)
-    run = nh.experiment(experiment, [f"seed={seed}", f"epochs={epochs}"]).start()
+    run = DelGradRun(KINDS["delgrad"].load(experiment, [f"seed={seed}", f"epochs={epochs}"]))
     run.train(progress=True)
     run.test()  # brings back the parameters of the epoch to be tested
     learnt = run.target.account()
     results = _measured(run)
-    if run.target.tau_us is not None:
+    if _has_device(run):
         samples = results["metadata"]["samples"]
         events = results["SynapticOperations"]["Effective_ACs"] * samples
         before = spiking_phases(learnt, None, table["spiking"])
@@ -72,6 +75,11 @@ def score(experiment: str, seed: int, epochs: int, costs: str | Path | None = No
     return results
 
 
+def _has_device(run: DelGradRun) -> bool:
+    """Whether the target is a device, which takes time and energy, and stores numbers in so many bits."""
+    return run.target.provenance.kind == "emulated"
+
+
 def _measured(run: DelGradRun) -> Results:
     from neurohil.delgrad.model import SpikeTimeModel
     from neurohil.neurobench import metrics
@@ -79,14 +87,14 @@ def _measured(run: DelGradRun) -> Results:
     from neurohil.neurobench.records import ModelInfo
 
     config, test = run.config, run.data["test"]
-    is_chip = run.target.tau_us is not None
+    device = _has_device(run)
     model = SpikeTimeModel(
         run.target,
         run.network.layers(),
         DURATION,
-        ModelInfo(run.target.provenance.kind, DT, "tau_s"),
-        SYNAPSE_BITS if is_chip else None,
-        REGISTER_BITS if is_chip else None,
+        ModelInfo("emulated" if device else "computed", DT, "tau_s"),
+        SYNAPSE_BITS if device else None,
+        REGISTER_BITS if device else None,
     )
     results = Benchmark(
         model,
@@ -107,7 +115,7 @@ def _measured(run: DelGradRun) -> Results:
     ).run(quiet=True)
     sizes = "-".join(str(n) for n in (run.inputs["test"].shape[1], *(w.shape[1] for w in run.network.weights)))
     delays = {"none": "weights"}.get(config.network.delays, f"weights and {config.network.delays} delays")
-    where = f"emulated chip {config.target.serial}" if is_chip else "ideal neurons"  # type: ignore[attr-defined]
+    where = f"emulated chip {run.facts()['serial']}" if device else run.target.label
     results["metadata"] |= {
         "model": f"DelGrad {sizes}, {delays}, {where}",
         "experiment": config.experiment,
@@ -118,16 +126,20 @@ def _measured(run: DelGradRun) -> Results:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    options = parser(__doc__, tuple(EXPERIMENTS), QUICK_SEEDS, QUICK_EPOCHS).parse_args(arguments)
+    options = parsed(parser(__doc__, tuple(EXPERIMENTS), SHORT_SEEDS, SHORT_EPOCHS), arguments, seeds=1, epochs=1)
     try:
-        seeds = chosen(options, "seeds", QUICK_SEEDS, FULL_SEEDS)
-        epochs = chosen(options, "epochs", QUICK_EPOCHS, FULL_EPOCHS)
+        seeds = chosen(options, "seeds", SHORT_SEEDS, FULL_SEEDS)
+        epochs = chosen(options, "epochs", SHORT_EPOCHS, FULL_EPOCHS)
+        note = quick_note(seeds, epochs, FULL_SEEDS, FULL_EPOCHS)
         for target in [options.target] if options.target else EXPERIMENTS:
             for experiment in EXPERIMENTS[target]:
+                refuse_foreign(
+                    results_folder(options.out, note is None, options.quick) / f"{experiment}.json", is_result
+                )
                 runs = [score(experiment, seed, epochs, options.costs) for seed in range(1, seeds + 1)]
                 results = over_seeds(runs)
-                results["metadata"]["quick"] = quick_note(seeds, epochs, FULL_SEEDS, FULL_EPOCHS)
-                save(results, options.out, experiment)
+                results["metadata"]["quick"] = note
+                save(results, options.out, experiment, options.quick)
                 print(f"{results['metadata']['model']}: {results['ClassificationAccuracy']:.1%} (seeds: {seeds})")
     except UserError as error:
         sys.exit(f"yin_yang: {error}")
