@@ -23,7 +23,7 @@ EPOCHS_WARM = 2
 def epoch_of(experiment: str) -> Callable[[], object]:
     """One training epoch of an experiment, without validation."""
     run = nh.experiment(experiment).start()
-    return lambda: run.trainer.train_epoch(run.inputs["train"], run.data["train"].labels)
+    return lambda: run.trainer.train_epoch(*run.data.train)
 
 
 def torch_epoch() -> Callable[[], object]:
@@ -32,8 +32,8 @@ def torch_epoch() -> Callable[[], object]:
 
     torch.set_num_threads(1)
     run = nh.experiment("yin_yang_weights").start()
-    inputs = torch.tensor(run.inputs["train"])
-    labels = torch.tensor(run.data["train"].labels)
+    inputs = torch.tensor(run.data.train.times)
+    labels = torch.tensor(run.data.train.labels)
     weights = [torch.tensor(w, requires_grad=True) for w in run.network.weights]
     adam = torch.optim.Adam(weights, lr=0.02)
 

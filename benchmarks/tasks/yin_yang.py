@@ -78,7 +78,7 @@ def _measured(run: DelGradRun) -> Results:
     from neurohil.neurobench.benchmark import Benchmark, Task, batched
     from neurohil.neurobench.records import ModelInfo
 
-    config, test = run.config, run.data["test"]
+    config, test = run.config, run.data.test
     is_chip = run.target.tau_us is not None
     model = SpikeTimeModel(
         run.target,
@@ -90,7 +90,7 @@ def _measured(run: DelGradRun) -> Results:
     )
     results = Benchmark(
         model,
-        batched(run.inputs["test"], test.labels, len(test.labels)),
+        batched(run.data.test.times, test.labels, len(test.labels)),
         None,
         [config.training.loss.decide],
         [
@@ -105,7 +105,7 @@ def _measured(run: DelGradRun) -> Results:
         # Regenerated to the bits of the published files, which a test of the loader holds.
         Task("Yin-Yang", data="official", seed=config.seed),
     ).run(quiet=True)
-    sizes = "-".join(str(n) for n in (run.inputs["test"].shape[1], *(w.shape[1] for w in run.network.weights)))
+    sizes = "-".join(str(n) for n in (run.data.test.times.shape[1], *(w.shape[1] for w in run.network.weights)))
     delays = {"none": "weights"}.get(config.network.delays, f"weights and {config.network.delays} delays")
     where = f"emulated chip {config.target.serial}" if is_chip else "ideal neurons"  # type: ignore[attr-defined]
     results["metadata"] |= {
