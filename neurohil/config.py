@@ -57,8 +57,8 @@ def experiment_name(experiment: str) -> str:
 def parse(text: str, kind: type[T], overrides: Sequence[str] = (), **values: Any) -> T:
     """Validated config of type `kind` from TOML text, after `key.path=value` overrides.
 
-    A key that may be left out can be "none" instead. Where a table becomes one of another kind, it keeps the keys that
-    the new kind knows.
+    A key that may be left out can be "none" instead. Where a table gets another `kind`, it keeps the keys that this one
+    knows; a class of the user's own begins from its own defaults.
 
     Parameters
     ----------
@@ -198,17 +198,27 @@ def _put(raw: dict[str, Any], path: str, value: Any) -> Iterator[str]:
 
 
 def _of_new_kinds(value: Any, kind: Any, typed: Collection[str], path: str = "") -> Any:
-    """The value without keys that were not typed, in tables whose `kind` was, where that kind has no such keys."""
+    """The value without keys that an earlier `kind` had: where one was typed, only keys that were typed, too, and those
+    that the new kind knows; a class of the user's own begins from its own defaults."""
     struct = struct_of(alternatives(kind), value, path) if isinstance(value, dict) else None
     if struct is None:
         return value
     fields = {field.encode_name: field.type for field in fields_of(struct)}
-    is_new = joined(path, KIND) in typed
+    kept = set(value)
+    if joined(path, KIND) in typed:
+        choice = choice_of(kind)
+        known = {KIND} if choice and struct not in choice.structs() else {KIND, *fields}
+        kept = {key for key in value if key in known or _is_typed(joined(path, key), typed)}
     return {
         key: _of_new_kinds(item, fields.get(key, object), typed, joined(path, key))
         for key, item in value.items()
-        if not is_new or key in (KIND, *fields) or any(f"{name}.".startswith(f"{joined(path, key)}.") for name in typed)
+        if key in kept
     }
+
+
+def _is_typed(key: str, typed: Collection[str]) -> bool:
+    """Whether a key, or one in its table, is among the typed ones."""
+    return any(f"{name}.".startswith(f"{key}.") for name in typed)
 
 
 def _override(raw: dict[str, Any], override: str) -> str:

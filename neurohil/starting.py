@@ -302,7 +302,9 @@ def without_locks(place: Place) -> str:
 
 
 def _as_typed(value: Any) -> Any:
-    """Values as an experiment's file would have them."""
+    """Values as an experiment's file would have them; a class is told by its name."""
+    if isinstance(value, type):
+        return f"{value.__module__}:{value.__qualname__}"
     if isinstance(value, Mapping):
         return {key: _as_typed(item) for key, item in value.items()}
     return "none" if value is None else list(map(_as_typed, value)) if isinstance(value, tuple | list) else value
