@@ -1,8 +1,10 @@
 """Data sets of the user's own: of spike times for DelGrad, of images for metaplasticity."""
 
+import re
 import sys
 import textwrap
 import tomllib
+from pathlib import Path
 
 import h5py
 import msgspec
@@ -406,3 +408,23 @@ def test_a_measurement_is_not_trained():
     )
     with pytest.raises(UserError, match=message + "of program, characterise, age, ir-drop$"):
         nh.train("crossbar_9_levels")
+
+
+@pytest.mark.compiled
+def test_what_the_docs_show_runs_as_it_stands(tmp_path, capsys):
+    page = (Path(__file__).parents[2] / "docs/own-classes.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"```(?:python)?\n(.*?)```", page, re.DOTALL)
+    (program,) = (block for block in blocks if "nh.train" in block)
+    commands = [block for block in blocks if block.startswith(".venv/bin/neurohil ")]
+    classes = [block for block in blocks if "@dataclass" in block]
+    assert (len(blocks), len(commands), len(classes)) == (7, 3, 3)
+    (tmp_path / "mine.py").write_text("\n".join(classes), encoding="utf-8")
+    try:
+        for k, command in enumerate(commands):
+            assert main([*command.split()[1:], "--epochs", "1", "--out", f"{k}.h5"]) == 0
+        found = {}
+        exec(program.replace("epochs=50", "epochs=2"), found)
+    finally:
+        sys.modules.pop("mine", None)
+    assert len(found["run"].data.test.labels) == 500 and found["run"].data.classes == ("first", "second", "third")
+    assert "emulated" not in capsys.readouterr().out

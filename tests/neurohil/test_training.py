@@ -7,9 +7,10 @@ import pytest
 from neurohil import experiment
 from neurohil.cli import main
 from neurohil.datasets.spike_times import Samples
+from neurohil.delgrad.losses import ShiftInvariantMse
 from neurohil.delgrad.network import Network, NetworkConfig
 from neurohil.delgrad.run import DelGradRun
-from neurohil.delgrad.training import ShiftInvariantMse, Trainer, TrainingConfig
+from neurohil.delgrad.training import Trainer, TrainingConfig
 from neurohil.errors import UserError
 from neurohil.protocols import Layer
 from neurohil.targets.spiking.ideal import IdealTarget
