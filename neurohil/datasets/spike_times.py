@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
@@ -139,10 +140,10 @@ def _checked_plane(plane: Any, n_test: int, lines: int) -> Plane:
         raise UserError(f"data.plane.name = {shown(plane.name)} is no text in ASCII; name the plane")
     remedy = "give x and y of each test sample, scaled to the unit square"
     points = floats("data.plane.points", plane.points, (n_test, 2), 0.0, 1.0, remedy=remedy)
+    return Plane(plane.name, points, partial(_encoded, plane.encode, lines))
 
-    def encode(places: Floats) -> Floats:
-        remedy = "give the spike times of all input lines at each point"
-        times = plane.encode(places)
-        return floats("data.plane.encode", times, (len(places), lines), 0.0, np.inf, "tau_s", remedy, finite=False)
 
-    return Plane(plane.name, points, encode)
+def _encoded(encode: Callable[[Floats], Floats], lines: int, points: Floats) -> Floats:
+    remedy = "give the spike times of all input lines at each point"
+    times = encode(points)
+    return floats("data.plane.encode", times, (len(points), lines), 0.0, np.inf, "tau_s", remedy, finite=False)

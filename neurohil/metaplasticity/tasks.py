@@ -75,8 +75,8 @@ def build(config: TasksConfig, seed: int) -> list[Task]:
     UserError
         There is no such data set, or its images are not found; no such task can be made of it.
     """
-    is_whole = isinstance(config, WholeConfig)
-    key, names = ("tasks.data_sets", config.data_sets) if is_whole else ("tasks.data_set", (config.data_set,))
+    key = "tasks.data_sets" if isinstance(config, WholeConfig) else "tasks.data_set"
+    names = config.data_sets if isinstance(config, WholeConfig) else (config.data_set,)
     for name in names:
         if name not in DATA_SETS and ":" not in name:
             raise UserError(
