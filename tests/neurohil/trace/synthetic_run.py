@@ -50,6 +50,8 @@ SMALL = Case(
 
 CONFIG = """summary = "Emulated chip in the loop, 20-30-3, weights and axonal delays: DelGrad's chip setting"
 seed = 3
+[data]
+copies = 5
 [target]
 kind = "brainscales"
 preset = "w66f3"

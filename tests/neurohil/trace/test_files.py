@@ -150,7 +150,7 @@ def trace(tmp_path_factory):
 @pytest.mark.parametrize("name", VIEWS)
 def test_views_replace_their_own_files_alone(tmp_path, trace, name, monkeypatch):
     # test_report shows that a whole page, which takes seconds, has that mark.
-    monkeypatch.setattr(page, "_render", lambda _: f'<meta name="generator" content="{page.MARK}">')
+    monkeypatch.setattr(page, "_render", lambda *_: f'<meta name="generator" content="{page.MARK}">')
     write, out = VIEWS[name], tmp_path / name
     written = write(trace, out)
     assert write(trace, out) == written
