@@ -30,7 +30,7 @@ def robust_std(values: np.ndarray) -> float:
 
 def statistics(run: DelGradRun) -> str:
     """Cells of the table for a trained run."""
-    inputs = run.inputs["train"]
+    inputs = run.data.train.times
     layers = run.network.layers()
     run.target.write(layers)
     first, second = (run.target.run(inputs, TRIALS + k)[-1].spikes for k in range(2))

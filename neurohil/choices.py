@@ -33,10 +33,13 @@ class Choice:
         What all of them can do; it has to be runtime_checkable.
     structs : callable
         Gives the types of msgspec.Struct that this package has for it, each with a tag.
+    default : type of msgspec.Struct, optional
+        The one of them that a table without `kind` is of, and that is written without it.
     """
 
     protocol: type
     structs: Callable[[], tuple[Any, ...]]
+    default: Any = None
 
     def named(self, name: str, key: str) -> Any:
         """The class that a user names as "package.module:Class".

@@ -6,7 +6,7 @@ import codecs
 import difflib
 import stat
 import tomllib
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 from types import NoneType
@@ -57,7 +57,8 @@ def experiment_name(experiment: str) -> str:
 def parse(text: str, kind: type[T], overrides: Sequence[str] = (), **values: Any) -> T:
     """Validated config of type `kind` from TOML text, after `key.path=value` overrides.
 
-    A key that may be left out can be "none" instead.
+    A key that may be left out can be "none" instead. Where a table gets another `kind`, it keeps the keys that this one
+    knows; a class of the user's own begins from its own defaults.
 
     Parameters
     ----------
@@ -65,7 +66,7 @@ def parse(text: str, kind: type[T], overrides: Sequence[str] = (), **values: Any
     kind : type of msgspec.Struct
     overrides : sequence of str
     **values
-        Keys of the uppermost table that are set last.
+        Keys that are set last, with their paths: objects in place of tables, too.
 
     Raises
     ------
@@ -74,9 +75,10 @@ def parse(text: str, kind: type[T], overrides: Sequence[str] = (), **values: Any
     """
     try:
         raw = _toml(text, "the experiment")
-        for override in overrides:
-            _override(raw, override)
-        raw = _without_words(raw | values, kind)
+        typed = [_override(raw, override) for override in overrides]
+        for path, value in values.items():
+            typed += _put(raw, path, value)
+        raw = _without_words(_of_new_kinds(raw, kind, typed), kind)
         if refused := refusal(raw, kind):
             raise UserError(refused)
         return _converted(_chosen(raw, kind), kind)
@@ -124,6 +126,8 @@ def _name(value: Any, kind: Any) -> dict[str, Any]:
     choice, struct = choice_of(kind), type(value)
     if choice and struct not in choice.structs():
         return {KIND: f"{struct.__module__}:{struct.__qualname__}"}
+    if choice and struct is choice.default:
+        return {}
     tag = getattr(struct, "__struct_config__", None)
     return {tag.tag_field: tag.tag} if tag and tag.tag else {}
 
@@ -177,7 +181,48 @@ def _toml(text: str, what: str) -> dict[str, Any]:
         raise UserError(f"{what} has an integer of thousands of digits; no key needs more than 19") from error
 
 
-def _override(raw: dict[str, Any], override: str) -> None:
+def _put(raw: dict[str, Any], path: str, value: Any) -> Iterator[str]:
+    """Set a key, or change those of a table one by one; gives the paths of all that were set."""
+    *parents, leaf = path.split(".")
+    table = raw
+    for parent in parents:
+        inner = table.get(parent)
+        table[parent] = dict(inner) if isinstance(inner, dict) else {}
+        table = table[parent]
+    if isinstance(value, Mapping) and isinstance(table.get(leaf), dict):
+        for key, item in value.items():
+            yield from _put(raw, joined(path, key), item)
+    else:
+        table[leaf] = value
+        yield path
+
+
+def _of_new_kinds(value: Any, kind: Any, typed: Collection[str], path: str = "") -> Any:
+    """The value without keys that an earlier `kind` had: where one was typed, only keys that were typed, too, and those
+    that the new kind knows; a class of the user's own begins from its own defaults."""
+    struct = struct_of(alternatives(kind), value, path) if isinstance(value, dict) else None
+    if struct is None:
+        return value
+    fields = {field.encode_name: field.type for field in fields_of(struct)}
+    kept = set(value)
+    if joined(path, KIND) in typed:
+        choice = choice_of(kind)
+        known = {KIND} if choice and struct not in choice.structs() else {KIND, *fields}
+        kept = {key for key in value if key in known or _is_typed(joined(path, key), typed)}
+    return {
+        key: _of_new_kinds(item, fields.get(key, object), typed, joined(path, key))
+        for key, item in value.items()
+        if key in kept
+    }
+
+
+def _is_typed(key: str, typed: Collection[str]) -> bool:
+    """Whether a key, or one in its table, is among the typed ones."""
+    return any(f"{name}.".startswith(f"{key}.") for name in typed)
+
+
+def _override(raw: dict[str, Any], override: str) -> str:
+    """Set a key as it is typed behind --set; returns its path."""
     typed = shown(override)[1:-1]
     path, equals, text = override.partition("=")
     *parents, leaf = (step.strip() for step in path.split("."))
@@ -197,6 +242,7 @@ def _override(raw: dict[str, Any], override: str) -> None:
         if not isinstance(table, dict):
             raise UserError(f"--set {typed}: {parent} is a value, not a table of keys; name the key alone")
     table[leaf] = value
+    return joined(".".join(parents), leaf)
 
 
 def _without_words(value: Any, kind: Any, path: str = "") -> Any:

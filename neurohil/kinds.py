@@ -228,7 +228,8 @@ def kind_with(name: str) -> Kind:
         tables = tomllib.loads(experiment_text("delgrad", name))
         found = [kind for kind in _ALL if kind.table in tables]
         if not found:
-            raise UserError(f"{name} is no experiment: it has none of the tables data, tasks or program")
+            *first, last = dict.fromkeys(kind.table for kind in _ALL)
+            raise UserError(f"{name} is no experiment: it has none of the tables {', '.join(first)} or {last}")
         return found[0]
     folders = {kind.folder: kind for kind in reversed(_ALL)}
     for folder, kind in folders.items():

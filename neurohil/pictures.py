@@ -81,6 +81,16 @@ def is_picture(path: Path) -> bool:
     return files.kind(path) == "file" and files.has_mark(path, PICTURE_MARK)
 
 
+def distinct_colours(n: int) -> list[Any]:
+    """Colours for `n` classes or curves that are seen together."""
+    colours = [*CLASS_COLOURS, *COLOURS]
+    if n <= len(colours):
+        return colours[:n]
+    import numpy as np
+
+    return [*load_matplotlib().colormaps[COLOUR_MAP](np.linspace(0.05, 0.85, n))]
+
+
 @contextmanager
 def own_style(**changes: Any) -> Iterator[None]:
     """Within it, matplotlib draws in our style, whatever the user's settings are; these come back afterwards."""

@@ -87,6 +87,8 @@ def struct_of(kinds: Sequence[Any], table: dict[str, Any], path: str = "") -> An
         return structs[0]
     if choice and isinstance(name := table.get(KIND), str) and ":" in name:
         return choice.named(name, joined(path, KIND))
+    if choice and choice.default and KIND not in table:
+        return choice.default
     return next((s for s in structs if s.__struct_config__.tag == table.get(s.__struct_config__.tag_field)), None)
 
 

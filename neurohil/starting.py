@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from neurohil import version
-from neurohil.config import as_table, parse, to_toml
+from neurohil.config import parse, to_toml
 from neurohil.differences import changes, short, with_true_summary
 from neurohil.errors import UserError
 from neurohil.kinds import KINDS, Kind, command_of, kind_with
@@ -43,15 +43,15 @@ class Experiment:
     def with_(self, **changes: Any) -> Experiment:
         """The experiment with other values; tables are changed key by key: ``with_(target=dict(serial=7))``.
 
+        An object of a class of your own takes the place of a table with a `kind`: ``with_(data=Mine())``.
+
         Raises
         ------
         UserError
             A key or value is wrong.
         """
-        import tomli_w
-
-        table = _merged(as_table(self.config), changes)
-        return Experiment(self.kind, self._true(parse(tomli_w.dumps(table), self.kind.config_class)), self.plain)
+        config = parse(to_toml(self.config), self.kind.config_class, **_as_typed(changes))
+        return Experiment(self.kind, self._true(config), self.plain)
 
     def _true(self, config: Any) -> Any:
         return with_true_summary(config, self.plain)
@@ -117,11 +117,18 @@ def train(
     Raises
     ------
     UserError
-        A key or value is wrong, the network doesn't fit the target, or something stands at `trace` that must stay.
+        A key or value is wrong, the network doesn't fit the target, something stands at `trace` that must stay, or the
+        experiment is one of a measurement.
     Stopped
         By a signal such as Ctrl-C, after the epoch in progress; the same call goes on if it has a `trace`.
     """
-    return _start(with_changes(experiment(name), changes), trace, overwrite, progress)
+    chosen = experiment(name)
+    if chosen.kind.measures:
+        raise UserError(
+            f"{chosen.config.experiment} has nothing to train; measure on it: nh.measure(WHAT, "
+            f"{chosen.config.experiment!r}) with one of {', '.join(_measurements())}"
+        )
+    return _start(with_changes(chosen, changes), trace, overwrite, progress)
 
 
 def measure(
@@ -153,7 +160,7 @@ def measure(
     UserError
         As for `train`; or there is no such measurement.
     """
-    kinds = {kind.name.partition(" ")[2]: kind for kind in KINDS.values() if kind.measures}
+    kinds = _measurements()
     if measurement not in kinds:
         raise UserError(f"measurement = {measurement!r} is unknown; choose one of {', '.join(kinds)}")
     kind = kinds[measurement]
@@ -161,6 +168,11 @@ def measure(
     if chosen.kind.folder != kind.folder:
         raise UserError(f"{chosen.kind.title(chosen.config)!r} is no array to measure on; name one of a crossbar")
     return _start(with_changes(Experiment(kind, chosen.config, chosen.plain), changes), trace, overwrite, progress)
+
+
+def _measurements() -> dict[str, Kind]:
+    """Kinds of runs that measure, by what `measure` calls them."""
+    return {kind.name.partition(" ")[2]: kind for kind in KINDS.values() if kind.measures}
 
 
 def _start(chosen: Experiment, trace: str | Path | None, overwrite: bool, progress: bool) -> Run[Any]:
@@ -198,6 +210,8 @@ def with_changes(chosen: Experiment, changes: dict[str, Any]) -> Experiment:
         table = tables
         for parent in parents:
             table = table.setdefault(parent, {})
+            if not isinstance(table, dict):
+                raise UserError(f"{parent} is an object, so {leaf} can't be set beside it; set it in the object")
         if isinstance(value, dict) and isinstance(table.get(leaf), dict):
             value = {**table[leaf], **value}
         table[leaf] = value
@@ -287,13 +301,10 @@ def without_locks(place: Place) -> str:
     )
 
 
-def _merged(table: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
-    """The table with changes, and without keys that are None."""
-    merged = {key: value for key, value in table.items() if value is not None}
-    for key, value in changes.items():
-        inner = merged.get(key)
-        if isinstance(value, Mapping):
-            merged[key] = _merged(inner if isinstance(inner, Mapping) else {}, value)
-        else:
-            merged[key] = "none" if value is None else value
-    return {key: _merged(value, {}) if isinstance(value, Mapping) else value for key, value in merged.items()}
+def _as_typed(value: Any) -> Any:
+    """Values as an experiment's file would have them; a class is told by its name."""
+    if isinstance(value, type):
+        return f"{value.__module__}:{value.__qualname__}"
+    if isinstance(value, Mapping):
+        return {key: _as_typed(item) for key, item in value.items()}
+    return "none" if value is None else list(map(_as_typed, value)) if isinstance(value, tuple | list) else value

@@ -41,8 +41,8 @@ def trace(tmp_path_factory) -> bytes:
 def made_up(trace: bytes, monkeypatch) -> None:
     """What a page has, or needs, before its first snippet: a finished trace, data sets that need a download."""
     Path("runs/chip_yin_yang_axonal-seed1.h5").write_bytes(trace)
-    targets = (ROOT / "docs/targets.md").read_text(encoding="utf-8")
-    Path("mine.py").write_text(next(match[2] for match in FENCE.finditer(targets) if match[1] == "python"))
+    own = (ROOT / "docs/own-classes.md").read_text(encoding="utf-8")
+    Path("mine.py").write_text("\n\n".join(match[2] for match in FENCE.finditer(own) if match[1] == "python"))
     clip = audio.Clip(np.zeros(16_000, dtype=np.float32), 1)
     events = np.zeros(300, dtype=dvs_gesture.EVENT)
     events["t"] = np.arange(300) * 1000

@@ -86,7 +86,7 @@ def _measured(run: DelGradRun) -> Results:
     from neurohil.neurobench.benchmark import Benchmark, Task, batched
     from neurohil.neurobench.records import ModelInfo
 
-    config, test = run.config, run.data["test"]
+    config, test = run.config, run.data.test
     device = _has_device(run)
     model = SpikeTimeModel(
         run.target,
@@ -98,7 +98,7 @@ def _measured(run: DelGradRun) -> Results:
     )
     results = Benchmark(
         model,
-        batched(run.inputs["test"], test.labels, len(test.labels)),
+        batched(run.data.test.times, test.labels, len(test.labels)),
         None,
         [config.training.loss.decide],
         [
@@ -113,7 +113,7 @@ def _measured(run: DelGradRun) -> Results:
         # Regenerated to the bits of the published files, which a test of the loader holds.
         Task("Yin-Yang", data="official", seed=config.seed),
     ).run(quiet=True)
-    sizes = "-".join(str(n) for n in (run.inputs["test"].shape[1], *(w.shape[1] for w in run.network.weights)))
+    sizes = "-".join(str(n) for n in (run.data.test.times.shape[1], *(w.shape[1] for w in run.network.weights)))
     delays = {"none": "weights"}.get(config.network.delays, f"weights and {config.network.delays} delays")
     where = f"emulated chip {run.facts()['serial']}" if device else run.target.label
     results["metadata"] |= {

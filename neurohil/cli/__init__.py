@@ -249,12 +249,17 @@ def _add_trace(commands: argparse._SubParsersAction) -> None:
     watch.add_argument("file", metavar="FILE", help="the trace that the run will leave, or its .part file")
     export = action("export", "write it in another format")
     export.add_argument("file", metavar="FILE")
-    export.add_argument("--to", required=True, choices=("sonata", "nir", "csv"), help="format")
+    export.add_argument("--to", required=True, choices=_formats(), help="format")
     export.add_argument("--out", required=True, metavar="PATH", help="file or folder to write")
     report = action("report", "write one page of HTML with interactive figures")
     report.add_argument("file", metavar="FILE")
     report.add_argument("--out", metavar="HTML", help="page to write (default: beside the trace)")
     report.add_argument("--open", action="store_true", dest="is_opened", help="open it in the browser")
+
+
+def _formats() -> tuple[str, ...]:
+    """What traces can be exported to: what kinds of runs have of their own, and CSV."""
+    return (*dict.fromkeys(name for kind in KINDS.values() for name in kind.exports), "csv")
 
 
 def _trace(options: argparse.Namespace) -> int:

@@ -10,12 +10,19 @@ import functools
 import math
 from dataclasses import dataclass
 
+import msgspec
 import numpy as np
 
 from neurohil import arrays
+from neurohil.datasets.spike_times import Plane, Samples, SpikeTimes
 from neurohil.errors import UserError
+from neurohil.memory import demand_bytes
+from neurohil.protocols import Floats
+from neurohil.ranges import Count, Time
+from neurohil.text import exact
 
-CLASSES = 3
+CLASSES = ("yin", "yang", "dot")
+PLANE = "Yin-Yang square"
 SPLITS = {"train": (5000, 42), "validation": (1000, 41), "test": (1000, 40)}  # number of samples, seed
 
 _RADIUS_DISC = 0.5
@@ -36,6 +43,50 @@ class YinYang:
 
     samples: np.ndarray
     labels: np.ndarray
+
+
+class YinYangConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="yin_yang", tag_field="kind"):
+    """How Yin-Yang becomes spikes; times in tau_s. See `encode`."""
+
+    t_early: Time
+    t_late: Time
+    copies: Count = 1
+    bias_time: Time | None = None
+
+    def build(self) -> SpikeTimes:
+        """The published splits as spike times.
+
+        Raises
+        ------
+        UserError
+            t_early is not below t_late, or the spike times don't fit into memory.
+        """
+        if not self.t_early < self.t_late:
+            raise UserError(
+                f"data.t_early = {exact(self.t_early)} tau_s is not below data.t_late = {exact(self.t_late)} tau_s; "
+                "lower it"
+            )
+        lines = (4 + (self.bias_time is not None)) * self.copies
+        demand_bytes(
+            8 * lines * sum(n for n, _ in SPLITS.values()),
+            f"data.copies = {self.copies}, that is {lines} input lines for each sample,",
+            "lower data.copies",
+        )
+        parts = {name: load(name) for name in SPLITS}
+        samples = {name: Samples(self._times(part.samples), part.labels) for name, part in parts.items()}
+        return SpikeTimes(
+            **samples,
+            classes=CLASSES,
+            copies=self.copies,
+            plane=Plane(PLANE, parts["test"].samples[:, :2], self._at),
+        )
+
+    def _at(self, points: Floats) -> Floats:
+        x, y = points.T
+        return self._times(np.column_stack([x, y, 1.0 - x, 1.0 - y]))
+
+    def _times(self, samples: Floats) -> Floats:
+        return encode(samples, self.t_early, self.t_late, self.bias_time, self.copies)
 
 
 def generate(n: int, seed: int) -> YinYang:
@@ -64,7 +115,7 @@ def generate(n: int, seed: int) -> YinYang:
     samples = np.empty((n, 4))
     labels = np.empty(n, dtype=np.int64)
     for i in range(n):
-        wanted = draws.randint(CLASSES)
+        wanted = draws.randint(len(CLASSES))
         while True:
             x, y = draws.rand(2).tolist()
             if _distance(x, y, 0.5) <= _RADIUS_DISC and _class(x, y) == wanted:

@@ -1,4 +1,4 @@
-"""Losses on first-spike times and the classes that they imply.
+"""Losses on first-spike times and the classes that they imply: formulas, and the configs that choose them.
 
 Times are in tau_s; inf means "no spike". Every loss is the mean over the batch; `Loss.gradient` already holds the
 factor 1 / B. A silent neuron has no gradient: only changing its weights from outside can bring it back.
@@ -8,13 +8,17 @@ A loss too large for float64 is inf; gradients are finite always, at most the la
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Annotated, NamedTuple, Protocol, runtime_checkable
 
+import msgspec
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from neurohil import arrays
+from neurohil.choices import Choice
 from neurohil.errors import UserError
+from neurohil.protocols import Floats
+from neurohil.ranges import Duration, NotNegative, Scale, Time
 
 SILENT_LOSS = 100.0  # constant loss where a spike that the loss needs is missing (DelGrad, authors' code)
 _LARGEST = float(np.finfo(np.float64).max)
@@ -33,6 +37,63 @@ class Loss(NamedTuple):
 
     values: NDArray[np.float64]
     gradient: NDArray[np.float64]
+
+
+@runtime_checkable
+class LossFunction(Protocol):
+    """What training makes smaller, and how a decision is read from the output times (n, n_out); inf: no spike."""
+
+    def __call__(self, times: Floats, labels: NDArray[np.int64]) -> Loss:
+        """Loss of each sample and its gradient by the times."""
+        ...
+
+    def decide(self, times: Floats) -> NDArray[np.int64]:
+        """Class of each sample (n,), -1 for none."""
+        ...
+
+
+class ShiftInvariantMse(
+    msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="shift_invariant_mse", tag_field="kind"
+):
+    """Wrong outputs shall spike `margin` tau_s after the right one."""
+
+    margin: Duration
+
+    def __call__(self, times: Floats, labels: NDArray[np.int64]) -> Loss:
+        return shift_invariant_mse(times, labels, self.margin)
+
+    def decide(self, times: Floats) -> NDArray[np.int64]:
+        return first_spike_class(times)
+
+
+class CrossEntropy(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="cross_entropy", tag_field="kind"):
+    """Time-to-first-spike cross entropy with a pull to early spikes."""
+
+    xi: Scale = 0.2
+    alpha: NotNegative = 0.005
+    beta: Annotated[float, msgspec.Meta(ge=0.3, le=1e6, extra={"unit": "tau_s"})] = 1.0  # exp(200 / beta) is finite
+
+    def __call__(self, times: Floats, labels: NDArray[np.int64]) -> Loss:
+        return time_to_first_spike_cross_entropy(times, labels, self.xi, self.alpha, self.beta)
+
+    def decide(self, times: Floats) -> NDArray[np.int64]:
+        return first_spike_class(times)
+
+
+class MeanSquaredError(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="mse", tag_field="kind"):
+    """Absolute target times of the right and the wrong outputs, in tau_s."""
+
+    t_correct: Time
+    t_wrong: Time
+
+    def __call__(self, times: Floats, labels: NDArray[np.int64]) -> Loss:
+        return mean_squared_error(times, labels, self.t_correct, self.t_wrong)
+
+    def decide(self, times: Floats) -> NDArray[np.int64]:
+        return nearest_class(times, self.t_correct)
+
+
+AnyLoss = Annotated[LossFunction, Choice(LossFunction, lambda: (ShiftInvariantMse, CrossEntropy, MeanSquaredError))]
 
 
 def shift_invariant_mse(times: ArrayLike, labels: ArrayLike, margin: float) -> Loss:

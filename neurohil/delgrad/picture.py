@@ -12,7 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neurohil.delgrad.trace import (
-    CLASSES,
     LABEL,
     MAP_PREDICTED,
     MAP_X,
@@ -28,12 +27,12 @@ from neurohil.delgrad.trace import (
     weights_path,
 )
 from neurohil.pictures import (
-    CLASS_COLOURS,
     COLOURS,
     FAINT,
     GRID,
     INK,
     SILENT_COLOUR,
+    distinct_colours,
     headline,
     new_figure,
     own_style,
@@ -42,9 +41,11 @@ from neurohil.pictures import (
 from neurohil.trace.reader import Trace, open_finished
 from neurohil.trace.schema import EPOCH, group_of
 
+MOST_NAMES = 16  # classes that the panel of decisions names
+
 
 def draw_delgrad(trace_path: str | Path, png_path: str | Path) -> None:
-    """Draw a finished DelGrad run: decisions in the plane, learning curve, spikes of a sample, and delays.
+    """Draw a finished DelGrad run: decisions, learning curve, spikes of a sample, and delays.
 
     Parameters
     ----------
@@ -63,7 +64,8 @@ def draw_delgrad(trace_path: str | Path, png_path: str | Path) -> None:
         panels = figure.subplots(2, 2)
         figure.subplots_adjust(left=0.105, right=0.975, top=0.83, bottom=0.08, hspace=0.36, wspace=0.24)
         _draw_headline(figure, trace)
-        _draw_plane(panels[0, 0], trace)
+        draw_decisions = _draw_plane if MAP_PREDICTED in trace.paths else _draw_decisions
+        draw_decisions(panels[0, 0], trace)
         _draw_learning_curve(panels[0, 1], trace)
         _draw_raster(panels[1, 0], trace)
         _draw_parameters(panels[1, 1], trace)
@@ -90,13 +92,20 @@ def _label(trace: Trace, path: str) -> str:
     return long_name.replace("(us)", "(\N{MICRO SIGN}s)").replace("(tau_s)", r"($\tau_\mathrm{s}$)")
 
 
+def _classes(trace: Trace) -> dict[str, Any]:
+    """Colours of the classes by name, in their order."""
+    names = str(trace.attributes(PREDICTED)["flag_meanings"]).split()
+    return dict(zip(names, distinct_colours(len(names)), strict=True))
+
+
 def _draw_plane(axes: Any, trace: Trace) -> None:
+    """Test samples where they lie, on the decisions over the plane."""
     from matplotlib.colors import ListedColormap, to_rgb
     from matplotlib.patches import Circle
 
-    decided = trace[MAP_PREDICTED]
+    decided, classes = trace[MAP_PREDICTED], _classes(trace)
     x, y = trace[MAP_X], trace[MAP_Y]
-    tints = [0.75 + 0.25 * np.array(to_rgb(colour)) for colour in (SILENT_COLOUR, *CLASS_COLOURS)]
+    tints = [0.75 + 0.25 * np.array(to_rgb(colour)) for colour in (SILENT_COLOUR, *classes.values())]
     half_x, half_y = (x[1] - x[0]) / 2, (y[1] - y[0]) / 2
     axes.imshow(
         decided,
@@ -104,12 +113,38 @@ def _draw_plane(axes: Any, trace: Trace) -> None:
         extent=(x[0] - half_x, x[-1] + half_x, y[0] - half_y, y[-1] + half_y),
         cmap=ListedColormap(tints),
         vmin=-1.5,
-        vmax=2.5,
+        vmax=len(classes) - 0.5,
         interpolation="nearest",
     )
+    _draw_samples(axes, trace, trace[X], trace[Y], classes)
+    if "kind" not in tomllib.loads(trace.config).get("data", {}):  # Yin-Yang
+        axes.add_patch(Circle((0.5, 0.5), 0.5, fill=False, edgecolor=FAINT, linewidth=0.8))
+    axes.set(title="Test samples on decisions", xlabel="x", ylabel="y", aspect="equal", xlim=(0, 1), ylim=(0, 1))
+    axes.set(xticks=[0, 0.5, 1], yticks=[0, 0.5, 1], anchor="W")
+    axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), handletextpad=0.2, borderaxespad=0.2)
+
+
+def _draw_decisions(axes: Any, trace: Trace) -> None:
+    """Test samples by number and by what they were decided to be; the names have the colours of the true classes."""
+    predicted, classes = trace[PREDICTED], _classes(trace)
+    _draw_samples(axes, trace, np.arange(predicted.size), predicted, classes)
+    wrong = np.sum(predicted != trace[LABEL])
+    axes.set(title=f"Decisions on test samples ({wrong} of {predicted.size} wrong)", xlabel="test sample")
+    rows = {**({"silent": SILENT_COLOUR} if np.any(predicted < 0) else {}), **classes}
+    lowest = len(classes) - len(rows)
+    axes.set(ylim=(lowest - 0.5, len(classes) - 0.5))
+    if len(rows) > MOST_NAMES:
+        axes.set(ylabel="decided class")
+        return
+    axes.set(yticks=range(lowest, len(classes)), yticklabels=[name.replace("_", " ") for name in rows])
+    for label, colour in zip(axes.get_yticklabels(), rows.values(), strict=True):
+        label.set_color(colour)
+
+
+def _draw_samples(axes: Any, trace: Trace, x: NDArray, y: NDArray, classes: dict[str, Any]) -> None:
+    """Test samples in the colours of their true classes, ringed where they were decided wrongly."""
     label, predicted = trace[LABEL], trace[PREDICTED]
-    x, y = trace[X], trace[Y]
-    for code, (name, colour) in enumerate(zip(CLASSES, CLASS_COLOURS, strict=True)):
+    for code, (name, colour) in enumerate(classes.items()):
         chosen = label == code
         axes.scatter(x[chosen], y[chosen], s=6, color=colour, linewidths=0, label=name)
     wrong = predicted != label
@@ -117,10 +152,6 @@ def _draw_plane(axes: Any, trace: Trace) -> None:
         x[wrong], y[wrong], s=18, facecolors="none", edgecolors=INK, linewidths=0.8,
         label=f"{wrong.sum()} of {wrong.size}\nwrong",
     )  # fmt: skip
-    axes.add_patch(Circle((0.5, 0.5), 0.5, fill=False, edgecolor=FAINT, linewidth=0.8))
-    axes.set(title="Test samples on decisions", xlabel="x", ylabel="y", aspect="equal", xlim=(0, 1), ylim=(0, 1))
-    axes.set(xticks=[0, 0.5, 1], yticks=[0, 0.5, 1], anchor="W")
-    axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), handletextpad=0.2, borderaxespad=0.2)
 
 
 def _draw_learning_curve(axes: Any, trace: Trace) -> None:
@@ -144,14 +175,14 @@ def _draw_raster(axes: Any, trace: Trace) -> None:
     weights = _newest_weights(trace)
     sizes = [weights[0].shape[0], *(w.shape[1] for w in weights)]
     names = str(trace.attributes(raster_path(0, "layer"))["flag_meanings"]).split()[: len(sizes)]
-    first = 0
+    first, outputs = 0, distinct_colours(sizes[-1])
     for layer, size in enumerate(sizes):
         for delayed in (False, True):
             chosen = code == layer + delayed * len(sizes)
             of_layer = neuron[chosen] - first
             colours: Any = FAINT if layer == 0 else COLOURS[1]
             if layer == len(sizes) - 1:
-                colours = [CLASS_COLOURS[k] for k in of_layer]
+                colours = [outputs[k] for k in of_layer]
             faces = "none" if delayed else colours
             height = layer + (of_layer + 1) / (size + 1)
             axes.scatter(time[chosen], height, s=14, facecolors=faces, edgecolors=colours, linewidths=0.8)

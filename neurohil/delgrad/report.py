@@ -1,8 +1,9 @@
-"""Views of a DelGrad run in a report: the Yin-Yang plane with all decisions, and the samples that were watched."""
+"""Views of a DelGrad run in a report: all decisions, in the plane of the data if there is one, and watched samples."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import cycle
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from neurohil.delgrad.trace import LABEL, MAP_PREDICTED, PREDICTED, SAMPLES_FOLD
 from neurohil.trace.nxdata import PlotGroup
 from neurohil.trace.reader import Trace
 from neurohil.trace.report.spikes import draw_raster
-from neurohil.trace.report.style import CLASS_COLOURS, CLASS_MARKERS, hover, new_figure, readable, span
+from neurohil.trace.report.style import CLASS_MARKERS, class_colours, hover, new_figure, readable, span
 from neurohil.trace.report.view import Control, View
 from neurohil.trace.report.views import raster_view
 from neurohil.trace.schema import group_of
@@ -21,20 +22,23 @@ SIDE = 480
 
 
 def views(trace: Trace, plots: dict[str, PlotGroup]) -> Iterator[View]:
-    """The plane and the watched samples, whose plots are taken out of `plots`."""
-    yield from _plane(trace, plots)
+    """The decisions and the watched samples, whose plots are taken out of `plots`."""
+    yield from _decisions(trace, plots)
     yield from _watched(plots)
 
 
-def _plane(trace: Trace, plots: dict[str, PlotGroup]) -> Iterator[View]:
+def _decisions(trace: Trace, plots: dict[str, PlotGroup]) -> Iterator[View]:
     decisions, decision_map, times = (plots.pop(group_of(p), None) for p in (PREDICTED, MAP_PREDICTED, TEST_TIMES))
     if decisions is None:
         return
     labels = trace[LABEL]
+    ground = ""
+    if decision_map:
+        ground = "The ground is coloured by the decision at each place, grey where the network is silent. "
     wrong = int(np.sum(decisions.signal.array[...] != labels))
     caption = (
         f"Each sign is a test sample in the colour of its true class; the {wrong} of {labels.size} that were decided "
-        "wrongly are ringed. The ground is coloured by the decision at each place, grey where the network is silent. "
+        f"wrongly are ringed. {ground}"
         "Click a sample, or give its number, to see when the outputs spiked: the first one decides."
     )
     recorded = recorded_samples(labels, sum(path.endswith("/raster") for path in plots))
@@ -42,7 +46,7 @@ def _plane(trace: Trace, plots: dict[str, PlotGroup]) -> Iterator[View]:
         Control("number", "sample", "Test sample", 0, labels.size - 1, recorded[0] if recorded else 0),
         Control("button", "next_wrong", "Next wrong one"),
     )
-    figure = draw_plane(decisions, labels, decision_map, times)
+    figure = draw_decisions(decisions, labels, decision_map, times)
     yield View(
         "decisions", decisions.title, caption, {"": figure}, controls=controls, behaviour="plane", wide=True,
         data={"recorded": recorded},
@@ -61,15 +65,16 @@ def _watched(plots: dict[str, PlotGroup]) -> Iterator[View]:
         yield raster_view("spikes", "Spikes and membranes", first, figures)
 
 
-def draw_plane(
+def draw_decisions(
     decisions: PlotGroup, labels: NDArray[np.int64], decision_map: PlotGroup | None, times: PlotGroup | None
 ) -> Any:
-    """Figures of the test samples on the decisions over the plane, and of the output spikes of a chosen sample.
+    """Figures of the test samples, on the decisions over the plane or by number and decision, and of the output spikes
+    of a chosen one.
 
     Parameters
     ----------
     decisions : PlotGroup
-        Predicted class of each sample, over its x and y.
+        Predicted class of each sample, over its x and y or over its number.
     labels : (n,) int64
         True classes.
     decision_map : PlotGroup, optional
@@ -92,15 +97,21 @@ def draw_plane(
 def _samples(decisions: PlotGroup, labels: NDArray[np.int64], decision_map: PlotGroup | None) -> Any:
     from bokeh.models import CDSView, ColumnDataSource, IndexFilter, TapTool
 
-    x, y = (axis.array[...].astype(float) for axis in decisions.axes)
+    places = [axis.array[...].astype(float) for axis in decisions.axes]
     predicted, true = decisions.signal.array[...], labels
     names = decisions.signal.flag_meanings
-    figure = new_figure(
-        "plane", "x", "y", (0.0, 1.0), (0.0, 1.0), height=SIDE, width=SIDE, sizing_mode="fixed", name="plane"
-    )
-    figure.grid.visible = False
+    colours = class_colours(len(names))
+    if len(places) == 2:
+        x, y = places
+        figure = new_figure(
+            "plane", "x", "y", (0.0, 1.0), (0.0, 1.0), height=SIDE, width=SIDE, sizing_mode="fixed", name="plane"
+        )
+        figure.grid.visible = False
+    else:
+        x, y = places[0], predicted.astype(float)
+        figure = _by_number(x, names)
     if decision_map:
-        _draw_map(figure, decision_map)
+        _draw_map(figure, decision_map, colours)
     wrong = predicted != true
     source = ColumnDataSource(
         {
@@ -117,7 +128,7 @@ def _samples(decisions: PlotGroup, labels: NDArray[np.int64], decision_map: Plot
     rings = CDSView(filter=IndexFilter(np.flatnonzero(wrong).tolist()))
     figure.scatter("x", "y", source=source, view=rings, size=13, fill_color=None, line_width=2, tags=["ink"])
     drawn = []
-    for code, (colour, marker) in enumerate(zip(CLASS_COLOURS, CLASS_MARKERS, strict=True)):
+    for code, (colour, marker) in enumerate(zip(colours, cycle(CLASS_MARKERS), strict=False)):
         of_class = CDSView(filter=IndexFilter(np.flatnonzero(true == code).tolist()))
         style: dict[str, Any] = {"color": colour, "line_color": "#ffffff", "line_width": 0.6, "marker": marker}
         drawn.append(
@@ -132,19 +143,32 @@ def _samples(decisions: PlotGroup, labels: NDArray[np.int64], decision_map: Plot
     return figure
 
 
-def _draw_map(figure: Any, decision_map: PlotGroup) -> None:
+def _by_number(x: NDArray, names: tuple[str, ...]) -> Any:
+    """Empty figure of classes over the numbers of samples."""
+    from bokeh.models import FixedTicker
+
+    codes = range(-1, len(names))
+    figure = new_figure(
+        "decisions", "test sample", "decided class", span(x), (-1.5, len(names) - 0.5), height=SIDE, name="decisions"
+    )
+    figure.yaxis.ticker = FixedTicker(ticks=list(codes))
+    figure.yaxis.major_label_overrides = {code: _name(names, code) for code in codes}
+    return figure
+
+
+def _draw_map(figure: Any, decision_map: PlotGroup, classes: list[str]) -> None:
     from bokeh.models import LinearColorMapper
 
     y, x = (axis.array[...].astype(float) for axis in decision_map.axes)
     half_x, half_y = (x[1] - x[0]) / 2, (y[1] - y[0]) / 2
-    colours = ["#444444", *CLASS_COLOURS]
+    colours = ["#444444", *classes]
     figure.image(
         image=[decision_map.signal.array[...].astype(np.float32)],
         x=x[0] - half_x,
         y=y[0] - half_y,
         dw=x[-1] - x[0] + 2 * half_x,
         dh=y[-1] - y[0] + 2 * half_y,
-        color_mapper=LinearColorMapper(colours, low=-1.5, high=len(CLASS_COLOURS) - 0.5),
+        color_mapper=LinearColorMapper(colours, low=-1.5, high=len(classes) - 0.5),
         global_alpha=0.28,
         level="image",
     )
@@ -167,7 +191,7 @@ def _output_spikes(times: PlotGroup, names: tuple[str, ...]) -> Any:
     )
     figure.yaxis.ticker = FixedTicker(ticks=list(outputs))
     figure.yaxis.major_label_overrides = {k: _name(names, k) for k in outputs}
-    colours = [CLASS_COLOURS[k % len(CLASS_COLOURS)] for k in outputs]
+    colours = class_colours(len(spikes))
     nowhere = [float("nan")] * len(spikes)
     source = ColumnDataSource({"time": nowhere, "output": list(outputs), "colour": colours}, name="output_events")
     drawn = figure.scatter("time", "output", source=source, marker="dash", angle=np.pi / 2, size=34, line_width=4,
@@ -182,5 +206,6 @@ def _name(names: tuple[str, ...], code: int) -> str:
 
 
 def recorded_samples(labels: Any, count: int) -> list[int]:
-    """Which test samples a DelGrad run recorded: sample k of the trace is the first one of class k."""
-    return [int(np.argmax(labels == k)) for k in range(count) if (labels == k).any()]
+    """Which test samples a DelGrad run recorded: the first one of each class that has any, in the order of classes."""
+    _, first = np.unique(labels, return_index=True)
+    return [int(sample) for sample in first[:count]]

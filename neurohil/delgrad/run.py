@@ -1,34 +1,35 @@
-"""A DelGrad run on Yin-Yang: config, data, network, target, and what its epochs and its end come to."""
+"""A DelGrad run: config, data, network, target, and what its epochs and its end come to."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from neurohil.datasets import yin_yang
+from neurohil.choices import Choice
+from neurohil.datasets.spike_times import SpikeTimes, SpikeTimesConfig, checked
+from neurohil.datasets.yin_yang import YinYangConfig
 from neurohil.delgrad.model import SpikeTimeModel
 from neurohil.delgrad.network import Network, NetworkConfig
-from neurohil.delgrad.trace import CLASSES, SAMPLES, delgrad_layout
+from neurohil.delgrad.trace import delgrad_layout
 from neurohil.delgrad.training import EpochResult, Evaluation, Trainer, TrainingConfig
-from neurohil.errors import UserError
 from neurohil.memory import demand_bytes
 from neurohil.neurobench import metrics
 from neurohil.neurobench.benchmark import Benchmark, batched
 from neurohil.neurobench.records import ModelInfo
 from neurohil.neurobench.trace import neurobench_arrays
 from neurohil.protocols import Floats, SampleRecord
-from neurohil.ranges import Count, Seed, Time
+from neurohil.ranges import Count, Seed
 from neurohil.run import Run, Summary
 from neurohil.seeds import stream
 from neurohil.targets import AnySpikingTarget
-from neurohil.text import exact
 from neurohil.trace.schema import Layout
 
 MAP_SIDE = 61
+MOST_WATCHED = 10  # test samples whose events and membranes are kept
 _COPIES = 10  # of a parameter: itself, gradient, two moments, the best so far, a run's state, temporaries
 
 # Declared for the metrics of NeuroBench that count steps, in tau_s: a slot of the chip (180 us), a tenth of tau_s.
@@ -37,22 +38,7 @@ STATIC = (metrics.Footprint, metrics.ParameterCount, metrics.ConnectionSparsity)
 WORKLOAD = (metrics.ActivationSparsity, metrics.SynapticOperations)
 
 
-class DataConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """How Yin-Yang becomes spikes; times in tau_s."""
-
-    t_early: Time
-    t_late: Time
-    copies: Count = 1
-    bias_time: Time | None = None
-
-    def encode(self, samples: Floats) -> Floats:
-        """Spike times (n, lines)."""
-        if not self.t_early < self.t_late:
-            raise UserError(
-                f"data.t_early = {exact(self.t_early)} tau_s is not below data.t_late = {exact(self.t_late)} tau_s; "
-                "lower it"
-            )
-        return yin_yang.encode(samples, self.t_early, self.t_late, self.bias_time, self.copies)
+AnyData = Annotated[SpikeTimesConfig, Choice(SpikeTimesConfig, lambda: (YinYangConfig,), default=YinYangConfig)]
 
 
 class DelGradConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -62,7 +48,7 @@ class DelGradConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     summary: str
     seed: Seed
     epochs: Count
-    data: DataConfig
+    data: AnyData
     network: NetworkConfig
     training: TrainingConfig
     target: AnySpikingTarget
@@ -92,15 +78,15 @@ class End(NamedTuple):
     """What is known after the last epoch.
 
     map_decisions (MAP_SIDE, MAP_SIDE) int64: the class that the network sees at each point [y, x] of a grid over the
-    square; map_side (MAP_SIDE,): its coordinates. samples: one test sample of each class, watched closely. neurobench:
-    NeuroBench's metrics on the test set.
+    plane of the data, None without one; map_side (MAP_SIDE,): its coordinates. samples: the first test sample of each
+    class, of ten classes at most, watched closely. neurobench: NeuroBench's metrics on the test set.
     """
 
     tested_epoch: int
     validated: Evaluation
     tested: Evaluation
     chip_seconds: float
-    map_decisions: NDArray[np.int64]
+    map_decisions: NDArray[np.int64] | None
     map_side: Floats
     samples: list[SampleRecord]
     neurobench: dict[str, Any]
@@ -111,10 +97,8 @@ class DelGradRun(Run[DelGradConfig]):
 
     Attributes
     ----------
-    data : dict of yin_yang.Split
-        ``train``, ``validation`` and ``test``.
-    inputs : dict of (n, lines) float64
-        The same as spike times in tau_s.
+    data : SpikeTimes
+        With ``train``, ``validation`` and ``test``.
     network : Network
     target : SpikingTarget
     trainer : Trainer
@@ -122,7 +106,7 @@ class DelGradRun(Run[DelGradConfig]):
     Raises
     ------
     UserError
-        If the network does not fit the target; nothing has been written then.
+        If the data are not as they should be, or the network does not fit the target; nothing has been written then.
     """
 
     command = "delgrad"
@@ -130,11 +114,10 @@ class DelGradRun(Run[DelGradConfig]):
 
     def __init__(self, config: DelGradConfig) -> None:
         super().__init__(config)
-        self.data = {name: yin_yang.load(name) for name in ("train", "validation", "test")}
-        _demand_memory(config)
-        self.inputs = {name: config.data.encode(split.samples) for name, split in self.data.items()}
-        n_in = self.inputs["train"].shape[1]
-        self.network = Network(config.network, n_in, len(CLASSES), config.data.copies, stream(config.seed, "init"))
+        self.data = checked(config.data.build())
+        _demand_memory(config, self.data)
+        n_in, n_out = self.data.train.times.shape[1], len(self.data.classes)
+        self.network = Network(config.network, n_in, n_out, self.data.copies, stream(config.seed, "init"))
         self.target = config.target.build(config.network, config.seed)
         self.target.write(self.network.layers())
         self.trainer = Trainer(config.training, self.network, self.target, config.seed)
@@ -156,15 +139,15 @@ class DelGradRun(Run[DelGradConfig]):
 
     def train_epoch(self) -> Epoch:
         """One epoch on the training data, then an evaluation on the validation data."""
-        trained = self.trainer.train_epoch(self.inputs["train"], self.data["train"].labels)
+        trained = self.trainer.train_epoch(*self.data.train)
         validated = self.evaluate("validation")
         if validated.accuracy > self._best[0]:
             self._best = self._candidate(validated.accuracy)
         return Epoch(trained, validated)
 
     def evaluate(self, split: str) -> Evaluation:
-        """Accuracy, decisions and output times on a split."""
-        return self.trainer.evaluate(self.inputs[split], self.data[split].labels)
+        """Accuracy, decisions and output times on a split: ``train``, ``validation`` or ``test``."""
+        return self.trainer.evaluate(*getattr(self.data, split))
 
     def chip_seconds(self) -> float:
         """Time that the target has spent in real-time sections since the start of the whole run."""
@@ -188,14 +171,14 @@ class DelGradRun(Run[DelGradConfig]):
 
     def neurobench(self) -> dict[str, Any]:
         """NeuroBench's metrics of the present parameters on the test set: one more evaluation."""
-        test = self.data["test"]
+        test = self.data.test
         model = SpikeTimeModel(self.target, self.network.layers(), DURATION, ModelInfo(dt=DT, dt_unit="tau_s"))
-        data = batched(self.inputs["test"], test.labels, len(test.labels))
+        data = batched(test.times, test.labels, len(test.labels))
         measured = Benchmark(model, data, None, None, (STATIC, WORKLOAD)).run(quiet=True)
         return {name: value for name, value in measured.items() if name != "metadata"}
 
     def conclude(self) -> End:
-        """Test once, map the plane, watch one sample of each class, count."""
+        """Test once, map the plane if there is one, watch one sample of each class, count."""
         done = self.test()
         chip_seconds = self.chip_seconds()  # what is looked at for the trace alone doesn't count
         side = np.linspace(0.0, 1.0, MAP_SIDE)
@@ -216,7 +199,7 @@ class DelGradRun(Run[DelGradConfig]):
 
     def summary(self, values: Mapping[str, Any]) -> Summary:
         config = self.config
-        outputs = len(CLASSES) * len(self.inputs["test"])
+        outputs = len(self.data.classes) * len(self.data.test.labels)
         rows = [
             ("test accuracy", f"{values['test_accuracy']:.1%} (epoch {values['tested_epoch']})"),
             ("validation accuracy", f"{values['validation_accuracy']:.1%}"),
@@ -243,7 +226,10 @@ class DelGradRun(Run[DelGradConfig]):
         return delgrad_layout(
             layers=[self.network.weights[0].shape[0], *(w.shape[1] for w in self.network.weights)],
             delays=[d.size for d in delays],
-            test_size=len(self.inputs["test"]),
+            test_size=len(self.data.test.labels),
+            watched=len(self._watched_samples()),
+            classes=self.data.classes,
+            plane=self.data.plane and self.data.plane.name,
             time_units="us" if self.target.tau_us else "1",
             provenance=self.target.provenance,
             quantities=self.target.fixed_pattern(),
@@ -255,35 +241,43 @@ class DelGradRun(Run[DelGradConfig]):
         """Validation accuracy, epoch and parameters, as one vector."""
         return np.concatenate([[accuracy, self.trainer.epoch], *(p.ravel() for p in self.network.parameters)])
 
-    def _map(self, side: Floats) -> NDArray[np.int64]:
-        """The class that the network sees at each point of a grid over the square."""
+    def _map(self, side: Floats) -> NDArray[np.int64] | None:
+        """The class that the network sees at each point of a grid over the plane."""
+        if self.data.plane is None:
+            return None
         x, y = (grid.ravel() for grid in np.meshgrid(side, side))
-        points = self.config.data.encode(np.column_stack([x, y, 1.0 - x, 1.0 - y]))
+        points = self.data.plane.encode(np.column_stack([x, y]))
         seen = self.trainer.evaluate(points, np.zeros(len(points), dtype=np.int64))
         return seen.decisions.reshape(side.size, side.size)
 
+    def _watched_samples(self) -> list[int]:
+        """The first test sample of each class that has one."""
+        _, first = np.unique(self.data.test.labels, return_index=True)
+        return [int(sample) for sample in first[:MOST_WATCHED]]
+
     def _watched(self, tested: Evaluation) -> list[SampleRecord]:
-        """Events and membranes of the first test sample of each class, until all outputs have spiked."""
-        chosen = [int(np.flatnonzero(self.data["test"].labels == c)[0]) for c in range(SAMPLES)]
-        spiked = tested.times[chosen][np.isfinite(tested.times[chosen])]
-        duration = float(np.ceil(spiked.max(initial=self.config.data.t_late)) + 1.0)
-        return [self.trainer.watch(self.inputs["test"][sample], duration) for sample in chosen]
+        """Events and membranes of these samples, until all inputs and outputs have spiked."""
+        chosen = self._watched_samples()
+        inputs = self.data.test.times[chosen]
+        spikes = np.concatenate([inputs.ravel(), tested.times[chosen].ravel()])
+        duration = float(np.ceil(spikes[np.isfinite(spikes)].max(initial=0.0)) + 1.0)
+        return [self.trainer.watch(times, duration) for times in inputs]
 
 
-def _demand_memory(config: DelGradConfig) -> None:
-    """Refuse a network or data that don't fit: parameters with their gradients and moments, spike times of the largest
-    set that runs at once, and all inputs."""
-    hidden, batch = config.network.hidden, max(config.training.batch, MAP_SIDE**2)
-    samples = sum(n for n, _ in yin_yang.SPLITS.values())
-    lines = (4 + (config.data.bias_time is not None)) * config.data.copies
-    weights = hidden * (lines + len(CLASSES))
+def _demand_memory(config: DelGradConfig, data: SpikeTimes) -> None:
+    """Refuse a network that doesn't fit: parameters with their gradients and moments, spike times of the largest set
+    that runs at once, and all inputs."""
+    hidden, batch = config.network.hidden, max(config.training.batch, MAP_SIDE**2 if data.plane else 0)
+    samples = sum(len(part.labels) for part in (data.train, data.validation, data.test))
+    lines, outputs = data.train.times.shape[1], len(data.classes)
+    weights = hidden * (lines + outputs)
     values = (
         _COPIES * (weights * (1 + (config.network.delays == "synaptic")))
         + 2 * samples * lines
-        + 2 * min(batch, samples) * (lines + hidden + len(CLASSES))
+        + 2 * min(batch, samples) * (lines + hidden + outputs)
     )
     demand_bytes(
         8 * values,
-        f"network.hidden = {hidden} with data.copies = {config.data.copies}, that is {weights} weights,",
-        "lower network.hidden, data.copies or training.batch",
+        f"network.hidden = {hidden} with {lines} input lines and {outputs} classes, that is {weights} weights,",
+        "lower network.hidden, training.batch or the number of input lines",
     )

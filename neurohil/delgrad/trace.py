@@ -1,4 +1,4 @@
-"""What the trace of a DelGrad run on Yin-Yang holds: each array's name, and what fills it, stand here and only here."""
+"""What the trace of a DelGrad run holds: each array's name, and what fills it, stand here and only here."""
 
 from __future__ import annotations
 
@@ -22,9 +22,6 @@ from neurohil.trace.schema import (
     name_of,
     quantity_plot,
 )
-
-CLASSES = ("yin", "yang", "dot")
-SAMPLES = 3
 
 # Paths of all that is read again, by pictures, reports and exports.
 VALIDATION_ACCURACY = f"{RUN}/accuracy/validation_accuracy"
@@ -69,8 +66,12 @@ def delgrad_layout(
     quantities: Iterable[Quantity] = (),
     beyond: str | None = None,
     neurobench: Iterable[Array] = (),
+    *,
+    classes: Sequence[str],
+    watched: int,
+    plane: str | None = None,
 ) -> Layout:
-    """Layout of the trace of a DelGrad run on the Yin-Yang task.
+    """Layout of the trace of a DelGrad run.
 
     Accuracies and shares are fractions (0..1), weights are in model units, and an infinite time means "no
     spike". Neurons are numbered over all layers, input lines first; in a raster, k marks a spike of layer k, and
@@ -96,6 +97,12 @@ def delgrad_layout(
         ``run/results/delays``, which says ``beyond`` from the start of the run.
     neurobench : iterable of Array
         NeuroBench's metrics, see `neurohil.neurobench.trace`; none for a run that isn't measured.
+    classes : sequence of str
+        Their names: letters, digits and underscores.
+    watched : int
+        Number of test samples whose events and membranes are kept.
+    plane : str, optional
+        What the plane is called that the samples are points of; without one decisions stand over the sample's number.
 
     Returns
     -------
@@ -113,11 +120,11 @@ def delgrad_layout(
         *(_weights(k, pre, post) for k, (pre, post) in enumerate(pairwise(layers))),
         *(_delays(k, count, time_units) for k, count in enumerate(delays) if count),
     ]
-    for k in range(SAMPLES):
+    for k in range(watched):
         plots += [_raster(k, len(layers), time_units), _membrane(k, layers, time_units)]
     plots += [
-        _decisions(test_size),
-        _decision_map(),
+        _decisions(test_size, tuple(classes), bool(plane)),
+        *([_decision_map(plane, tuple(classes))] if plane else []),
         _test_times(layers[-1], test_size, time_units),
         *(quantity_plot(quantity, "chip") for quantity in quantities),
     ]
@@ -242,31 +249,32 @@ def _membrane(k: int, layers: Sequence[int], time_units: str) -> Plot:
     )  # fmt: skip
 
 
-def _decisions(test_size: int) -> Plot:
+def _decisions(test_size: int, classes: tuple[str, ...], in_plane: bool) -> Plot:
     def of_sample(
         path: str, dtype: str, long_name: str, fill: Callable[[Any, Any], Any], meanings: tuple[str, ...] = ()
     ) -> Array:
         return Array(name_of(path), ("sample",), (test_size,), dtype, "1", long_name, flag_meanings=meanings, fill=fill)
 
+    places = (
+        of_sample(X, "float64", "x", lambda run, _: run.data.plane.points[:, 0]),
+        of_sample(Y, "float64", "y", lambda run, _: run.data.plane.points[:, 1]),
+    )
     return Plot(
         group_of(PREDICTED),
         "Decisions on the test set",
-        of_sample(PREDICTED, "int64", "predicted class (-1: silent)", lambda _, end: end.tested.decisions, CLASSES),
-        (
-            of_sample(X, "float64", "x", lambda run, _: run.data["test"].samples[:, 0]),
-            of_sample(Y, "float64", "y", lambda run, _: run.data["test"].samples[:, 1]),
-        ),
-        companions=(of_sample(LABEL, "int64", "true class", lambda run, _: run.data["test"].labels, CLASSES),),
+        of_sample(PREDICTED, "int64", "predicted class (-1: silent)", lambda _, end: end.tested.decisions, classes),
+        places if in_plane else (index_axis("sample", test_size, "test sample"),),
+        companions=(of_sample(LABEL, "int64", "true class", lambda run, _: run.data.test.labels, classes),),
     )
 
 
-def _decision_map() -> Plot:
+def _decision_map(plane: str, classes: tuple[str, ...]) -> Plot:
     label = "predicted class (-1: silent)"
     return Plot(
         group_of(MAP_PREDICTED),
-        "Decisions over the Yin-Yang square",
+        f"Decisions over the {plane}",
         Array(
-            name_of(MAP_PREDICTED), ("y", "x"), (None, None), "int64", "1", label, flag_meanings=CLASSES,
+            name_of(MAP_PREDICTED), ("y", "x"), (None, None), "int64", "1", label, flag_meanings=classes,
             fill=lambda _, end: end.map_decisions,
         ),
         (

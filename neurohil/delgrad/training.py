@@ -7,82 +7,24 @@ gradient cut. The trainer sees a target through its protocol alone, so the same 
 from __future__ import annotations
 
 import math
-from typing import Annotated, NamedTuple, Protocol, runtime_checkable
+from typing import Annotated, NamedTuple
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from neurohil.choices import Choice
-from neurohil.delgrad import losses
+from neurohil.delgrad.losses import AnyLoss
 from neurohil.delgrad.network import Network
 from neurohil.errors import UserError
 from neurohil.first_spike.spike_time import KERNEL_PEAK
 from neurohil.optimizers import Adam, step_decay
 from neurohil.protocols import Floats, SampleRecord, SpikingTarget
-from neurohil.ranges import Count, Duration, Factor, NotNegative, Positive, Scale, Share, Time
+from neurohil.ranges import Count, Factor, NotNegative, Positive, Share
 from neurohil.seeds import stream
 from neurohil.text import exact
 
 RATES = ("learning_rate_weights", "learning_rate_delays")
 Cut = Annotated[float, msgspec.Meta(gt=0, extra={"inf": "no cut"})]
-
-
-@runtime_checkable
-class LossFunction(Protocol):
-    """What training makes smaller, and how a decision is read from the output times (n, n_out); inf: no spike."""
-
-    def __call__(self, times: Floats, labels: NDArray[np.int64]) -> losses.Loss:
-        """Loss of each sample and its gradient by the times."""
-        ...
-
-    def decide(self, times: Floats) -> NDArray[np.int64]:
-        """Class of each sample (n,), -1 for none."""
-        ...
-
-
-class ShiftInvariantMse(
-    msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="shift_invariant_mse", tag_field="kind"
-):
-    """Wrong outputs shall spike `margin` tau_s after the right one."""
-
-    margin: Duration
-
-    def __call__(self, times: Floats, labels: NDArray[np.int64]) -> losses.Loss:
-        return losses.shift_invariant_mse(times, labels, self.margin)
-
-    def decide(self, times: Floats) -> NDArray[np.int64]:
-        return losses.first_spike_class(times)
-
-
-class CrossEntropy(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="cross_entropy", tag_field="kind"):
-    """Time-to-first-spike cross entropy with a pull to early spikes."""
-
-    xi: Scale = 0.2
-    alpha: NotNegative = 0.005
-    beta: Annotated[float, msgspec.Meta(ge=0.3, le=1e6, extra={"unit": "tau_s"})] = 1.0  # exp(200 / beta) is finite
-
-    def __call__(self, times: Floats, labels: NDArray[np.int64]) -> losses.Loss:
-        return losses.time_to_first_spike_cross_entropy(times, labels, self.xi, self.alpha, self.beta)
-
-    def decide(self, times: Floats) -> NDArray[np.int64]:
-        return losses.first_spike_class(times)
-
-
-class MeanSquaredError(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="mse", tag_field="kind"):
-    """Absolute target times of the right and the wrong outputs, in tau_s."""
-
-    t_correct: Time
-    t_wrong: Time
-
-    def __call__(self, times: Floats, labels: NDArray[np.int64]) -> losses.Loss:
-        return losses.mean_squared_error(times, labels, self.t_correct, self.t_wrong)
-
-    def decide(self, times: Floats) -> NDArray[np.int64]:
-        return losses.nearest_class(times, self.t_correct)
-
-
-AnyLoss = Annotated[LossFunction, Choice(LossFunction, lambda: (ShiftInvariantMse, CrossEntropy, MeanSquaredError))]
 
 
 class TrainingConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

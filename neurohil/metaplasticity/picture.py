@@ -26,12 +26,12 @@ from neurohil.metaplasticity.trace import (
     tests_in,
 )
 from neurohil.pictures import (
-    CLASS_COLOURS,
     COLOUR_MAP,
     COLOURS,
     FAINT,
     GRID,
     INK,
+    distinct_colours,
     headline,
     new_figure,
     own_style,
@@ -127,21 +127,17 @@ def _draw_headline(figure: Any, trace: Trace) -> None:
 
 
 def _draw_accuracy(axes: Any, trace: Trace, compared: Trace | None) -> None:
-    from matplotlib import colormaps
-
     tests, epoch = tests_in(trace.paths), trace[f"{ACCURACY}/{EPOCH}"]
-    colours: Any = (*CLASS_COLOURS, *COLOURS)
-    if len(tests) > len(colours):
-        colours = colormaps[COLOUR_MAP](np.linspace(0.05, 0.85, len(tests)))
+    colours = distinct_colours(len(tests))
     marker = "." if epoch.size < 40 else ""
-    for name, colour in zip(tests, colours, strict=False):
+    for name, colour in zip(tests, colours, strict=True):
         label = _name(name) if len(tests) <= MOST_CURVES else None
         path = curve_path(name)
         axes.plot(epoch, 100 * trace[path], color=colour, marker=marker, linewidth=1.3, label=label)
         if compared:
             there = compared[f"{ACCURACY}/{EPOCH}"]
             axes.plot(there, 100 * compared[path], color=colour, linewidth=1, linestyle=(0, (4, 2)))
-    _mark_tasks(axes, trace, dict(zip(tests, colours, strict=False)))
+    _mark_tasks(axes, trace, dict(zip(tests, colours, strict=True)))
     axes.set(xlabel="epoch", ylabel="test accuracy (%)", ylim=(0, 100), xlim=(0.5, epoch.size + 0.5))
     axes.set_title("Test accuracy", pad=14)
     axes.xaxis.get_major_locator().set_params(integer=True)

@@ -11,7 +11,6 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from neurohil.datasets.idx import CLASSES
 from neurohil.errors import UserError
 from neurohil.memory import demand_bytes
 from neurohil.metaplasticity import tasks
@@ -120,9 +119,9 @@ class MetaplasticityRun(Run[MetaplasticityConfig]):
                 "network.batch_norm = 'per_task', but a stream has no boundaries between tasks that a test could know; "
                 "choose 'shared'"
             )
-        pixels = chain[0].train.images.shape[1]
-        _demand_memory(config, chain, pixels)
-        self.network = Network(config.network, pixels, CLASSES, stream(config.seed, "init"))
+        pixels, classes = chain[0].train.images.shape[1], max(task.classes for task in chain)
+        _demand_memory(config, chain, pixels, classes)
+        self.network = Network(config.network, pixels, classes, stream(config.seed, "init"))
         shapes = [hidden.shape for hidden in self.network.hidden]
         self.target = config.target.build(shapes, config.network.quantizer, config.seed)
         self.trainer = Trainer(config.training, self.network, chain, self.target, config.seed)
@@ -271,7 +270,7 @@ class MetaplasticityRun(Run[MetaplasticityConfig]):
         return metaplasticity_layout(
             tests=list(self.tests),
             tasks=[task.name.replace(" ", "_") for task in self.trainer.tasks],
-            n_classes=CLASSES,
+            n_classes=self.network.hidden[-1].shape[1],
             n_layers=len(self.network.hidden),
             levels=np.arange(-quantizer.max_level, quantizer.max_level + 1, quantizer.stride),
             provenance=target.provenance,
@@ -282,9 +281,9 @@ class MetaplasticityRun(Run[MetaplasticityConfig]):
         )
 
 
-def _demand_memory(config: MetaplasticityConfig, chain: Sequence[Task], pixels: int) -> None:
+def _demand_memory(config: MetaplasticityConfig, chain: Sequence[Task], pixels: int, classes: int) -> None:
     """Refuse a network or batches that don't fit; devices are up to the target."""
-    sizes = (pixels, *config.network.hidden, CLASSES)
+    sizes = (pixels, *config.network.hidden, classes)
     weights = sum(n_in * n_out for n_in, n_out in pairwise(sizes))
     each = _BYTES_PER_WEIGHT + _BYTES_PER_EXTRA * (bool(config.training.ewc) + bool(config.training.device_gate))
     demand_bytes(

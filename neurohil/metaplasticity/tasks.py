@@ -9,8 +9,8 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from neurohil.datasets import idx
-from neurohil.datasets.idx import DATA_SETS, Images
+from neurohil.datasets import idx, images
+from neurohil.datasets.idx import CLASSES, DATA_SETS, VALIDATION, Images
 from neurohil.errors import UserError
 from neurohil.ranges import Count
 from neurohil.seeds import stream
@@ -18,7 +18,8 @@ from neurohil.text import shown
 
 
 class WholeConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="whole", tag_field="kind"):
-    """Published data sets in this order, each a task.
+    """Data sets in this order, each a task: mnist, fashion_mnist, or "package.module:Class" of the user's own, see
+    `neurohil.datasets.images`.
 
     validation: train on all but the last 10 000 training images and test on these. train_images, test_images: the first
     so many of each task alone, for trials.
@@ -52,12 +53,14 @@ TasksConfig: TypeAlias = WholeConfig | PermutedConfig | StreamConfig
 
 
 class Task(NamedTuple):
-    """One task: a name, what is trained on, what it is tested on, and the order of the pixels (n_in,) or None."""
+    """One task: a name, what is trained on, what it is tested on, the order of the pixels (n_in,) or None, and how many
+    classes its data set has."""
 
     name: str
     train: Images
     test: Images
     pixels: NDArray[np.int64] | None = None
+    classes: int = CLASSES
 
     def inputs(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         """What the network sees of images (n, n_in): 0 ... 1, pixels in the task's order."""
@@ -72,12 +75,15 @@ def build(config: TasksConfig, seed: int) -> list[Task]:
     UserError
         There is no such data set, or its images are not found; no such task can be made of it.
     """
+    key = "tasks.data_sets" if isinstance(config, WholeConfig) else "tasks.data_set"
     names = config.data_sets if isinstance(config, WholeConfig) else (config.data_set,)
     for name in names:
-        if name not in DATA_SETS:
-            key = "data_sets" if isinstance(config, WholeConfig) else "data_set"
-            raise UserError(f"tasks.{key}: there is no data set {shown(name)}; choose one of {', '.join(DATA_SETS)}")
-    chain = [whole(name, config.validation) for name in names]
+        if name not in DATA_SETS and ":" not in name:
+            raise UserError(
+                f"{key}: there is no data set {shown(name)}; choose one of {', '.join(DATA_SETS)}, or name a class of "
+                'your own as "package.module:Class"'
+            )
+    chain = [whole(name, config.validation, key) for name in names]
     if not isinstance(config, WholeConfig):
         make = permuted if isinstance(config, PermutedConfig) else subsets
         chain = make(chain[0], config.n_tasks, seed)
@@ -94,19 +100,44 @@ def tested(config: TasksConfig, chain: Sequence[Task]) -> dict[str, int]:
         Two of them have the same name.
     """
     if isinstance(config, StreamConfig):  # all its parts have the same test images
-        return {config.data_set: 0}
+        return {_short(config.data_set): 0}
     tests = {task.name.replace(" ", "_"): k for k, task in enumerate(chain)}
     if isinstance(config, WholeConfig) and len(tests) < len(chain):
         raise UserError(f"tasks.data_sets = {list(config.data_sets)} names one twice; name each data set once")
     return tests
 
 
-def whole(name: str, validation: bool) -> Task:
-    """A published data set; with `validation`, trained and tested on the two parts of `idx.split_validation`."""
+def whole(name: str, validation: bool, key: str = "tasks.data_set") -> Task:
+    """A data set; with `validation`, trained and tested on the two parts of `idx.split_validation`.
+
+    Raises
+    ------
+    UserError
+        It is of the user's own (named at `key`), and its class or what that gives is not as it should be; or it has not
+        enough training images for a validation.
+    """
+    if name not in DATA_SETS:
+        return _own(name, validation, key)
     train = idx.load(name, "train")
     if validation:
         return Task(name, *idx.split_validation(train))
     return Task(name, train, idx.load(name, "test"))
+
+
+def _own(name: str, validation: bool, key: str) -> Task:
+    train, test = images.load(name, key)
+    classes = 1 + int(max(train.labels.max(), test.labels.max()))
+    if validation and len(train.labels) <= VALIDATION:
+        raise UserError(
+            f"tasks.validation keeps the last {VALIDATION} training images for tests, but {shown(name)} has "
+            f"{len(train.labels)} in all; leave it out"
+        )
+    parts = idx.split_validation(train) if validation else (train, test)
+    return Task(images.short_name(name), *parts, classes=classes)
+
+
+def _short(name: str) -> str:
+    return name if name in DATA_SETS else images.short_name(name)
 
 
 def permuted(task: Task, n_tasks: int, seed: int) -> list[Task]:

@@ -6,9 +6,11 @@ import pytest
 
 from neurohil import experiment
 from neurohil.cli import main
+from neurohil.datasets.spike_times import Samples
+from neurohil.delgrad.losses import ShiftInvariantMse
 from neurohil.delgrad.network import Network, NetworkConfig
 from neurohil.delgrad.run import DelGradRun
-from neurohil.delgrad.training import ShiftInvariantMse, Trainer, TrainingConfig
+from neurohil.delgrad.training import Trainer, TrainingConfig
 from neurohil.errors import UserError
 from neurohil.protocols import Layer
 from neurohil.targets.spiking.ideal import IdealTarget
@@ -233,8 +235,8 @@ def test_state_carries_everything_an_epoch_depends_on():
     overrides = ["network.hidden=5", "target.serial=3"]
     straight, restored = (experiment("chip_yin_yang_axonal", overrides).start() for _ in range(2))
     for run in (straight, restored):
-        run.inputs = {name: x[:200] for name, x in run.inputs.items()}
-        run.data = {name: type(d)(d.samples[:200], d.labels[:200]) for name, d in run.data.items()}
+        train, validation = (Samples(d.times[:200], d.labels[:200]) for d in (run.data.train, run.data.validation))
+        run.data = run.data._replace(train=train, validation=validation)
     straight.train_epoch()
     state = straight.state()
     straight.train_epoch()

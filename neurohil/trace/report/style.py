@@ -75,6 +75,11 @@ def palette(n: int) -> list[str]:
     return [to_hex(colour) for colour in ramp(np.linspace(0.0, 1.0, n))]
 
 
+def class_colours(n: int) -> list[str]:
+    """Colours for `n` classes."""
+    return [*CLASS_COLOURS[:n]] if n <= len(CLASS_COLOURS) else palette(n)
+
+
 def readable(label: str) -> str:
     """A label with its units as people write them."""
     return label.replace("(uS", "(\N{MICRO SIGN}S").replace("(us)", "(\N{MICRO SIGN}s)").replace("tau_s", "τₛ")

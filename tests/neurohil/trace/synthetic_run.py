@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import sys
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from neurohil.delgrad.trace import SAMPLES, delgrad_layout
+from neurohil.datasets.yin_yang import CLASSES, PLANE
+from neurohil.delgrad import trace
 from neurohil.protocols import Quantity
 from neurohil.trace.provenance import CHIP as CHIPS
 from neurohil.trace.provenance import IDEAL_NEURONS, Provenance
@@ -20,6 +22,9 @@ from neurohil.trace.schema import EPOCH, Layout
 from neurohil.trace.writer import TraceWriter
 
 STATE_SIZE = 700
+SAMPLES = len(CLASSES)
+
+delgrad_layout = partial(trace.delgrad_layout, classes=CLASSES, watched=SAMPLES, plane=PLANE)
 
 
 class Case(NamedTuple):
@@ -47,6 +52,7 @@ CONFIG = """summary = "Emulated chip in the loop, 20-30-3, weights and axonal de
 seed = 3
 [data]
 t_late = 2.0
+copies = 5
 [target]
 kind = "brainscales"
 preset = "w66f3"

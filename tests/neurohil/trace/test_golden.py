@@ -14,9 +14,9 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
+from synthetic_run import delgrad_layout
 
 from neurohil import version
-from neurohil.delgrad.trace import delgrad_layout
 from neurohil.metaplasticity.trace import metaplasticity_layout
 from neurohil.probing import plots
 from neurohil.probing.trace import CYCLES, ERROR_AGE, map_path

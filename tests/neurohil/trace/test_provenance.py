@@ -10,7 +10,6 @@ import pytest
 import synthetic_run as run
 from test_golden import LAYOUTS, OLDER, content, state
 
-from neurohil.delgrad.trace import delgrad_layout
 from neurohil.metaplasticity.quantizer import Quantizer
 from neurohil.metaplasticity.trace import metaplasticity_layout
 from neurohil.neurobench.trace import neurobench_arrays
@@ -38,7 +37,7 @@ def spiking(config):
     """Layout of a run on the target of this config."""
     target = config.build(Neurons(), 1)
     units = "us" if target.tau_us else "1"
-    return delgrad_layout((4, 6, 3), (4, 6), 20, units, target.provenance, target.fixed_pattern())
+    return run.delgrad_layout((4, 6, 3), (4, 6), 20, units, target.provenance, target.fixed_pattern())
 
 
 def matrix(config):

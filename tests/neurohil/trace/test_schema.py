@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import synthetic_run as run
 
-from neurohil.delgrad.trace import delgrad_layout
 from neurohil.protocols import Quantity
 from neurohil.trace import TraceError
 from neurohil.trace.provenance import CHIP, IDEAL_NEURONS
@@ -22,7 +21,7 @@ def shapes(arrays):
 
 
 def test_what_a_run_delivers_per_epoch():
-    plan = delgrad_layout((20, 30, 3), (4, 30), 1000, "us", CHIP)
+    plan = run.delgrad_layout((20, 30, 3), (4, 30), 1000, "us", CHIP)
     assert shapes(plan.growing()) == {
         "run/accuracy/validation_accuracy": (None,),
         "run/accuracy/train_accuracy": (None,),
@@ -37,7 +36,7 @@ def test_what_a_run_delivers_per_epoch():
 
 
 def test_what_a_run_delivers_at_its_end():
-    plan = delgrad_layout((4, 30, 3), (0, 0), 7, "1", IDEAL_NEURONS)
+    plan = run.delgrad_layout((4, 30, 3), (0, 0), 7, "1", IDEAL_NEURONS)
     final = shapes(plan.final())
     samples = {path for path in final if path.startswith("run/samples/")}
     assert {path.split("/", 3)[3] for path in samples} == {
@@ -71,7 +70,7 @@ def test_every_dataset_is_written_exactly_once(case):
 
 def test_unknown_unit_of_time():
     with refuses("time_units = 'ms' is unknown; use 'us' for a chip or '1' for units of tau_s"):
-        delgrad_layout((4, 3), (0,), 5, "ms", CHIP)
+        run.delgrad_layout((4, 3), (0,), 5, "ms", CHIP)
 
 
 @pytest.mark.parametrize(
@@ -103,7 +102,7 @@ def test_unknown_unit_of_time():
 )
 def test_unfit_fixed_pattern(quantity, text):
     with refuses(text):
-        delgrad_layout((4, 3), (0,), 5, "us", CHIP, [quantity])
+        run.delgrad_layout((4, 3), (0,), 5, "us", CHIP, [quantity])
 
 
 def test_dimensions_need_names():
@@ -120,5 +119,5 @@ def test_dimensions_need_names():
     ],
 )
 def test_codes_of_events_say_what_they_mean(layers, meanings):
-    plan = delgrad_layout(layers, [0] * (len(layers) - 1), 5, "1", IDEAL_NEURONS)
+    plan = run.delgrad_layout(layers, [0] * (len(layers) - 1), 5, "1", IDEAL_NEURONS)
     assert " ".join(plan.final()["run/samples/2/raster/layer"].flag_meanings) == meanings

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import synthetic_run as run
 
-from neurohil.trace import Trace, TraceError, TraceWriter, writer
+from neurohil.trace import Trace, TraceError, TraceWriter, creation, writer
 
 
 def refuses(text: str):
@@ -347,7 +347,7 @@ def test_interrupted_resume_changes_nothing(path, monkeypatch, moment):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
-        patched.setattr(TraceWriter if moment == "append_epoch" else writer, moment, interrupt)
+        patched.setattr(TraceWriter if moment == "append_epoch" else creation, moment, interrupt)
         run.resume(f"{path}.part", run.IDEAL, 2)
     assert os.listdir(path.parent) == ["run.h5.part"]
     assert Path(f"{path}.part").read_bytes() == kept

@@ -88,7 +88,7 @@ const behaviours = {
     update();
   },
 
-  // The Yin-Yang plane: the output spikes of a chosen sample.
+  // Decisions on test samples: the output spikes of a chosen one.
   plane(section, panel, find) {
     const number = control(section, "sample");
     const readout = section.querySelector(".readout");
