@@ -10,6 +10,7 @@ import re
 from collections import Counter
 from collections.abc import Callable
 from functools import partial
+from numbers import Integral
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
@@ -98,13 +99,13 @@ def checked(data: Any) -> SpikeTimes:
                 f"data.{name}.times has {part.times.shape[1]} input lines, data.train.times {lines}; make them equal"
             )
     copies = data.copies
-    if not isinstance(copies, int) or isinstance(copies, bool) or copies < 1 or lines % copies:
+    if not isinstance(copies, Integral) or isinstance(copies, bool) or copies < 1 or lines % copies:
         raise UserError(
             f"data.copies = {shown(copies)} does not divide the {lines} input lines; give how many neighbouring lines "
             "carry the same value, 1 if none do"
         )
     plane = data.plane and _checked_plane(data.plane, len(parts["test"].labels), lines)
-    return SpikeTimes(**parts, classes=classes, copies=copies, plane=plane)
+    return SpikeTimes(**parts, classes=classes, copies=int(copies), plane=plane)
 
 
 def _checked_classes(classes: Any) -> tuple[str, ...]:

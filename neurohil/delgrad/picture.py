@@ -129,7 +129,7 @@ def _draw_decisions(axes: Any, trace: Trace) -> None:
     predicted, classes = trace[PREDICTED], _classes(trace)
     _draw_samples(axes, trace, np.arange(predicted.size), predicted, classes)
     wrong = np.sum(predicted != trace[LABEL])
-    axes.set(title=f"Decisions on test samples ({wrong} of {predicted.size} wrong)", xlabel="test sample")
+    axes.set(title=f"Decisions ({wrong} of {predicted.size} wrong)", xlabel="test sample")
     rows = {**({"silent": SILENT_COLOUR} if np.any(predicted < 0) else {}), **classes}
     lowest = len(classes) - len(rows)
     axes.set(ylim=(lowest - 0.5, len(classes) - 0.5))
