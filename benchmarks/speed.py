@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Sequence
+from typing import Any
 
 os.environ.setdefault("NUMBA_NUM_THREADS", "1")
 
@@ -24,7 +25,7 @@ EXPERIMENTS += ["chip_yin_yang_weights", "chip_yin_yang_axonal"]
 
 def epoch_of(experiment: str) -> Callable[[], object]:
     """One training epoch of an experiment, without validation."""
-    run = nh.experiment(experiment).start()
+    run: Any = nh.experiment(experiment).start()
     return lambda: run.trainer.train_epoch(*run.data.train)
 
 
@@ -33,7 +34,7 @@ def torch_epoch() -> Callable[[], object]:
     import torch
 
     torch.set_num_threads(1)
-    run = nh.experiment("yin_yang_weights").start()
+    run: Any = nh.experiment("yin_yang_weights").start()
     inputs = torch.tensor(run.data.train.times)
     labels = torch.tensor(run.data.train.labels)
     weights = [torch.tensor(w, requires_grad=True) for w in run.network.weights]

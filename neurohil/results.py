@@ -13,7 +13,7 @@ from neurohil.trace.export import write_as
 from neurohil.trace.nxdata import default_plot, plot_group
 from neurohil.trace.place import go_on_command
 from neurohil.trace.reader import Trace
-from neurohil.trace.report import write_report
+from neurohil.trace.report.page import write_report
 from neurohil.trace.schema import RUN, TraceError
 from neurohil.trace.viewing.watching import names
 

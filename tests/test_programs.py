@@ -394,4 +394,6 @@ def test_a_private_name_is_seen():
 def test_the_loop_over_epochs_is_that_of_runs(path):
     tree = ast.parse(path.read_text(encoding="utf-8"))
     calls = [node.func for node in ast.walk(tree) if isinstance(node, ast.Call)]
-    assert not [call for call in calls if isinstance(call, ast.Attribute) and call.attr in LOOPS]
+    loops = [call for call in calls if isinstance(call, ast.Attribute) and call.attr in LOOPS]
+    # What is timed is a trainer's epoch alone, without what a run does after it.
+    assert not [call for call in loops if not ast.unparse(call.value).endswith(".trainer")]

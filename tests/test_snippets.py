@@ -2,6 +2,7 @@
 
 import re
 import shlex
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -63,6 +64,8 @@ def quick(tmp_path, trace, monkeypatch):
     few = {name: yin_yang.YinYang(split.samples[:60], split.labels[:60]) for name, split in whole.items()}
     monkeypatch.setattr(yin_yang, "load", few.__getitem__)
     made_up(trace, monkeypatch)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "mine", raising=False)
     return tmp_path
 
 

@@ -125,11 +125,9 @@ class Place:
                 epochs, is_same = old.epochs, _identity(old) == wanted
                 said = f"{self.part} holds {_epochs(old)} of another run ({_difference(old, *wanted)})"
             if epochs and not is_same and not self.overwrite:
-                raise OtherRunError(
-                    f"{said}; go on with that one, give this one another --out, or drop those epochs with --overwrite",
-                    self.part,
-                    bool(files.kind(self.path)),
-                )
+                instead = "give this one another --out, or drop those epochs with --overwrite"
+                told = f"{said}; go on with that one, {instead}"
+                raise OtherRunError(told, self.part, bool(files.kind(self.path)))
             if epochs and is_same:
                 self.refuse_existing(f"; its unfinished successor ({epochs} epochs) goes on with --overwrite")
                 return "unfinished"

@@ -9,7 +9,6 @@ from neurohil.protocols import Provenance
 KINDS = ("emulated", "computed", "modelled")
 """By an emulated device; by formulas, with no device; a sum of assumed costs, or what a law says of a device."""
 
-
 # What traces of schema version 2.0, which don't tell it, are taken for.
 IDEAL_NEURONS = Provenance(
     "computed", "Spikes and membranes were computed for ideal neurons; no hardware, real or emulated, was involved."
