@@ -265,7 +265,6 @@ ROWS["learning algorithm"] = {
         class PerceptronRun(Run[PerceptronConfig]):
             command = "perceptron"
             Config = PerceptronConfig
-            layout = layout()
 
             def __init__(self, config):
                 super().__init__(config)
@@ -273,6 +272,7 @@ ROWS["learning algorithm"] = {
                 self.y = np.sign(self.x[:, 0])
                 self.weights, self.done = np.zeros(3), 0
 
+            make_layout = staticmethod(layout)
             epochs_done = property(lambda self: self.done)
             epochs_in_all = property(lambda self: self.config.epochs)
 
