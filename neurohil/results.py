@@ -6,7 +6,9 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from neurohil.files import has_mark, replacing
 from neurohil.kinds import KINDS, command_of, kind_of, named
+from neurohil.pictures import is_picture
 from neurohil.showing import html_table
 from neurohil.text import one_line
 from neurohil.trace.export import write_as
@@ -34,9 +36,20 @@ class Picture:
         self.png = png
 
     def save(self, path: str | Path) -> Path:
-        """Write it to a file; one that is there is replaced."""
+        """Write it to a file and return its path; a picture of neurohil that is there is replaced.
+
+        Raises
+        ------
+        UserError
+            Something else stands there; it is left as it is.
+        OSError
+            It can't be written.
+        """
+        from neurohil.trace.viewing.drawing import MARK
+
         path = Path(path)
-        path.write_bytes(self.png)
+        with replacing(path, lambda there: is_picture(there) or has_mark(there, MARK)) as unfinished:
+            unfinished.write_bytes(self.png)
         return path
 
     def __repr__(self) -> str:
@@ -113,7 +126,7 @@ class RunTrace(Trace):
 
 
 def report(path: str | Path, out: str | Path | None = None) -> Path:
-    """Write a trace as one page of HTML, see `neurohil.trace.report.write_report`."""
+    """Write a trace as one page of HTML, see `neurohil.trace.report.page.write_report`."""
 
     def own(trace: Trace) -> Any:
         kind = kind_of(trace)

@@ -49,7 +49,14 @@ def test_a_run_with_a_trace(tmp_path):
         _ = run.result.accuracy
     picture = run.plot()
     assert picture._repr_png_().startswith(b"\x89PNG") and "PNG of" in repr(picture)
-    assert picture.save(tmp_path / "a.png").read_bytes() == picture.png
+    plot = nh.open(path).plot("accuracy")
+    for other in (plot, picture, plot, picture):
+        assert other.save(tmp_path / "a.png").read_bytes() == other.png
+    foreign = tmp_path / "thesis.png"
+    foreign.write_bytes(b"\x89PNG\r\n\x1a\nmine")
+    with pytest.raises(nh.UserError, match=r"thesis\.png"):
+        picture.save(foreign)
+    assert foreign.read_bytes() == b"\x89PNG\r\n\x1a\nmine" and not [*tmp_path.glob(".neurohil-*")]
     assert run.report() == path.with_suffix(".html") and "test accuracy" in path.with_suffix(".html").read_text()
 
 
