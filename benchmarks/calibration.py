@@ -46,7 +46,7 @@ def trimmed_std(values: np.ndarray) -> float:
 def spreads(serial: int, found: Calibration, targets: ChipConfig) -> list[str]:
     """Rows of the first table."""
     raw = preset("uncalibrated")
-    before = Chip(raw, serial, seed=1, codes=median_codes(targets)).fixed_pattern
+    before = Chip(raw, serial, seed=1, codes=median_codes(targets, serial)).fixed_pattern
     after = Chip(raw, serial, seed=1, codes=found.codes).fixed_pattern
     rows = []
     for name, limit in LIMITS.items():

@@ -16,6 +16,7 @@ from .engine import adex as adex_engine
 from .engine import lif
 from .engine.records import DRIVER, LATE, OUTPUT, QUEUE, ROUTE, ROW, SOURCE, SYNAPSE, records
 from .mismatch import FixedPattern
+from .refractory import refractory_us
 from .routing.fabric import Fabric
 from .routing.labels import FIRST_L2_OUTPUT, N_DRIVERS, N_OUTPUTS
 from .routing.routes import Routes
@@ -75,9 +76,9 @@ def build_neurons(config: ChipConfig, pattern: FixedPattern, members: Sequence[I
     neurons["reset"] = pattern.reset_lsb[masters] - leak
     neurons["mean_threshold"] = pattern.threshold_lsb[masters] - leak
     neurons["peak_exc"] = np.exp(-rate_exc * s) / rate_mem * (1.0 + 1e-9)  # never too low by a rounding error
-    neurons["held_exc"] = np.exp(-rate_exc * config.refractory_us)
-    neurons["held_inh"] = np.exp(-rate_inh * config.refractory_us)
-    neurons["refractory"] = config.refractory_us
+    neurons["refractory"] = refractory_us(config)
+    neurons["held_exc"] = np.exp(-rate_exc * neurons["refractory"])
+    neurons["held_inh"] = np.exp(-rate_inh * neurons["refractory"])
     return neurons
 
 
@@ -101,7 +102,7 @@ def _build_synapses(
         route, circuit, group = route[order], circuit[order], group[order]
         step = np.diff(group, prepend=-1)
     gain = np.where(sign > 0, pattern.gain_exc[circuit], pattern.gain_inh[circuit])
-    gain *= config.synaptic_gain * pattern.driver_gain[half, row] * pattern.synapse_gain[half, row, column]
+    gain *= config.event_gain * pattern.driver_gain[half, row] * pattern.synapse_gain[half, row, column]
     neuron = neuron_of[circuit]
     synapses = records(used.size, SYNAPSE)
     synapses["neuron"] = neuron

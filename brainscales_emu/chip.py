@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -95,22 +96,20 @@ class Chip(Shown):
         self.config = config
         self.serial = serial
         self.seed = seed
-        self.fixed_pattern: FixedPattern = (
-            draw_fixed_pattern(config, serial) if codes is None else capmem.pattern(config, serial, codes)
-        )
-        self._adex = (
-            None
-            if config.adex is None
-            else draw_adex_pattern(config.adex, self.fixed_pattern.leak_lsb, partial(stream, serial))
-        )
+        self._become(draw_fixed_pattern(config, serial) if codes is None else capmem.pattern(config, serial, codes))
         self.account = Account()
         self.timeline: tuple[Phase, ...] = ()
         self.network: EngineNetwork | None = None
         self.fabric: Fabric | None = None
         self._wiring: Wiring | None = None
+        self._neurons: NDArray[np.void] | None = None
         self.n_lines = 0
         self._pending_words = 0
         self._analogue_written = False
+
+    def _become(self, pattern: FixedPattern) -> None:
+        self.fixed_pattern, adex = pattern, self.config.adex
+        self._adex = None if adex is None else draw_adex_pattern(adex, pattern.leak_lsb, partial(stream, self.serial))
 
     def facts(self) -> dict[str, object]:
         """What its repr shows."""
@@ -127,6 +126,27 @@ class Chip(Shown):
     def engine(self) -> Any:
         """Module with the kernels that run it. Not an attribute: a module can't be pickled, a chip can."""
         return lif if self.config.adex is None else adex_engine
+
+    def write_codes(self, codes: Codes, refractory_us: float | None = None) -> None:
+        """Write the capacitive memory anew, and a refractory time if one is given; the network stays.
+
+        Parameters
+        ----------
+        codes : capmem.Codes
+        refractory_us : float or None
+            None leaves it as it is.
+
+        Raises
+        ------
+        ChipError
+            The refractory time is out of the chip's range.
+        """
+        if refractory_us is not None:
+            self.config = replace(self.config, refractory_us=refractory_us)
+        self._become(capmem.pattern(self.config, self.serial, codes))
+        self._analogue_written, self._neurons = False, None
+        if self.fabric is not None:
+            self.write(self.fabric, self.plasticity, self.synapse_delay_us)
 
     def write(
         self, fabric: Fabric, plasticity: Plasticity | None = None, synapse_delay_us: ArrayLike | None = None
@@ -163,6 +183,8 @@ class Chip(Shown):
         self.fabric, self.n_lines = fabric, fabric.external_label.size
         if self._wiring is None or not self._wiring.fits(fabric):
             self._wiring, self.members = Wiring(fabric, live_cells(fabric)), merged_circuits(fabric)
+            self._neurons = None
+        if self._neurons is None:
             self._neurons = build_neurons(self.config, self.fixed_pattern, self.members)
         self.plasticity, self.synapse_delay_us = plasticity, delays_us
         self.network = self.assemble()
@@ -174,7 +196,7 @@ class Chip(Shown):
     def assemble(self, lockstep: bool | None = None) -> EngineNetwork:
         """What is written, in the units of the engine; `lockstep` as for `build_network`."""
         fabric, pattern = self.fabric, self.fixed_pattern
-        if fabric is None or self._wiring is None:
+        if fabric is None or self._wiring is None or self._neurons is None:
             raise ChipError("nothing was written to the chip; call Chip.write(placement.fabric) first")
         if self._adex is not None:
             lockstep = False

@@ -24,21 +24,37 @@ from .errors import ChipError, check_number
 # must add n * SYNAPTIC_GAIN LSB/us to the current for the chip to follow the model.
 SYNAPTIC_GAIN = 70.0 / (2.6 * 30.0 * 6.0)
 
+# DelGrad code: the biases at which it does so, the second as int(700 * 800 / 1022).
+SYNAPSE_DAC_BIAS, SYNIN_GM = 1022, 547
+
 
 @dataclass(frozen=True)
 class NoiseConfig:
     """Spread from part to part (fixed pattern) and from trial to trial; the default is no noise at all.
 
+    A block has 128 circuits, whose analogue parameters come from one block of cells.
+
     Attributes
     ----------
     tau_mem_std, tau_syn_std : float
         Relative standard deviation of the time constants of each circuit.
+    block_tau_mem_std, block_tau_syn_std : float
+        The same of a factor of each block; that of the two synaptic inputs is one factor.
     leak_std_lsb, reset_std_lsb, threshold_std_lsb : float
-        Standard deviation of the potentials of each circuit, in LSB.
+        Standard deviation of the potentials of each circuit, each on its own, in LSB.
+    leak_reset_std_lsb : float
+        Standard deviation of what leak and reset of a circuit have in common, in LSB.
+    readout_std_lsb : float
+        Standard deviation of the offset of a circuit's read-out, which shifts all its potentials alike, in LSB.
+    block_leak_reset_std_lsb, block_threshold_std_lsb : float
+        Standard deviation of the potentials of each block, in LSB.
     threshold_mean_lsb : float
         Shift of all thresholds, in LSB.
     neuron_gain_std : float
-        Relative standard deviation of the synaptic input gain of each circuit (excitatory and inhibitory apart).
+        Relative standard deviation of the synaptic input gain of each circuit, excitatory and inhibitory apart.
+    circuit_gain_std, block_gain_std, chip_gain_std : float
+        The same of a factor that both inputs of a circuit, all of a block, or all of the chip have in common. That of
+        a block is the bias of its synapses' converters.
     driver_gain_std : float
         Relative standard deviation of the drive of each synapse row.
     weight_std : float
@@ -55,11 +71,20 @@ class NoiseConfig:
 
     tau_mem_std: float = 0.0
     tau_syn_std: float = 0.0
+    block_tau_mem_std: float = 0.0
+    block_tau_syn_std: float = 0.0
     leak_std_lsb: float = 0.0
     reset_std_lsb: float = 0.0
     threshold_std_lsb: float = 0.0
+    leak_reset_std_lsb: float = 0.0
+    readout_std_lsb: float = 0.0
+    block_leak_reset_std_lsb: float = 0.0
+    block_threshold_std_lsb: float = 0.0
     threshold_mean_lsb: float = 0.0
     neuron_gain_std: float = 0.0
+    circuit_gain_std: float = 0.0
+    block_gain_std: float = 0.0
+    chip_gain_std: float = 0.0
     driver_gain_std: float = 0.0
     weight_std: float = 0.0
     delay_gain_std: float = 0.0
@@ -199,14 +224,20 @@ class ChipConfig:
     leak_lsb, reset_lsb, threshold_lsb : float
         Potentials. A leak above the threshold makes a pacemaker.
     refractory_us : float
-        Time for which the membrane is held at reset after a spike.
+        Time for which the membrane is held at reset after a spike. The chip takes the nearest that is a count of its
+        clock, see `refractory`: of 20 us, 19.968 us.
     synaptic_gain : float
-        Step of the synaptic current per event and weight LSB, in (membrane LSB per us) per weight LSB.
+        Step of the synaptic current per event and weight LSB, in (membrane LSB per us) per weight LSB, at the biases
+        of DelGrad's runs; see `event_gain`.
+    synapse_dac_bias, synin_gm : int
+        Codes of the bias of the synapses' converters and of the inputs' transconductance. The defaults are those of
+        DelGrad's runs; those of the vendor's nightly calibration are 600 and 500.
     event_latency_us : float
         From a spike on the chip to its synapses. Not published; 0.08 us is inferred from the -80.4 ns by which
         vendor software shifts recorded spikes.
     exact_input_times : bool
-        Play input events at their exact times instead of on the FPGA's 8 ns cycle, which no real chip can.
+        Play input events at their exact times instead of on the FPGA's 8 ns cycle, and hold refractory times exactly
+        instead of for a count of a clock: no real chip can.
     event_path : EventPathConfig or None
         Limits of the event path; None has none: no event waits or is dropped.
     adex : AdexConfig or None
@@ -225,6 +256,8 @@ class ChipConfig:
     threshold_lsb: float = 150.0
     refractory_us: float = 20.0
     synaptic_gain: float = SYNAPTIC_GAIN
+    synapse_dac_bias: int = SYNAPSE_DAC_BIAS
+    synin_gm: int = SYNIN_GM
     event_latency_us: float = 0.08
     exact_input_times: bool = False
     event_path: EventPathConfig | None = None
@@ -260,6 +293,9 @@ class ChipConfig:
         check_number("chip.refractory_us", self.refractory_us, MIN_REFRACTORY_US, MAX_REFRACTORY_US, "us", remedy)
         remedy = "give the current step per weight LSB"
         check_number("chip.synaptic_gain", self.synaptic_gain, 0.0, 100.0, "LSB/us per weight LSB", remedy)
+        for name in ("synapse_dac_bias", "synin_gm"):
+            remedy = "give a code within the vendor's range"  # calix
+            check_number(f"chip.{name}", getattr(self, name), 30, 1022, "", remedy, whole=True)
         check_number("chip.event_latency_us", self.event_latency_us, 0.0, 10.0, "us", "give the on-chip latency")
         if not isinstance(self.exact_input_times, bool):
             raise ChipError(
@@ -269,6 +305,12 @@ class ChipConfig:
             raise ChipError(
                 "chip.event_path has limits, which aren't modelled with chip.adex; leave one of the two out"
             )
+
+    @property
+    def event_gain(self) -> float:
+        """Step of the synaptic current per event and weight LSB with these biases, in LSB/us: proportional to both
+        (vendor's dynamic-range demo, whose slope at biases of 600 and 500 is that of the default ones times 0.54)."""
+        return self.synaptic_gain * (self.synapse_dac_bias / SYNAPSE_DAC_BIAS) * (self.synin_gm / SYNIN_GM)
 
 
 # "Fit to W66F3" below: DelGrad's published networks and spike times, measured on chip W66F3 and published with
@@ -285,11 +327,13 @@ _PRESETS = {
     # A chip after the vendor's calibration.
     "calibrated": ChipConfig(
         noise=NoiseConfig(
-            tau_mem_std=0.05,  # vendor's acceptance limit: below 0.45 of the uncalibrated spread (assumed 20 %)
-            tau_syn_std=0.03,  # vendor's acceptance limit: below 0.2 of the uncalibrated spread (assumed 20 %)
-            leak_std_lsb=1.5,  # inferred from the limits 0.3, 0.2, 0.35 on 5 % of the swing
-            reset_std_lsb=1.5,
-            threshold_std_lsb=1.5,
+            # The vendor's acceptance limits are 0.45 (membrane) and 0.20 (inputs) of the uncalibrated spread, and 0.30,
+            # 0.20, 0.35 for the potentials, here of 5 % of the swing, which is the least that it could be.
+            tau_mem_std=0.05,
+            tau_syn_std=0.03,
+            leak_std_lsb=1.05,
+            reset_std_lsb=0.70,
+            threshold_std_lsb=1.22,
             neuron_gain_std=0.05,  # vendor's demo of matrix multiplication: 4.6 % from column to column
             driver_gain_std=2.0 / 30.0,  # vendor's driver tests: "some 2 LSB expected" of about 30
             weight_std=0.075,  # fit to W66F3 gives 5..10 %; cannot be calibrated away
@@ -297,15 +341,28 @@ _PRESETS = {
             **_FITTED_TRIAL_NOISE,
         )
     ),
-    # A chip on which every circuit gets the same settings.
+    # A chip on which every circuit gets the same settings: the median of those that a calibration would find. Measured
+    # below means: spreads and correlations of the codes that the vendor's calibration found on two real chips, W66
+    # and chip 55, times the slopes of the laws in `capmem`, which are assumed for potentials (make real-chips).
     "uncalibrated": ChipConfig(
         noise=NoiseConfig(
-            tau_mem_std=0.20,  # not verified: 15..25 %
-            tau_syn_std=0.20,  # not verified: 15..25 %
-            leak_std_lsb=0.05 * 70.0,  # vendor's demo figures, by eye: 5 % of the swing
-            reset_std_lsb=0.05 * 70.0,
-            threshold_std_lsb=0.05 * 70.0,
-            neuron_gain_std=0.20,  # not verified
+            tau_mem_std=0.126,  # measured: 0.122 and 0.138 (logarithm of the codes)
+            tau_syn_std=0.198,  # measured: 0.198 to 0.222
+            block_tau_mem_std=0.04,  # measured: 0.055 and 0.024
+            block_tau_syn_std=0.085,  # measured: 0.067 to 0.099
+            # Measured: 35.3 and 30.8 (leak), 32.6 and 27.0 (reset), 15.6 and 17.0 codes (threshold); correlations
+            # 0.62 and 0.77 (leak, reset), 0.27 and 0.25 (leak, threshold), 0.21 and 0.27 (reset, threshold).
+            leak_std_lsb=3.45,
+            reset_std_lsb=2.45,
+            threshold_std_lsb=4.15,
+            leak_reset_std_lsb=3.6,
+            readout_std_lsb=2.55,
+            block_leak_reset_std_lsb=2.5,  # measured: 6.9 to 19.3 codes
+            block_threshold_std_lsb=3.0,  # measured: 14.7 and 6.2 codes
+            neuron_gain_std=0.055,  # measured with the next: 0.059 to 0.108, correlation 0.29 and 0.10
+            circuit_gain_std=0.027,
+            block_gain_std=0.14,  # measured: 0.10 and 0.17
+            chip_gain_std=0.05,  # as w66f3
             driver_gain_std=0.10,  # not verified
             weight_std=0.075,  # as calibrated
             delay_offset_std_us=0.18,  # as calibrated: delay elements don't work without a calibration

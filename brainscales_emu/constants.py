@@ -13,6 +13,9 @@ N_CIRCUITS = 512
 N_COLUMNS = 256
 N_ROWS = 256
 
+# Vendor software (halco): four blocks of analogue parameter cells, 128 circuits each.
+N_BLOCKS = 4
+
 # Vendor software (haldls): 6-bit weights. The sign belongs to the row.
 MAX_WEIGHT = 63
 
@@ -46,9 +49,13 @@ DELAY_BASE_US = 2.0
 MIN_DELAY_REGISTER = 50
 MAX_DELAY_REGISTER = 250
 
-# Vendor software (calix): shortest supported refractory time; haldls: the longest that the clocks can make.
+# Vendor software (haldls): a refractory time is a count of 8 bits of a clock of 250 MHz / 2^(scale + 1), scale 0..15;
+# calix: the shortest that is supported.
+REFRACTORY_CLOCK_MHZ = 250.0
+MAX_REFRACTORY_COUNT = 255
+MAX_CLOCK_SCALE = 15
 MIN_REFRACTORY_US = 0.04
-MAX_REFRACTORY_US = 127_000.0
+MAX_REFRACTORY_US = MAX_REFRACTORY_COUNT * 2 ** (MAX_CLOCK_SCALE + 1) / REFRACTORY_CLOCK_MHZ
 
 # Vendor software (calix): sane ranges of the time constants. The membrane converter has 8 bits.
 TAU_MEM_RANGE_US = (0.5, 60.0)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .config import ChipConfig
-from .constants import N_CIRCUITS, N_COLUMNS, N_DELAY_ELEMENTS, N_ROWS
+from .constants import N_BLOCKS, N_CIRCUITS, N_COLUMNS, N_DELAY_ELEMENTS, N_ROWS
 from .errors import check_number
 
 FloatArray = NDArray[np.float64]
@@ -43,7 +43,7 @@ class FixedPattern:
     Attributes
     ----------
     tau_mem_us, tau_syn_exc_us, tau_syn_inh_us, leak_lsb, reset_lsb, threshold_lsb : (512,)
-        Per neuron circuit.
+        Per neuron circuit; potentials as the circuit's own read-out shows them.
     gain_exc, gain_inh : (512,)
         Relative gain of the two synaptic inputs of each circuit.
     driver_gain : (2, 256)
@@ -96,16 +96,34 @@ def draw_fixed_pattern(config: ChipConfig, serial: int) -> FixedPattern:
         return np.exp(normal(name, np.sqrt(variance), shape) - variance / 2)
 
     circuits, rows, elements = (N_CIRCUITS,), (2, N_ROWS), (N_DELAY_ELEMENTS,)
-    threshold = config.threshold_lsb + noise.threshold_mean_lsb
+
+    def of_blocks(values: FloatArray) -> FloatArray:
+        return np.repeat(values, N_CIRCUITS // N_BLOCKS)
+
+    def block(name: str, std: float) -> FloatArray:
+        return of_blocks(relative(f"block.{name}", std, (N_BLOCKS,)))
+
+    def block_shift(name: str, std: float) -> FloatArray:
+        return of_blocks(normal(f"block.{name}", std, (N_BLOCKS,)))
+
+    readout = normal("readout", noise.readout_std_lsb, circuits)
+    leak_reset = readout + normal("leak_reset", noise.leak_reset_std_lsb, circuits)
+    leak_reset += block_shift("leak_reset", noise.block_leak_reset_std_lsb)
+    threshold = config.threshold_lsb + noise.threshold_mean_lsb + readout
+    threshold += block_shift("threshold", noise.block_threshold_std_lsb)
+    tau_mem = config.tau_mem_us * block("tau_mem", noise.block_tau_mem_std)
+    tau_syn = block("tau_syn", noise.block_tau_syn_std)
+    gain = relative("circuit_gain", noise.circuit_gain_std, circuits) * block("gain", noise.block_gain_std)
+    gain *= relative("chip_gain", noise.chip_gain_std, ())
     return FixedPattern(
-        tau_mem_us=config.tau_mem_us * relative("tau_mem", noise.tau_mem_std, circuits),
-        tau_syn_exc_us=config.tau_syn_exc_us * relative("tau_syn_exc", noise.tau_syn_std, circuits),
-        tau_syn_inh_us=config.tau_syn_inh_us * relative("tau_syn_inh", noise.tau_syn_std, circuits),
-        leak_lsb=config.leak_lsb + normal("leak", noise.leak_std_lsb, circuits),
-        reset_lsb=config.reset_lsb + normal("reset", noise.reset_std_lsb, circuits),
+        tau_mem_us=tau_mem * relative("tau_mem", noise.tau_mem_std, circuits),
+        tau_syn_exc_us=config.tau_syn_exc_us * tau_syn * relative("tau_syn_exc", noise.tau_syn_std, circuits),
+        tau_syn_inh_us=config.tau_syn_inh_us * tau_syn * relative("tau_syn_inh", noise.tau_syn_std, circuits),
+        leak_lsb=config.leak_lsb + leak_reset + normal("leak", noise.leak_std_lsb, circuits),
+        reset_lsb=config.reset_lsb + leak_reset + normal("reset", noise.reset_std_lsb, circuits),
         threshold_lsb=threshold + normal("threshold", noise.threshold_std_lsb, circuits),
-        gain_exc=relative("gain_exc", noise.neuron_gain_std, circuits),
-        gain_inh=relative("gain_inh", noise.neuron_gain_std, circuits),
+        gain_exc=gain * relative("gain_exc", noise.neuron_gain_std, circuits),
+        gain_inh=gain * relative("gain_inh", noise.neuron_gain_std, circuits),
         driver_gain=relative("driver_gain", noise.driver_gain_std, rows),
         synapse_gain=relative("synapse_gain", noise.weight_std, (2, N_ROWS, N_COLUMNS)),
         delay_gain=relative("delay_gain", noise.delay_gain_std, elements),

@@ -30,7 +30,7 @@ with tempfile.TemporaryDirectory() as folder:
     found = Calibration.load(Path(folder) / "chip7.h5")
 
 # What no laboratory can see: the parameters themselves.
-before = Chip(raw, SERIAL, codes=median_codes(targets)).fixed_pattern
+before = Chip(raw, SERIAL, codes=median_codes(targets, SERIAL)).fixed_pattern
 after = Chip(raw, SERIAL, codes=found.codes).fixed_pattern
 
 print(f"{len(circuits)} circuits of chip {SERIAL}, excluded {found.excluded.tolist()}; spread before -> after")

@@ -14,6 +14,7 @@ from ..chip import Chip
 from ..config import ChipConfig
 from ..constants import CYCLES_PER_US, N_CIRCUITS
 from ..errors import ChipError
+from ..execution import Account
 from ..readout.adc import CHANNELS, Cadc, CadcConfig
 from ..recording import Probe
 from ..routing.placement import place_feedforward
@@ -76,10 +77,15 @@ class Instrument:
         self.circuits = integers("instrument.circuits", chosen, (None,), 0, N_CIRCUITS - 1, remedy=remedy)
         if not self.circuits.size or np.any(np.diff(self.circuits) <= 0):
             raise ChipError("instrument.circuits don't ascend, or there are none; sort them, each once")
-        self._config, self._serial, self._seed = config, serial, seed
         self._cadc = Cadc(cadc or CadcConfig(), serial, seed)
-        self._codes = median_codes(config)
+        self._chip, self._codes = Chip(config, serial, seed), median_codes(config)
+        self._weight: int | None = None  # that all synapses have
         self._trial = 0
+
+    @property
+    def account(self) -> Account:
+        """What the chip has done for it, and the modelled time that it took."""
+        return self._chip.account
 
     def write_codes(self, codes: Codes) -> None:
         """Write the capacitive memory."""
@@ -114,16 +120,17 @@ class Instrument:
         Observation
         """
         self._trial += 1
-        config = dataclasses.replace(self._config, refractory_us=refractory_us)
-        chip = Chip(config, self._serial, self._seed, self._codes)
-        placement = place_feedforward(N_SOURCES, [np.full((N_SOURCES, N_CIRCUITS), weight)], [None])
-        enabled = np.isin(np.arange(N_CIRCUITS), self.circuits)
-        chip.write(dataclasses.replace(placement.fabric, neuron_enabled=enabled))
+        if weight != self._weight:
+            placement = place_feedforward(N_SOURCES, [np.full((N_SOURCES, N_CIRCUITS), weight)], [None])
+            enabled = np.isin(np.arange(N_CIRCUITS), self.circuits)
+            self._chip.write(dataclasses.replace(placement.fabric, neuron_enabled=enabled))
+            self._lines, self._weight = placement.lines["input"], weight
+        self._chip.write_codes(self._codes, refractory_us)
         pulses = floats("instrument.pulses_us", pulses_us, (None,), 0.0, duration_us, "us", "pulse within the run")
-        lines = np.tile(placement.lines["input"], pulses.size)
+        lines = np.tile(self._lines, pulses.size)
         times_us = self._cadc.instants(duration_us)
         probe = Probe(self.circuits, times_us)
-        recording = chip.run(np.repeat(pulses, N_SOURCES), lines, duration_us, self._trial, probe)
+        recording = self._chip.run(np.repeat(pulses, N_SOURCES), lines, duration_us, self._trial, probe)
         assert recording.membrane_lsb is not None  # because a probe was given
         readings = self._cadc.convert(recording.membrane_lsb, self.circuits, self._trial)
         spike_index = np.searchsorted(self.circuits, recording.circuits)

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import math
 from itertools import pairwise
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..capmem import MAX_CODE, Codes, nominal_code
-from ..config import ChipConfig
+from ..capmem import CODES, MAX_CODE, Codes
 from ..constants import N_CIRCUITS
 from ..readout.adc import CHANNELS, OFFSET_RANGE, CadcConfig
 from .instrument import Instrument, Observation
@@ -21,12 +21,24 @@ from .instrument import Instrument, Observation
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 
-# OFF is a threshold that no membrane reaches; HIGH a leak far above all thresholds and still readable.
+# OFF is a threshold that no membrane reaches.
 OFF = MAX_CODE
-HIGH = nominal_code("leak", ChipConfig(leak_lsb=220.0))
-LOW = nominal_code("leak", ChipConfig(leak_lsb=60.0))
-FAST, SLOW = MAX_CODE, 20  # membrane; about 1.5 us and 30 us in a typical circuit
-FAST_MEMBRANE_US = 1.5
+ABOVE_HIGH = CODES["threshold"] + 283  # threshold, about 235 LSB
+FAST, SLOW = MAX_CODE, 26  # membrane; about 1 us and 30 us in a typical circuit
+FAST_MEMBRANE_US = 1.0
+
+
+class Levels(NamedTuple):
+    """Codes of the leak, each (512,) int64, for two potentials: low, and above all thresholds but still readable.
+
+    Chips differ too much for any code to be either on all of them, so they are measured first.
+    """
+
+    low: IntArray
+    high: IntArray
+
+
+LEVELS_LSB = Levels(60.0, 200.0)  # type: ignore[arg-type]  # the potentials
 
 # Of the CADC as it is by default; another one works too, if it isn't a multiple.
 CADC_PERIOD_US = CadcConfig().period_us
@@ -101,10 +113,10 @@ def _after(times_us: FloatArray, pulses_us: NDArray, start_us: float, end_us: fl
     return chosen, since[chosen]
 
 
-def measure_tau_syn(instrument: Instrument, codes: Codes, sign: int, expected_us: float) -> FloatArray:
+def measure_tau_syn(instrument: Instrument, codes: Codes, levels: Levels, sign: int, expected_us: float) -> FloatArray:
     """Synaptic time constant in us: with a fast membrane the tail of a PSP is that of the synaptic current."""
     # Away from the rails: excitatory from below, inhibitory from above.
-    instrument.write_codes(codes.replace(tau_mem=FAST, threshold=OFF, leak=LOW if sign > 0 else HIGH))
+    instrument.write_codes(codes.replace(tau_mem=FAST, threshold=OFF, leak=levels.low if sign > 0 else levels.high))
     pulses_us, end_us = _pulses(10.2 * expected_us, 10)
     seen = instrument.run(pulses_us, 11 * sign, end_us, refractory_us=1.0)
     chosen, since = _after(seen.times_us, pulses_us, 3.0, 10.0 * expected_us)
@@ -114,10 +126,10 @@ def measure_tau_syn(instrument: Instrument, codes: Codes, sign: int, expected_us
 
 
 def measure_gain(
-    instrument: Instrument, codes: Codes, sign: int, tau_syn_us: float, expected_tau_mem_us: float
+    instrument: Instrument, codes: Codes, levels: Levels, sign: int, tau_syn_us: float, expected_tau_mem_us: float
 ) -> FloatArray:
     """Step of the synaptic current per pulse in LSB/us: fit of a PSP with the synaptic time constant as calibrated."""
-    instrument.write_codes(codes.replace(threshold=OFF, leak=LOW if sign > 0 else HIGH))
+    instrument.write_codes(codes.replace(threshold=OFF, leak=levels.low if sign > 0 else levels.high))
     pulses_us, end_us = _pulses(7.0 * (tau_syn_us + expected_tau_mem_us), 8)
     seen = instrument.run(pulses_us, 4 * sign, end_us, refractory_us=1.0)
     chosen, since = _after(seen.times_us, pulses_us, 0.0, np.inf)
@@ -125,10 +137,10 @@ def measure_gain(
     return fit(sign * seen.readings[:, chosen])[1]
 
 
-def measure_threshold(instrument: Instrument, codes: Codes) -> FloatArray:
+def measure_threshold(instrument: Instrument, codes: Codes, levels: Levels) -> FloatArray:
     """Threshold in LSB: with the leak above it the membrane climbs slowly from spike to spike; a line through the
     readings of the last 6 us before the spikes says where it was when it spiked. inf if it doesn't spike."""
-    instrument.write_codes(codes.replace(tau_mem=SLOW, leak=HIGH))
+    instrument.write_codes(codes.replace(tau_mem=SLOW, leak=levels.high))
     seen = instrument.run([], 0, 800.0, refractory_us=2.0)
     before = _next_spike_us(seen) - seen.times_us
     weight = (before < 6.0).astype(np.float64)
@@ -146,11 +158,11 @@ def measure_leak(instrument: Instrument, codes: Codes) -> FloatArray:
     return instrument.run([], 0, 100.0, refractory_us=1.0).readings.mean(axis=1)
 
 
-def measure_reset(instrument: Instrument, codes: Codes) -> FloatArray:
+def measure_reset(instrument: Instrument, codes: Codes, levels: Levels) -> FloatArray:
     """Reset potential in LSB: the mean reading in long refractory times of a neuron whose leak is above its threshold.
     NaN if it doesn't spike."""
     refractory_us = 30.0
-    instrument.write_codes(codes.replace(leak=HIGH))
+    instrument.write_codes(codes.replace(leak=levels.high))
     seen = instrument.run([], 0, 400.0, refractory_us)
     # A sample within the refractory time and away from its ends.
     since = seen.times_us - _last_spike_us(seen)
@@ -159,12 +171,13 @@ def measure_reset(instrument: Instrument, codes: Codes) -> FloatArray:
         return np.where(held, seen.readings, 0).sum(axis=1) / held.sum(axis=1)
 
 
-def measure_tau_mem(instrument: Instrument, codes: Codes, tau_syn_us: float, expected_us: float) -> FloatArray:
+def measure_tau_mem(
+    instrument: Instrument, codes: Codes, levels: Levels, tau_syn_us: float, expected_us: float
+) -> FloatArray:
     """Membrane time constant in us: a strong pulse makes the neuron spike, in a long refractory time the synaptic
     current dies, and the membrane then climbs from a low reset to a high leak. NaN if it doesn't spike as expected."""
     refractory_us, latest_us = 12.0 * tau_syn_us, 1.0
-    leak, threshold = (nominal_code("leak", ChipConfig(leak_lsb=value)) for value in (200.0, 225.0))
-    instrument.write_codes(codes.replace(leak=leak, threshold=threshold, reset=LOW))
+    instrument.write_codes(codes.replace(leak=levels.high, threshold=ABOVE_HIGH, reset=levels.low))
     pulses_us, end_us = _pulses(refractory_us + 15.0 * expected_us, 6)
     seen = instrument.run(pulses_us, 40, end_us, refractory_us)
     chosen, since = _after(seen.times_us, pulses_us, refractory_us + latest_us, np.inf)

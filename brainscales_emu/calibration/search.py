@@ -3,11 +3,12 @@
 The search sees the chip through an `Instrument` alone: `measurement` writes codes, plays pulses of input events, and
 gets CADC readings and time stamps of spikes, all of them noisy. Neither knows a circuit's law or its fixed pattern.
 
-The order is that of the vendor's software (calix): offsets of the CADC, synaptic time constants, threshold, synaptic
-gain (to the median of all circuits), leak, membrane time constant, reset, leak again; then the potentials once more,
-because every code that was written since has shifted its neighbours. Each step searches the codes of all circuits in
-parallel by noisy binary search: it starts some codes off the middle at random (equal codes disturb each other most),
-and the best of the last steps wins. How a quantity is measured is a choice of this emulator.
+The order is that of the vendor's software (calix), after rough codes for a low and a high leak: offsets of the CADC,
+synaptic time constants, threshold, synaptic gain (to the median of all circuits), leak, membrane time constant, reset,
+leak again; then the potentials once more, because every code that was written since has shifted its neighbours. The
+biases of the synapses' converters stay as they are. Each step searches the codes of all circuits in parallel by noisy
+binary search: it starts some codes off the middle at random (equal codes disturb each other most), and the best of the
+last steps wins. How a quantity is measured is a choice of this emulator.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -29,6 +31,8 @@ from ..mismatch import stream
 from .instrument import Instrument
 from .measurement import (
     FAST_MEMBRANE_US,
+    LEVELS_LSB,
+    Levels,
     find_offsets,
     measure_gain,
     measure_leak,
@@ -54,7 +58,7 @@ UNITS = {
 }
 
 SCHEMA = "brainscales_emu.calibration"
-VERSION = 1
+VERSION = 2
 
 Progress = Callable[[str, int, int], None]
 
@@ -116,6 +120,7 @@ class Calibration(Shown):
 
                 put("cadc_offset", self.cadc_offset, "LSB", "digital offset of the CADC [causal | acausal, circuit]")
                 put("circuits", self.circuits, "1", "calibrated circuits")
+                put("codes/synapse_dac_bias", self.codes.synapse_dac_bias, "1", "code of synapse_dac_bias [block]")
                 for name in PARAMETERS:
                     units = UNITS[name]
                     put(f"codes/{name}", getattr(self.codes, name), "1", f"code of {name} [circuit]")
@@ -151,7 +156,7 @@ class Calibration(Shown):
                 if file.attrs["version"] != VERSION:
                     raise refuse(f"has version {file.attrs['version']}, not {VERSION}")
                 return cls(
-                    codes=Codes(**{name: file[f"codes/{name}"][()] for name in PARAMETERS}),
+                    codes=Codes(**{name: codes[()] for name, codes in file["codes"].items()}),
                     cadc_offset=file["cadc_offset"][()],
                     circuits=file["circuits"][()],
                     target={name: float(file[f"target/{name}"][()]) for name in PARAMETERS},
@@ -162,9 +167,19 @@ class Calibration(Shown):
             raise refuse("can't be read") from error
 
 
-# Steps of the binary search: over all codes, and around codes that were found before.
-WIDE = (256, 128, 64, 32, 16, 8, 4, 2, 1, 1, 1, 1)
-NARROW = (4, 2, 1, 1, 1, 1)
+class Steps(NamedTuple):
+    """A binary search over codes: where it starts, None for where the codes are, and by how much it moves."""
+
+    start: int | None
+    moves: tuple[int, ...]
+
+
+WIDE = Steps(512, (256, 128, 64, 32, 16, 8, 4, 2, 1, 1, 1, 1))
+ROUGH = Steps(512, (256, 128, 64, 32, 16, 8))  # within 10 codes
+# Codes to 415, most of the way among those below 160: an input that is faster than the fastest membrane can't be told
+# from it.
+CURRENTS = Steps(160, WIDE.moves[1:])
+NARROW = Steps(None, (4, 2, 1, 1, 1, 1))
 N_LAST = 5  # measurements of which the best wins
 START_NOISE = 5  # codes
 
@@ -177,16 +192,15 @@ class _Search:
         self._circuits = instrument.circuits
         self._rng = rng
 
-    def run(self, name: str, measure: Callable[[Codes], FloatArray], wanted: float, steps: tuple[int, ...]) -> None:
-        """Search the codes of one parameter from the middle of the range (WIDE) or from where they are (NARROW)."""
+    def run(self, name: str, measure: Callable[[Codes], FloatArray], wanted: float, steps: Steps) -> None:
+        """Search the codes of one parameter."""
         rising = -1 if name.startswith("tau") else 1
         circuits = self._circuits
         code = getattr(self.codes, name)[circuits]
-        if steps is WIDE:
-            noise = self._rng.integers(-START_NOISE, START_NOISE + 1, circuits.size)
-            code = (MAX_CODE + 1) // 2 + noise
+        if steps.start is not None:
+            code = steps.start + self._rng.integers(-START_NOISE, START_NOISE + 1, circuits.size)
         best, smallest = code, np.full(circuits.size, np.inf)
-        for left, step in zip(range(len(steps), -1, -1), (*steps, 0), strict=True):
+        for left, step in zip(range(len(steps.moves), -1, -1), (*steps.moves, 0), strict=True):
             error = measure(self._with(name, code)) - wanted
             if left < N_LAST:
                 better = np.abs(error) < smallest  # never for NaN
@@ -227,7 +241,7 @@ def calibrate(
     """
     _check_targets(targets)
     rng = stream(seed, "calibration")
-    search = _Search(instrument, median_codes(targets), rng)
+    search = _Search(instrument, median_codes(targets), rng)  # those of a typical chip: this one isn't known
     wanted = {
         "leak": targets.leak_lsb,
         "reset": targets.reset_lsb,
@@ -236,19 +250,9 @@ def calibrate(
         "tau_syn_exc": targets.tau_syn_exc_us,
         "tau_syn_inh": targets.tau_syn_inh_us,
     }
-    measure: dict[str, Callable[[Codes], FloatArray]] = {
-        "tau_syn_exc": lambda codes: measure_tau_syn(instrument, codes, +1, targets.tau_syn_exc_us),
-        "tau_syn_inh": lambda codes: measure_tau_syn(instrument, codes, -1, targets.tau_syn_inh_us),
-        "threshold": lambda codes: measure_threshold(instrument, codes),
-        "gain_exc": lambda codes: measure_gain(instrument, codes, +1, targets.tau_syn_exc_us, targets.tau_mem_us),
-        "gain_inh": lambda codes: measure_gain(instrument, codes, -1, targets.tau_syn_inh_us, targets.tau_mem_us),
-        "leak": lambda codes: measure_leak(instrument, codes),
-        "tau_mem": lambda codes: measure_tau_mem(instrument, codes, targets.tau_syn_exc_us, targets.tau_mem_us),
-        "reset": lambda codes: measure_reset(instrument, codes),
-    }
     first = ("tau_syn_exc", "tau_syn_inh", "threshold", "gain_exc", "gain_inh", "leak", "tau_mem", "reset", "leak")
     again = ("threshold", "leak", "reset")
-    n_steps = 1 + len(first) + len(again) + 1
+    n_steps = 2 + len(first) + len(again) + 1
 
     def tell(name: str, step: int) -> None:
         if progress is not None:
@@ -257,14 +261,27 @@ def calibrate(
     tell("cadc_offset", 0)
     registers = find_offsets(instrument)
     instrument.write_offsets(registers)
-    for step, name in enumerate(first, start=1):
+    tell("levels", 1)
+    levels = find_levels(instrument, search.codes, rng)
+    tau_exc_us, tau_inh_us, tau_mem_us = targets.tau_syn_exc_us, targets.tau_syn_inh_us, targets.tau_mem_us
+    measure: dict[str, Callable[[Codes], FloatArray]] = {
+        "tau_syn_exc": lambda codes: measure_tau_syn(instrument, codes, levels, +1, tau_exc_us),
+        "tau_syn_inh": lambda codes: measure_tau_syn(instrument, codes, levels, -1, tau_inh_us),
+        "threshold": lambda codes: measure_threshold(instrument, codes, levels),
+        "gain_exc": lambda codes: measure_gain(instrument, codes, levels, +1, tau_exc_us, tau_mem_us),
+        "gain_inh": lambda codes: measure_gain(instrument, codes, levels, -1, tau_inh_us, tau_mem_us),
+        "leak": lambda codes: measure_leak(instrument, codes),
+        "tau_mem": lambda codes: measure_tau_mem(instrument, codes, levels, tau_exc_us, tau_mem_us),
+        "reset": lambda codes: measure_reset(instrument, codes, levels),
+    }
+    for step, name in enumerate(first, start=2):
         tell(name, step)
         if name in GAINS and name not in wanted:
             # One target for both, so that a weight means the same on either input.
             medians = [np.nanmedian(measure[gain](search.codes)) for gain in GAINS]
             wanted |= {gain: float(np.mean(medians)) for gain in GAINS}
-        search.run(name, measure[name], wanted[name], WIDE)
-    for step, name in enumerate(again, start=1 + len(first)):
+        search.run(name, measure[name], wanted[name], CURRENTS if name in TIME_CONSTANTS else WIDE)
+    for step, name in enumerate(again, start=2 + len(first)):
         tell(name, step)
         search.run(name, measure[name], wanted[name], NARROW)
 
@@ -277,6 +294,16 @@ def calibrate(
         success[name] = np.abs(residual[name]) <= TOLERANCE[name] * scale
     target = {name: float(wanted[name]) for name in PARAMETERS}
     return Calibration(search.codes, registers, instrument.circuits.copy(), target, residual, success)
+
+
+def find_levels(instrument: Instrument, codes: Codes, rng: np.random.Generator) -> Levels:
+    """Codes of the leak with which each circuit of the instrument rests low and high, as closely as needed."""
+    found = []
+    for potential_lsb in LEVELS_LSB:
+        search = _Search(instrument, codes, rng)
+        search.run("leak", lambda codes: measure_leak(instrument, codes), float(potential_lsb), ROUGH)
+        found.append(search.codes.leak)
+    return Levels(*found)
 
 
 def _check_targets(targets: ChipConfig) -> None:

@@ -14,6 +14,7 @@ from ..constants import BACKGROUND, FIRST_DELAY_OUTPUT, N_COLUMNS
 from ..delay import register_to_us
 from ..instant import latest
 from ..mismatch import FixedPattern
+from ..refractory import refractory_us
 from ..routing.fabric import DELAY_TRIGGER_WEIGHT, Fabric, Synapse
 from ..routing.labels import FIRST_L2_OUTPUT
 from ..stp import SHAPE, Plasticity
@@ -79,7 +80,7 @@ class WiredChip:
                 tuple(float(1.0 / np.mean(1.0 / tau[circuits])) for tau in taus),  # type: ignore[arg-type]
                 reset=float(pattern.reset_lsb[master]) - leak,
                 threshold=self.mean_threshold[master],
-                refractory_us=config.refractory_us,
+                refractory_us=refractory_us(config),
             )
         self.delay_us = {
             element: float(register_to_us(fabric.delay_register[element])) * pattern.delay_gain[element]
@@ -129,7 +130,7 @@ class WiredChip:
         master = int(self.fabric.master[circuit])
         pattern, place = self.pattern, (synapse.half, synapse.row)
         gain = pattern.gain_exc[circuit] if synapse.sign > 0 else pattern.gain_inh[circuit]
-        gain *= self.config.synaptic_gain * pattern.driver_gain[place] * pattern.synapse_gain[(*place, synapse.column)]
+        gain *= self.config.event_gain * pattern.driver_gain[place] * pattern.synapse_gain[(*place, synapse.column)]
         current = float(gain * synapse.weight / len(self.members.get(master, (0,))))
         driver = (synapse.half, synapse.row // 2)
         if not self.fabric.neuron_enabled[circuit]:

@@ -68,7 +68,7 @@ def test_unknown_preset_names_the_nearest():
         ),
         (
             lambda: ChipConfig(refractory_us=0.0),
-            "chip.refractory_us = 0 us is outside 0.04..127000 us; choose a refractory time that the clocks can make",
+            "chip.refractory_us = 0 us is outside 0.04..66846.72 us; choose a refractory time that the clocks can make",
         ),
         (
             lambda: ChipConfig(exact_input_times=1),

@@ -484,10 +484,10 @@ def test_a_rewritten_weight_holds_from_the_update_on(lockstep, monkeypatch):
 
 
 def test_counters_count_since_the_last_update_and_overflow():
-    config = ChipConfig(leak_lsb=250.0, reset_lsb=80.0, threshold_lsb=81.0, refractory_us=0.1)
+    config = ChipConfig(leak_lsb=250.0, reset_lsb=80.0, threshold_lsb=81.0, refractory_us=0.096)
     setup, placement = one_neuron_setup(config, weight=0)
     circuit = placement.neurons["neurons"][0, 0]
-    period = 0.1 + 6.0 * math.log(170.0 / 169.0)
+    period = 0.096 + 6.0 * math.log(170.0 / 169.0)
     found = []
 
     def update(time_us, counts, overflow, weight):
@@ -495,7 +495,7 @@ def test_counters_count_since_the_last_update_and_overflow():
         found.append((time_us, counts[circuit], overflow[circuit]))
 
     setup.run([[]], [[]], 100.0, 0, ppus={0: Ppu(30.0, update)})
-    total = [math.ceil((time + 0.1) / period) - 1 for time in (0, 30.0, 60.0, 90.0)]
+    total = [math.ceil((time + 0.096) / period) - 1 for time in (0, 30.0, 60.0, 90.0)]
     numbers = np.diff(total)
     assert 200 < numbers.min() <= numbers.max() < 256
     assert found == [(30.0 * (k + 1), numbers[k], False) for k in range(3)]

@@ -230,8 +230,8 @@ def test_bad_chip_settings_are_named(changes, message):
 
 
 def test_a_calibration_decides_what_the_circuits_are(tmp_path):
-    codes = median_codes(ChipConfig())
-    codes = dataclasses.replace(codes, leak=codes.leak + 20)
+    codes = median_codes(ChipConfig(), 5)
+    codes = dataclasses.replace(codes, leak=codes.leak + 40)
     nothing = dict.fromkeys(PARAMETERS, np.zeros(0))
     found = Calibration(
         codes=codes,

@@ -138,7 +138,7 @@ class BrainscalesTarget:
                 f"got {chip_config.threshold_lsb} LSB, {chip_config.leak_lsb} LSB and {chip_config.synaptic_gain}; "
                 "otherwise no weight can make a neuron spike"
             )
-        self._scale = swing / (threshold * chip_config.synaptic_gain * self.tau_us)
+        self._scale = swing / (threshold * chip_config.event_gain * self.tau_us)
         if not self._scale <= MAX_LSB_PER_WEIGHT:
             raise UserError(
                 f"a weight of 1 would be {self._scale:.3g} LSB, of which a synapse has {MAX_WEIGHT}; raise "

@@ -222,7 +222,7 @@ def test_probe_is_exact_and_does_not_change_the_run():
     pattern = chip.fixed_pattern
     for row, circuit in enumerate(neurons):
         for spike in probed.analogue_times_us[probed.circuits == circuit]:
-            held = (grid >= spike) & (grid < spike + 5.0)
+            held = (grid >= spike) & (grid < spike + 4.992)  # 156 cycles of 31.25 MHz
             np.testing.assert_allclose(probed.membrane_lsb[row, held], pattern.reset_lsb[circuit], rtol=1e-13)
 
 
@@ -244,16 +244,16 @@ def test_probe_follows_the_closed_form_between_events():
 @pytest.mark.usefixtures("keeping")
 def test_pacemaker_period_and_a_record_that_grows(monkeypatch):
     monkeypatch.setattr("brainscales_emu.chip._FIRST_CAPACITY", 100)
-    config = ChipConfig(leak_lsb=250.0, reset_lsb=80.0, threshold_lsb=81.0, refractory_us=0.1)
+    config = ChipConfig(leak_lsb=250.0, reset_lsb=80.0, threshold_lsb=81.0, refractory_us=0.096)
     chip, neurons = delay_free_chip(1, np.zeros((1, 4), dtype=int), config)
     recording = chip.run([], [], 60.0, 0)
-    period = 0.1 + 6.0 * math.log(170.0 / 169.0)
+    period = 0.096 + 6.0 * math.log(170.0 / 169.0)
     assert recording.ticks.size > 1000
     for circuit in neurons[0]:
         spikes = recording.analogue_times_us[recording.circuits == circuit]
         # membranes start at reset, without a refractory time before
-        np.testing.assert_allclose(spikes, period - 0.1 + period * np.arange(spikes.size), rtol=1e-9)
-        assert spikes.size == math.floor((60.0 + 0.1) / period)
+        np.testing.assert_allclose(spikes, period - 0.096 + period * np.arange(spikes.size), rtol=1e-9)
+        assert spikes.size == math.floor((60.0 + 0.096) / period)
 
 
 @pytest.mark.usefixtures("keeping")
