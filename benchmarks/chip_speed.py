@@ -40,6 +40,7 @@ CONFIG = ChipConfig(
     refractory_us=2.0,
     event_latency_us=0.0,
     exact_input_times=True,
+    saturation=None,  # as in NEST's model and in the plain solution
 )
 MISMATCH = NoiseConfig(tau_mem_std=0.05, tau_syn_std=0.03, threshold_std_lsb=1.5, weight_std=0.05)
 

@@ -10,7 +10,16 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from .adex import AdexConfig
-from .config import PRESET_NAMES, ChipConfig, EventPathConfig, LinkConfig, NoiseConfig, StpConfig, preset
+from .config import (
+    PRESET_NAMES,
+    ChipConfig,
+    EventPathConfig,
+    LinkConfig,
+    NoiseConfig,
+    SaturationConfig,
+    StpConfig,
+    preset,
+)
 from .errors import ChipError, PlacementError
 from .recording import Probe, Recording
 from .routing.placement import Placement, place, place_feedforward
@@ -51,6 +60,7 @@ __all__ = [
     "PlacementError",
     "Probe",
     "Recording",
+    "SaturationConfig",
     "Setup",
     "SpikeSourceArray",
     "SpikeSourcePoisson",

@@ -15,6 +15,7 @@ from .delay import register_to_us
 from .engine import adex as adex_engine
 from .engine import lif
 from .engine.records import DRIVER, LATE, OUTPUT, QUEUE, ROUTE, ROW, SOURCE, SYNAPSE, records
+from .engine.saturation import SATURATION
 from .mismatch import FixedPattern
 from .refractory import refractory_us
 from .routing.fabric import Fabric
@@ -51,6 +52,16 @@ def leak_potentials(pattern: FixedPattern, members: Sequence[IntArray]) -> Float
     )
 
 
+def kernel_peak(rate_mem: FloatArray, rate_syn: FloatArray) -> FloatArray:
+    """Largest value in us of the membrane's response to a unit synaptic current, rates in 1/us."""
+    # The kernel is largest at s = log(rate_syn / rate_mem) / (rate_syn - rate_mem), where its slope
+    # exp(-rate_syn s) - rate_mem K(s) is 0; log1p(x) / x in a form that holds at x = 0.
+    x = rate_syn / rate_mem - 1.0
+    near = np.abs(x) < 1e-6
+    s = np.where(near, 1.0 - x / 2.0, np.log1p(x) / np.where(near, 1.0, x)) / rate_mem
+    return np.exp(-rate_syn * s) / rate_mem
+
+
 def build_neurons(config: ChipConfig, pattern: FixedPattern, members: Sequence[IntArray]) -> NDArray[np.void]:
     """Neurons at rest, as NEURON records in the units of the engine.
 
@@ -65,21 +76,45 @@ def build_neurons(config: ChipConfig, pattern: FixedPattern, members: Sequence[I
     else:
         rate_mem, rate_exc, rate_inh = (rate[masters] for rate in rates)
     leak = leak_potentials(pattern, members)
-    # The kernel is largest at s = log(rate_exc / rate_mem) / (rate_exc - rate_mem), where its slope
-    # exp(-rate_exc s) - rate_mem K(s) is 0; log1p(x) / x in a form that holds at x = 0.
-    x = rate_exc / rate_mem - 1.0
-    near = np.abs(x) < 1e-6
-    s = np.where(near, 1.0 - x / 2.0, np.log1p(x) / np.where(near, 1.0, x)) / rate_mem
     neurons = records(masters.size, lif.NEURON)
     neurons["circuit"] = masters
     neurons["rate_mem"], neurons["rate_exc"], neurons["rate_inh"] = rate_mem, rate_exc, rate_inh
     neurons["reset"] = pattern.reset_lsb[masters] - leak
     neurons["mean_threshold"] = pattern.threshold_lsb[masters] - leak
-    neurons["peak_exc"] = np.exp(-rate_exc * s) / rate_mem * (1.0 + 1e-9)  # never too low by a rounding error
+    neurons["peak_exc"] = kernel_peak(rate_mem, rate_exc) * (1.0 + 1e-9)  # never too low by a rounding error
     neurons["refractory"] = refractory_us(config)
     neurons["held_exc"] = np.exp(-rate_exc * neurons["refractory"])
     neurons["held_inh"] = np.exp(-rate_inh * neurons["refractory"])
     return neurons
+
+
+def build_saturation(
+    config: ChipConfig, pattern: FixedPattern, members: Sequence[IntArray], neurons: NDArray[np.void]
+) -> NDArray[np.void]:
+    """How the inputs of `build_neurons`' neurons saturate, as SATURATION records.
+
+    The room below leak, and that of excitation beyond its linear range, is at least 1 LSB. Neurons whose mean threshold
+    isn't above that range have a linear excitatory input: they spike before they get near its end.
+    """
+    limits = records(neurons.size, SATURATION)
+    if config.saturation is None:
+        return limits
+    leak, rails = leak_potentials(pattern, members), config.saturation
+    room = np.maximum(leak - rails.lower_rail_lsb, 1.0)
+    limits["per_lsb_inh"] = 1.0 / room
+    limits["kappa_inh"] = kernel_peak(neurons["rate_mem"], neurons["rate_inh"]) / room
+    high = pattern.threshold_lsb[neurons["circuit"]] > rails.upper_linear_lsb
+    linear = np.maximum(rails.upper_linear_lsb - leak, 0.0)
+    room = np.maximum(rails.upper_rail_lsb - leak - linear, 1.0)
+    limits["per_lsb_exc"] = high / room
+    limits["kappa_exc"] = high * kernel_peak(neurons["rate_mem"], neurons["rate_exc"]) / room
+    limits["linear_exc"] = high * linear / room
+    return limits
+
+
+def _reach(jumps: FloatArray, kappa: FloatArray) -> FloatArray:
+    """Steps of the current at rest, see `engine.saturation`, of jumps in LSB/us at inputs with this kappa."""
+    return np.tanh(kappa * jumps) / kappa
 
 
 def _build_synapses(
@@ -190,10 +225,19 @@ def build_network(
     if lockstep:
         of_row = np.repeat(np.arange(route_of_row.size), np.diff(rows["synapse"]))
         np.add.at(dense, (of_row, synapses["neuron"]), np.abs(synapses["jump"]))
+    saturation = build_saturation(config, pattern, members, neurons)
+    if config.saturation is not None and plasticity is None:  # else the reach depends on the driver's state
+        kappa, inhibitory = saturation["kappa_inh"], np.flatnonzero(synapses["jump"] < 0.0)
+        jumps = synapses["jump"][inhibitory]
+        synapses["jump"][inhibitory] = _reach(jumps, kappa[synapses["neuron"][inhibitory]])
+        if lockstep:
+            inhibitory = np.flatnonzero(rows["sign"][:-1] < 0)
+            dense[inhibitory] = _reach(dense[inhibitory], kappa)
     elements = np.flatnonzero(delay_register)
     delays = register_to_us(delay_register[elements]) * pattern.delay_gain[elements]
     return lif.Network(
         neurons=neurons,
+        saturation=saturation,
         sources=sources,
         routes=ways,
         rows=rows,
@@ -212,6 +256,8 @@ def build_network(
         delay_jitter=float(config.noise.delay_jitter_us),
         limited=limits(config) is not None,
         plastic=plasticity is not None,
+        saturates=config.saturation is not None,
+        saturates_above=bool(saturation["kappa_exc"].any()),
         lockstep=lockstep,
         uniform=lockstep and all(np.all(neurons[name] == neurons[name][0]) for name in _RATES),
     )

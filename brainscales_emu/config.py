@@ -17,7 +17,7 @@ from .constants import (
     TAU_MEM_RANGE_US,
     TAU_SYN_RANGE_US,
 )
-from .errors import ChipError, check_number
+from .errors import ChipError, check_number, exact
 
 # DelGrad code: one weight unit of the model is 30 LSB, the threshold is 2.6 units, and the kernel is
 # (t / tau) exp(-t / tau) with tau = 6 us. The swing from leak to threshold is 70 LSB, so a synapse of weight n
@@ -182,6 +182,40 @@ class EventPathConfig:
 
 
 @dataclass(frozen=True)
+class SaturationConfig:
+    """How far the synaptic inputs push a membrane, see `engine.saturation`; the law is modelled.
+
+    Attributes
+    ----------
+    lower_rail_lsb : float
+        Inhibition alone pulls no membrane below it. Fit to the inhibitory stacked inputs of the vendor's tutorial
+        ts_06: 140 MADC LSB below a rest at 80 LSB, with 2.7 MADC LSB per LSB.
+    upper_linear_lsb : float
+        Excitation adds up as far as this, like in ts_06 as far as its figure goes (489 MADC LSB). Neurons whose
+        threshold isn't above it have a linear excitatory input: they spike before they get near.
+    upper_rail_lsb : float
+        Excitation alone pushes no membrane above it. Assumed: the end of the converter.
+    """
+
+    lower_rail_lsb: float = 28.0
+    upper_linear_lsb: float = 166.0
+    upper_rail_lsb: float = 255.0
+
+    def __post_init__(self) -> None:
+        remedy = "choose a potential that the 8-bit converter can read"
+        for entry in fields(self):
+            check_number(
+                f"chip.saturation.{entry.name}", getattr(self, entry.name), 0.0, MAX_POTENTIAL_LSB, "LSB", remedy
+            )
+        for lower, upper in (("lower_rail_lsb", "upper_linear_lsb"), ("upper_linear_lsb", "upper_rail_lsb")):
+            if getattr(self, upper) <= getattr(self, lower):
+                raise ChipError(
+                    f"chip.saturation.{upper} = {exact(getattr(self, upper))} LSB is not above "
+                    f"chip.saturation.{lower} = {exact(getattr(self, lower))} LSB; raise the one or lower the other"
+                )
+
+
+@dataclass(frozen=True)
 class StpConfig:
     """What the codes of the drivers' short-term plasticity are worth (see `stp`); all of it is modelled.
 
@@ -242,6 +276,8 @@ class ChipConfig:
         Limits of the event path; None has none: no event waits or is dropped.
     adex : AdexConfig or None
         Adaptation and exponential upswing of the neurons; None: plain leaky integrate-and-fire in closed form.
+    saturation : SaturationConfig or None
+        Rails of the synaptic inputs; None: the inputs are linear.
     stp : StpConfig
         What the codes of the drivers' short-term plasticity are worth, if it is switched on (`Chip.write`).
     noise : NoiseConfig
@@ -262,6 +298,7 @@ class ChipConfig:
     exact_input_times: bool = False
     event_path: EventPathConfig | None = None
     adex: AdexConfig | None = None
+    saturation: SaturationConfig | None = field(default_factory=SaturationConfig)
     stp: StpConfig = field(default_factory=StpConfig)
     noise: NoiseConfig = field(default_factory=NoiseConfig)
     link: LinkConfig = field(default_factory=LinkConfig)
@@ -272,6 +309,11 @@ class ChipConfig:
         if not isinstance(self.event_path, EventPathConfig | None):
             raise ChipError(
                 f"chip.event_path is a {type(self.event_path).__name__}; give an EventPathConfig, or None for no limits"
+            )
+        if not isinstance(self.saturation, SaturationConfig | None):
+            raise ChipError(
+                f"chip.saturation is a {type(self.saturation).__name__}; give a SaturationConfig, or None for linear "
+                "inputs"
             )
         for name, kind in (("stp", StpConfig), ("noise", NoiseConfig), ("link", LinkConfig)):
             given = getattr(self, name)
@@ -323,7 +365,7 @@ _FITTED_TRIAL_NOISE = {
 
 _PRESETS = {
     # The equations without any imperfection: a null model, not a chip.
-    "ideal": ChipConfig(event_latency_us=0.0, exact_input_times=True),
+    "ideal": ChipConfig(event_latency_us=0.0, exact_input_times=True, saturation=None),
     # A chip after the vendor's calibration.
     "calibrated": ChipConfig(
         noise=NoiseConfig(

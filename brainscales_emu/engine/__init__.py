@@ -5,6 +5,7 @@ of time. All jitted code of the package is here.
     heap        what is due next
     event_path  what an event meets between neurons: crossbar outputs, links, synapse drivers, delay elements
     crossing    the membrane between two events in closed form, and when it first reaches the threshold
+    saturation  what an event adds to a synaptic current
     lockstep    all neurons of a dense network at once
     lif         the engine for leaky integrate-and-fire neurons
     adex        the engine for neurons with adaptation and exponential upswing

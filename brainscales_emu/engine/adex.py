@@ -27,6 +27,7 @@ from ..jit import njit
 from .event_path import leave_chip, next_events, record, trigger
 from .heap import first_due, latest, schedule
 from .records import DONE, EVENT, PROGRESS, RECORD_FULL, SPIKE, records
+from .saturation import saturated
 
 # Of the Taylor series. For tolerances of 1e-9 to 1e-12; more terms pay where events are rare, fewer where they are
 # frequent, but no order from 12 to 16 is faster by more than a tenth in both.
@@ -75,6 +76,7 @@ class Network(NamedTuple):
     """What a run doesn't change."""
 
     neurons: NDArray[np.void]  # (N,) NEURON, at rest
+    saturation: NDArray[np.void]  # (N,) SATURATION
     sources: NDArray[np.void]  # (sources + 1,) SOURCE
     routes: NDArray[np.void]  # (routes + 1,) ROUTE
     rows: NDArray[np.void]  # (rows + 1,) ROW
@@ -86,6 +88,7 @@ class Network(NamedTuple):
     latency: float  # us, from a spike to its synapses
     threshold_noise: float  # LSB, standard deviation
     delay_jitter: float  # us, standard deviation
+    saturates: bool  # inputs do; jumps of inhibitory synapses are then their reach
 
 
 class State(NamedTuple):
@@ -267,13 +270,17 @@ def _let_pass(now, n, neuron, series):
 
 
 @njit(cache=True, error_model="numpy", forceinline=True)
-def _receive(jump, now, n, neuron, series):
-    """A synaptic event reaches neuron n: jump in LSB/us, negative if inhibitory."""
+def _receive(jump, now, saturates, n, neuron, limit, series):
+    """A synaptic event reaches neuron n: jump in LSB/us, negative if inhibitory; limit is its SATURATION."""
     elapsed = now - neuron.time
+    left = 1.0
     if elapsed > 0.0:
         _let_pass(now, n, neuron, series)
     elif elapsed < 0.0:  # refractory: count what will be left when the membrane is let go
-        jump *= math.exp(elapsed * (neuron.rate_exc if jump > 0.0 else neuron.rate_inh))
+        left = math.exp(elapsed * (neuron.rate_exc if jump > 0.0 else neuron.rate_inh))
+    if saturates:
+        jump = saturated(jump, left, False, neuron, limit)
+    jump *= left
     if jump > 0.0:
         neuron.current_exc += jump
     else:
@@ -349,6 +356,7 @@ def advance(until, network, inputs, sampling, state, rng):
     """
     sources, routes, rows, synapses = network.sources, network.routes, network.rows, network.synapses
     triggers, delays, delay_outputs = network.triggers, network.delays, network.delay_outputs
+    saturation, saturates = network.saturation, network.saturates
     neurons, series, slope, upswing = state.neurons, state.series, state.slope, state.upswing
     heap, places, outputs, spikes = state.heap, state.places, state.outputs, state.spikes
     progress = state.progress[0]
@@ -392,7 +400,8 @@ def advance(until, network, inputs, sampling, state, rng):
                 first_synapse, last_synapse = rows[routes[route].row].synapse, rows[routes[route + 1].row].synapse
                 for synapse in range(first_synapse, last_synapse):
                     n = synapses[synapse].neuron
-                    _receive(synapses[synapse].jump, now, n, neurons[n], series)
+                    jump = synapses[synapse].jump
+                    _receive(jump, now, saturates, n, neurons[n], saturation[n], series)
                     schedule(n, _expand(n, neurons[n], series, slope, upswing), heap, places)
                 for n in range(routes[route].trigger, routes[route + 1].trigger):
                     element = n_neurons + triggers[n]

@@ -27,18 +27,24 @@ from .lockstep import (
     ENSEMBLE_ROWS,
     EXC,
     INH,
+    KAPPA,
     MEMBRANE,
+    PER_LSB,
     RATE_EXC,
     RATE_INH,
     RATE_MEM,
     RATE_RATIO,
+    RESET,
+    excite,
     first_to_cross,
+    inhibit,
     prepare_step,
     project,
     search_step,
     take_step,
 )
 from .records import DELAYED, DONE, EVENT, PROGRESS, QUEUES_FULL, RECORD_FULL, SPIKE, WAITING, records
+from .saturation import saturated
 
 # One logical neuron that is switched on. Its state holds at `time`, which lies in the future (at the end of the
 # refractory time, when the membrane is let go) after a spike. In lockstep `Ensemble` rows hold the state instead.
@@ -73,11 +79,12 @@ class Network(NamedTuple):
     """What a run doesn't change."""
 
     neurons: NDArray[np.void]  # (N,) NEURON, at rest
+    saturation: NDArray[np.void]  # (N,) SATURATION
     sources: NDArray[np.void]  # (sources + 1,) SOURCE
     routes: NDArray[np.void]  # (routes + 1,) ROUTE
     rows: NDArray[np.void]  # (rows + 1,) ROW
     synapses: NDArray[np.void]  # SYNAPSE
-    dense: NDArray[np.float64]  # (rows, N) jumps without sign in LSB/us, or (0, 0) if each neuron is on its own
+    dense: NDArray[np.float64]  # (rows, N) jumps without sign, or (0, 0) if each neuron is on its own
     triggers: NDArray[np.int64]  # delay elements that are triggered
     delays: NDArray[np.float64]  # (D,) us
     delay_outputs: NDArray[np.int64]  # (D,) source number of each element's output
@@ -91,6 +98,8 @@ class Network(NamedTuple):
     delay_jitter: float  # us, standard deviation
     limited: bool  # outputs have slots and FIFOs
     plastic: bool  # drivers have short-term plasticity
+    saturates: bool  # inputs do; jumps of inhibitory synapses are then their reach, unless `plastic`
+    saturates_above: bool  # the excitatory input of some neuron does
     lockstep: bool  # neurons in lockstep
     uniform: bool  # all neurons have the same rates
 
@@ -121,6 +130,8 @@ def new_state(network: Network, capacity: int) -> State:
         for row, name in ((RATE_MEM, "rate_mem"), (RATE_EXC, "rate_exc"), (RATE_INH, "rate_inh")):
             ensemble[row] = network.neurons[name]
         ensemble[RATE_RATIO] = ensemble[RATE_INH] / ensemble[RATE_EXC]
+        ensemble[RESET] = network.neurons["reset"]
+        ensemble[PER_LSB], ensemble[KAPPA] = network.saturation["per_lsb_inh"], network.saturation["kappa_inh"]
     # One more than may wait: the one whose slot has come may not have been popped yet.
     depth = int(network.outputs["depth"].max()) + 1 if network.limited else 0
     delayed = records(max(_FIRST_PLACES, network.most_late) if network.queues.size else 0, DELAYED)
@@ -171,14 +182,18 @@ def _let_pass(elapsed, neuron):
 
 
 @njit(cache=True, error_model="numpy", forceinline=True)
-def _receive(jump, now, neuron):
-    """A synaptic event reaches the neuron: jump in LSB/us, negative if inhibitory."""
+def _receive(jump, now, saturates, plastic, neuron, limit):
+    """A synaptic event reaches the neuron: jump in LSB/us, negative if inhibitory; limit is its SATURATION."""
     elapsed = now - neuron.time
+    left = 1.0
     if elapsed > 0.0:
         _let_pass(elapsed, neuron)
         neuron.time = now
     elif elapsed < 0.0:  # refractory: count what will be left when the membrane is let go
-        jump *= math.exp(elapsed * (neuron.rate_exc if jump > 0.0 else neuron.rate_inh))
+        left = math.exp(elapsed * (neuron.rate_exc if jump > 0.0 else neuron.rate_inh))
+    if saturates:
+        jump = saturated(jump, left, plastic, neuron, limit)
+    jump *= left
     if jump > 0.0:
         neuron.current_exc += jump
     else:
@@ -290,6 +305,7 @@ def advance(until, network, inputs, sampling, state, rng):
     sources, routes, rows, synapses = network.sources, network.routes, network.rows, network.synapses
     triggers, delays, dense, late = network.triggers, network.delays, network.dense, network.late
     limited, plastic, lockstep = network.limited, network.plastic, network.lockstep
+    saturation, saturates, saturates_above = network.saturation, network.saturates, network.saturates_above
     neurons, heap, places, spikes = state.neurons, state.heap, state.places, state.spikes
     outputs, waiting, drivers, ensemble = state.outputs, state.waiting, state.drivers, state.ensemble
     queues, delayed = state.queues, state.delayed
@@ -442,13 +458,19 @@ def advance(until, network, inputs, sampling, state, rng):
                     effect = driver.effect
                 if lockstep:
                     currents = EXC if rows[row].sign > 0 else INH
-                    for n in range(n_neurons):
-                        ensemble[currents, n] += effect * dense[row, n]
+                    if saturates and currents == INH:
+                        inhibit(row, effect, plastic, dense, ensemble)
+                    elif saturates_above and currents == EXC:
+                        excite(row, effect, dense, saturation, ensemble)
+                    else:
+                        for n in range(n_neurons):
+                            ensemble[currents, n] += effect * dense[row, n]
                     continue
                 for synapse in range(rows[row].synapse, rows[row + 1].synapse):
                     n = synapses[synapse].neuron
                     neuron = neurons[n]
-                    _receive(effect * synapses[synapse].jump, now, neuron)
+                    jump = effect * synapses[synapse].jump
+                    _receive(jump, now, saturates, plastic, neuron, saturation[n])
                     bound = _earliest_crossing(neuron)
                     if bound < math.inf or heap[places[n]].time < math.inf:
                         schedule(n, bound, heap, places)

@@ -12,16 +12,19 @@ import math
 from ..constants import SIMULTANEOUS
 from ..jit import njit
 from .crossing import first_crossing, response
+from .saturation import excited, inhibited, reach
 
 # Rows of the ensemble, the states of all neurons in lockstep: membrane and currents; the threshold, inf while it is
 # refractory; when the neuron crosses if it could cross within the next step, else inf; membrane at the end of that
 # step; what the step multiplies membrane and currents with, and the kernels; rates, and the inhibitory one over the
-# excitatory one.
+# excitatory one; reset, and the inhibitory part of SATURATION.
 MEMBRANE, EXC, INH, BAR, CROSSING, NEXT, LEFT_MEM, KERNEL_EXC, KERNEL_INH, LEFT_EXC, LEFT_INH = range(11)
 
 RATE_MEM, RATE_EXC, RATE_INH, RATE_RATIO = range(11, 15)
 
-ENSEMBLE_ROWS = 15
+RESET, PER_LSB, KAPPA = range(15, 18)
+
+ENSEMBLE_ROWS = 18
 
 
 @njit(cache=True, error_model="numpy", forceinline=True)
@@ -199,3 +202,31 @@ def take_step(uniform, ensemble):
             ensemble[MEMBRANE, n] = ensemble[NEXT, n]
             ensemble[EXC, n] *= ensemble[LEFT_EXC, n]
             ensemble[INH, n] *= ensemble[LEFT_INH, n]
+
+
+@njit(cache=True, error_model="numpy", forceinline=True)
+def _held_at(n, ensemble):
+    """Where neuron n's membrane is: at reset while it is refractory, whatever its row says."""
+    return ensemble[MEMBRANE, n] if ensemble[BAR, n] < math.inf else ensemble[RESET, n]
+
+
+@njit(cache=True, error_model="numpy", forceinline=True)
+def inhibit(row, effect, plastic, dense, ensemble):
+    """An event reaches a row of inhibitory synapses of neurons that saturate (see `saturation`)."""
+    if plastic:
+        for n in range(ensemble.shape[1]):
+            kappa = ensemble[KAPPA, n]
+            reached = reach(effect * dense[row, n], kappa)
+            ensemble[INH, n] += inhibited(reached, _held_at(n, ensemble), ensemble[INH, n], ensemble[PER_LSB, n], kappa)
+    else:
+        for n in range(ensemble.shape[1]):
+            kappa = ensemble[KAPPA, n]
+            reached = dense[row, n]
+            ensemble[INH, n] += inhibited(reached, _held_at(n, ensemble), ensemble[INH, n], ensemble[PER_LSB, n], kappa)
+
+
+@njit(cache=True, error_model="numpy", forceinline=True)
+def excite(row, effect, dense, saturation, ensemble):
+    """An event reaches a row of excitatory synapses, and some neuron saturates above."""
+    for n in range(ensemble.shape[1]):
+        ensemble[EXC, n] += excited(effect * dense[row, n], _held_at(n, ensemble), ensemble[EXC, n], saturation[n])

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .saturation import Saturation
 
 # Above this exponent the rest of the upswing takes less than exp(-40) of tau_m: float64 can't tell the time.
 LAST_EXPONENT = 40.0
@@ -35,6 +39,7 @@ class AdexNeuron:
         As in `AdexConfig`, w_leak and v_t above leak.
     tolerance : float
         Error allowed in one step, relative to threshold - reset.
+    saturation : Saturation or None
     """
 
     def __init__(
@@ -50,7 +55,9 @@ class AdexNeuron:
         delta_t: float,
         v_t: float,
         tolerance: float,
+        saturation: Saturation | None = None,
     ) -> None:
+        self.saturation = saturation
         self.tau_us = tau_us
         self.reset = reset
         self.threshold = threshold
@@ -135,9 +142,12 @@ class AdexNeuron:
             self.time_us = end_us if step_us == end_us - self.time_us else self.time_us + step_us
 
     def receive(self, i_exc: float, i_inh: float) -> None:
-        """Add to the synaptic currents, in LSB/us."""
+        """A synaptic event: jumps of the currents, in LSB/us."""
         u, w, exc, inh = self.state
-        self.state = (u, w, exc + i_exc, inh + i_inh)
+        if self.saturation is None:
+            self.state = (u, w, exc + i_exc, inh + i_inh)
+        else:
+            self.state = (u, w, self.saturation.excite(u, exc, i_exc), self.saturation.inhibit(u, inh, i_inh))
 
     def spike(self, threshold: float) -> None:
         """Hold the membrane at reset for the refractory time, add to the adaptation, go on with this threshold."""

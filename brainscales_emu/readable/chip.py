@@ -19,6 +19,7 @@ from ..routing.fabric import DELAY_TRIGGER_WEIGHT, Fabric, Synapse
 from ..routing.labels import FIRST_L2_OUTPUT
 from ..stp import SHAPE, Plasticity
 from .lif import LifNeuron
+from .saturation import Saturation
 from .stp import DriverEfficacy
 
 
@@ -75,12 +76,18 @@ class WiredChip:
             rates = 1.0 / pattern.tau_mem_us[circuits]
             leak = float(np.sum(rates * pattern.leak_lsb[circuits]) / np.sum(rates))
             self.mean_threshold[master] = float(pattern.threshold_lsb[master]) - leak
-            taus = (pattern.tau_mem_us, pattern.tau_syn_exc_us, pattern.tau_syn_inh_us)
+            tau_mem, tau_exc, tau_inh = (
+                float(1.0 / np.mean(1.0 / tau[circuits]))
+                for tau in (pattern.tau_mem_us, pattern.tau_syn_exc_us, pattern.tau_syn_inh_us)
+            )
+            taus, rails = (tau_mem, tau_exc, tau_inh), config.saturation
+            threshold = float(pattern.threshold_lsb[master])
             self.neurons[master] = LifNeuron(
-                tuple(float(1.0 / np.mean(1.0 / tau[circuits])) for tau in taus),  # type: ignore[arg-type]
+                taus,
                 reset=float(pattern.reset_lsb[master]) - leak,
                 threshold=self.mean_threshold[master],
                 refractory_us=refractory_us(config),
+                saturation=None if rails is None else Saturation.of_neuron(rails, taus, leak, threshold),
             )
         self.delay_us = {
             element: float(register_to_us(fabric.delay_register[element])) * pattern.delay_gain[element]

@@ -12,6 +12,10 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .saturation import Saturation
 
 
 def synaptic_kernel(s_us: float, tau_mem_us: float, tau_syn_us: float) -> float:
@@ -61,7 +65,7 @@ class Membrane:
         return turn if turn > 0.0 else math.inf
 
 
-def _bisect(below: float, above: float, is_above: Callable[..., bool]) -> float:
+def bisect(below: float, above: float, is_above: Callable[..., bool]) -> float:
     """Smallest float in (below, above] for which the monotone predicate holds."""
     while True:
         middle = 0.5 * (below + above)
@@ -90,12 +94,12 @@ def first_crossing(membrane: Membrane, threshold: float) -> float:
         at_left = membrane.after(left).slope()
         at_right = membrane.after(right).slope()
         if (at_left < 0.0) != (at_right < 0.0):
-            ends.append(_bisect(left, right, lambda s, end=at_right: (membrane.after(s).slope() < 0) == (end < 0)))
+            ends.append(bisect(left, right, lambda s, end=at_right: (membrane.after(s).slope() < 0) == (end < 0)))
         ends.append(right)
     start = 0.0
     for end in ends:
         if membrane.after(end).u >= threshold:
-            return _bisect(start, end, lambda s: membrane.after(s).u >= threshold)
+            return bisect(start, end, lambda s: membrane.after(s).u >= threshold)
         start = end
     return math.inf
 
@@ -109,7 +113,9 @@ class LifNeuron:
         reset: float,
         threshold: float,
         refractory_us: float,
+        saturation: Saturation | None = None,
     ) -> None:
+        self.saturation = saturation
         self.time_us = 0.0
         self.reset = reset
         self.refractory_us = refractory_us
@@ -137,9 +143,14 @@ class LifNeuron:
         self.time_us = time_us
 
     def receive(self, i_exc: float, i_inh: float) -> None:
-        """Add to the synaptic currents, in LSB/us."""
-        self.membrane.i_exc += i_exc
-        self.membrane.i_inh += i_inh
+        """A synaptic event: jumps of the currents, in LSB/us."""
+        state = self.membrane
+        if self.saturation is None:
+            state.i_exc += i_exc
+            state.i_inh += i_inh
+        else:
+            state.i_exc = self.saturation.excite(state.u, state.i_exc, i_exc)
+            state.i_inh = self.saturation.inhibit(state.u, state.i_inh, i_inh)
 
     def next_spike_us(self) -> float:
         """When the neuron will spike if nothing else happens; inf if it won't."""

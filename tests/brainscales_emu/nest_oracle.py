@@ -23,4 +23,5 @@ def chip_config(case):
         synaptic_gain=case["weight_pA_per_lsb"] / p["C_m"],
         event_latency_us=0.0,
         exact_input_times=True,
+        saturation=None,
     )

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from brainscales_emu import PRESET_NAMES, ChipConfig, ChipError, LinkConfig, NoiseConfig, preset
+from brainscales_emu import PRESET_NAMES, ChipConfig, ChipError, LinkConfig, NoiseConfig, SaturationConfig, preset
 
 
 def test_defaults_follow_delgrad():
@@ -73,6 +73,16 @@ def test_unknown_preset_names_the_nearest():
         (
             lambda: ChipConfig(exact_input_times=1),
             "chip.exact_input_times = 1 is not true or false; give one of the two",
+        ),
+        (
+            lambda: SaturationConfig(lower_rail_lsb=166.0),
+            "chip.saturation.upper_linear_lsb = 166 LSB is not above chip.saturation.lower_rail_lsb = 166 LSB; "
+            "raise the one or lower the other",
+        ),
+        (
+            lambda: SaturationConfig(upper_rail_lsb=256.0),
+            "chip.saturation.upper_rail_lsb = 256 LSB is outside 0..255 LSB; "
+            "choose a potential that the 8-bit converter can read",
         ),
         (
             lambda: NoiseConfig(weight_std=-0.1),

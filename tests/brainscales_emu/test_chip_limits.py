@@ -17,7 +17,7 @@ from brainscales_emu.adex import AdexConfig
 from brainscales_emu.capmem import CapMemConfig
 from brainscales_emu.cells import SpikeSourcePoissonOnChip
 from brainscales_emu.chip import Chip
-from brainscales_emu.config import EventPathConfig, StpConfig
+from brainscales_emu.config import EventPathConfig, SaturationConfig, StpConfig
 from brainscales_emu.connectors import FixedProbability
 from brainscales_emu.mac import MacArray, MacConfig
 from brainscales_emu.mismatch import draw_fixed_pattern
@@ -97,6 +97,15 @@ LIMITS = [
             "fpga_to_chip": (1, 3),
             "chip_to_fpga": (1, 3),
         },
+    ),
+    (partial(SaturationConfig, upper_linear_lsb=254.0), {"lower_rail_lsb": (0.0, math.nextafter(254.0, 0.0))}),
+    (
+        partial(SaturationConfig, lower_rail_lsb=0.0, upper_rail_lsb=255.0),
+        {"upper_linear_lsb": (math.ulp(0.0), math.nextafter(255.0, 0.0))},
+    ),
+    (
+        partial(SaturationConfig, lower_rail_lsb=0.0, upper_linear_lsb=math.ulp(0.0)),
+        {"upper_rail_lsb": (2 * math.ulp(0.0), 255.0)},
     ),
     (StpConfig, {"slowest_recovery_us": (0.1, 1e6), "offset_step": (0.0, 0.1)}),
     (lambda first: StpConfig(rest=(first, 0.0)), {"first": RELATIVE}),

@@ -459,7 +459,7 @@ def test_a_rewritten_weight_holds_from_the_update_on(lockstep, monkeypatch):
     # Lockstep is decided when the network is written, even if an update removes or adds most synapses.
     monkeypatch.setattr(assembly, "LOCKSTEP_NEURONS", 1)
     monkeypatch.setattr(assembly, "LOCKSTEP_DENSITY", 0.0 if lockstep else 2.0)
-    config = dataclasses.replace(EXACT, threshold_lsb=250.0)
+    config = dataclasses.replace(EXACT, threshold_lsb=250.0, saturation=None)
     setup, placement = one_neuron_setup(config, weight=20, n=2)
     monkeypatch.setattr(assembly, "LOCKSTEP_DENSITY", 2.0 if lockstep else 0.0)
     weights = iter([50, 0])

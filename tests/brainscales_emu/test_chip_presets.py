@@ -144,6 +144,11 @@ DEFAULTS = {
         "fpga_to_chip": 3,
         "chip_to_fpga": 3,
     },
+    "SaturationConfig": {  # ts_06: 140 MADC LSB below leak, linear as far as its figure goes; end of the converter
+        "lower_rail_lsb": 28.0,
+        "upper_linear_lsb": 166.0,
+        "upper_rail_lsb": 255.0,
+    },
     "StpConfig": {"rest": (1.0, 0.25), "target": (0.0, 1.0), "slowest_recovery_us": 160.0, "offset_step": 0.02},
     "AdexConfig": {
         "a": 0.0,
@@ -276,7 +281,11 @@ def test_every_number_of_a_preset_is_that_of_the_table(name):
     shared = dict(DEFAULTS["ChipConfig"])
     if name == "ideal":
         shared.update(event_latency_us=0.0, exact_input_times=True)
-    same(settings_of(config, "stp", "noise", "link"), shared)
+    same(settings_of(config, "saturation", "stp", "noise", "link"), shared)
+    if name == "ideal":
+        assert config.saturation is None
+    else:
+        same(settings_of(config.saturation), DEFAULTS["SaturationConfig"])
     same(settings_of(config.link), DEFAULTS["LinkConfig"])
     same(settings_of(config.stp), DEFAULTS["StpConfig"])
 

@@ -176,6 +176,7 @@ def test_fields_are_numbers_words_or_frozen_dataclasses():
     [
         ("adex", "chip.adex is a dict; give an AdexConfig, or None for none of it"),
         ("event_path", "chip.event_path is a dict; give an EventPathConfig, or None for no limits"),
+        ("saturation", "chip.saturation is a dict; give a SaturationConfig, or None for linear inputs"),
         ("stp", "chip.stp is a dict; give a StpConfig"),
         ("noise", "chip.noise is a dict; give a NoiseConfig"),
         ("link", "chip.link is a dict; give a LinkConfig"),

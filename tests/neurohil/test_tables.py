@@ -8,7 +8,7 @@ from typing import Any, Literal, get_args, get_origin
 import pytest
 from config_walk import KINDS, TABLES
 
-from brainscales_emu import EventPathConfig, LinkConfig, preset
+from brainscales_emu import EventPathConfig, LinkConfig, SaturationConfig, preset
 from neurohil.config import parse, to_toml
 from neurohil.errors import UserError
 from neurohil.kinds import KINDS as RUNS
@@ -123,6 +123,12 @@ def test_none_and_tables_where_the_default_is_none():
     for words in (["target.chip.event_path=none"], ["target.chip.event_path={}", "target.chip.event_path=NONE"]):
         assert emulator("target.chip", load("chip_yin_yang_axonal", words)).event_path is None
     assert emulator("target.chip", load("chip_yin_yang_axonal", ["target.chip.event_path={}"])).event_path is not None
+    lower = ["target.chip.saturation.lower_rail_lsb=40"]
+    assert emulator("target.chip", load("chip_yin_yang_axonal", lower)).saturation == SaturationConfig(40)
+    for words in (["target.chip.saturation=none"], [*lower, "target.chip.saturation=None"]):
+        assert emulator("target.chip", load("chip_yin_yang_axonal", words)).saturation is None
+    ideal = ["target.preset=ideal", *lower]  # begins from the defaults
+    assert emulator("target.chip", load("chip_yin_yang_axonal", ideal)).saturation == SaturationConfig(40)
 
 
 def test_a_table_begins_from_what_the_preset_has():
@@ -165,6 +171,10 @@ def test_a_table_begins_from_what_the_preset_has():
         (
             "chip.noise.weight_std=0.1",
             "unknown key target.chip.noise, did you mean 'target.noise'? Known here: tau_mem_u",
+        ),
+        (
+            "chip.saturation.upper_linear_lsb=20",
+            "target.chip.saturation.upper_linear_lsb = 20 LSB is not above target.chip.saturation.lower_rail_lsb = 28 ",
         ),
         ("chip.stp.rest=[0.5]", "target.chip.stp.rest = [0.5] is not allowed: expected array of length 2, each float;"),
         ("chip.stp.rest=[0.5, 2]", "target.chip.stp.rest[1] = 2 is outside 0..1; give a part of the full pulse"),

@@ -21,6 +21,7 @@ from brainscales_emu.chip import Chip
 from brainscales_emu.constants import EXTERNAL
 from brainscales_emu.engine import adex as engine
 from brainscales_emu.engine.records import INPUT, OUTPUT, RECORD_FULL, ROUTE, ROW, SOURCE, SYNAPSE, Sampling, records
+from brainscales_emu.engine.saturation import SATURATION
 from brainscales_emu.mismatch import stream
 from brainscales_emu.readable.adex import AdexNeuron
 from brainscales_emu.readable.lif import LifNeuron, Membrane, first_crossing
@@ -139,6 +140,7 @@ def network(neurons, synapses=(), latency=0.08, triggers=(), delays=(), noise=0.
         target["neuron"], target["jump"] = neuron, jump
     return engine.Network(
         neurons=neurons,
+        saturation=records(neurons.size, SATURATION),
         sources=sources,
         routes=routes,
         rows=rows,
@@ -150,6 +152,7 @@ def network(neurons, synapses=(), latency=0.08, triggers=(), delays=(), noise=0.
         latency=latency,
         threshold_noise=noise,
         delay_jitter=0.0,
+        saturates=False,
     )
 
 

@@ -182,7 +182,12 @@ def test_crossing_between_two_inputs_is_not_missed():
 def test_crossing_under_weak_but_fast_inhibition():
     # The slope grows first, and yet the membrane hardly bends: crossing close to the lower bound that is scheduled.
     config = ChipConfig(
-        tau_mem_us=60.0, tau_syn_exc_us=30.0, tau_syn_inh_us=0.3, event_latency_us=0.0, exact_input_times=True
+        tau_mem_us=60.0,
+        tau_syn_exc_us=30.0,
+        tau_syn_inh_us=0.3,
+        event_latency_us=0.0,
+        exact_input_times=True,
+        saturation=None,
     )
     chip, _ = delay_free_chip(5, [[63], [63], [63], [63], [-3]], config)
     i_exc, i_inh = 4 * 63 * config.synaptic_gain, 3 * config.synaptic_gain
@@ -228,7 +233,7 @@ def test_probe_is_exact_and_does_not_change_the_run():
 
 @pytest.mark.usefixtures("keeping")
 def test_probe_follows_the_closed_form_between_events():
-    config = ChipConfig(noise=ALL_NOISE, event_latency_us=0.0, exact_input_times=True)
+    config = ChipConfig(noise=ALL_NOISE, event_latency_us=0.0, exact_input_times=True, saturation=None)
     chip, neurons = delay_free_chip(2, [[40], [-25]], config)
     times = np.linspace(3.0, 50.0, 20)
     membrane = chip.run([1.0, 3.0], [0, 1], 50.0, 0, Probe(neurons[0], times)).membrane_lsb[0]
