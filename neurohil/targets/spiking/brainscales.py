@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import msgspec
 import numpy as np
 
-from brainscales_emu import PRESET_NAMES, ChipConfig, ChipError, preset
+from brainscales_emu import PRESET_NAMES, ChipConfig, ChipError, MeasuredCircuits, preset
 from brainscales_emu.beyond import MAX_DELAY_US
-from brainscales_emu.calibration import Calibration
+from brainscales_emu.calibration import read_codes
 from brainscales_emu.capmem import Codes
 from brainscales_emu.chip import Chip, Probe
 from brainscales_emu.constants import (
@@ -56,8 +56,10 @@ _KEYS = {
     "chip.serial": "target.serial",
     "chip.preset": "target.preset",
     **dict.fromkeys(("chip.delay", "chip.synapse_delay_us"), "network.delay_shift, network.delay_scale: delay"),
-    "calibration file": "target.calibration: file",
+    "measured.": "target.measured: ",
 }
+# For what is said of files, whose names can be anything, such as chip.csv.
+_FILE_KEYS = {"calibration file": "target.calibration: file", "measured file": "target.measured: file"}
 
 
 if TYPE_CHECKING:
@@ -72,8 +74,11 @@ class BrainscalesConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True,
     The keys of `chip` are the fields of `brainscales_emu.ChipConfig`, nested tables such as `chip.event_path` included;
     those of its field `noise` stand in `noise`.
 
-    calibration: file of a `brainscales_emu.calibration.Calibration` of this chip; the preset then has to be
-    "uncalibrated", because it is the codes that make the circuits alike.
+    calibration: file of codes of this chip, HDF5 of `brainscales_emu.calibration.Calibration` or a CSV table, see
+    `brainscales_emu.calibration.read_codes`; the preset then has to be "uncalibrated", because it is the codes that
+    make the circuits alike.
+    measured: file of values that were measured on a real chip, CSV or HDF5, see `brainscales_emu.MeasuredCircuits`;
+    they take the place of what was drawn, or made by the codes, for the circuits and quantities in it.
     delays: "hardware" has the chip's delay elements, which are axonal; "beyond" has a delay of any length in each
     synapse instead, which no real chip has.
     """
@@ -82,6 +87,7 @@ class BrainscalesConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True,
     serial: Seed
     slot_us: Annotated[float, msgspec.Meta(ge=1 / CYCLES_PER_US, le=1e6)] = 180.0
     calibration: str | None = None
+    measured: str | None = None
     delays: Literal["hardware", "beyond"] = "hardware"
     chip: dict[str, float | bool | str | list[Any] | Changes] = {}
     noise: dict[str, float] = {}
@@ -122,6 +128,10 @@ class BrainscalesTarget:
     def __init__(self, config: BrainscalesConfig, threshold: float, tau_ratio: int, seed: int) -> None:
         chip_config = _chip_config(config, tau_ratio)
         self.label = f"emulated chip {config.preset}, serial {config.serial}"
+        self._measured = _measured(config)
+        if self._measured:
+            self.label += ", some circuits as measured"
+            self.provenance = _with_measured(self._measured)
         self.beyond: str | None = None
         self.tau_us = chip_config.tau_syn_exc_us
         self._slot_us = config.slot_us
@@ -145,7 +155,8 @@ class BrainscalesTarget:
                 f"target.chip.synaptic_gain = {exact(chip_config.synaptic_gain)} or network.threshold = "
                 f"{exact(threshold)}"
             )
-        self._chip = Chip(chip_config, serial=config.serial, seed=seed, codes=_codes(config))
+        with user_errors(ChipError, _KEYS):
+            self._chip = Chip(chip_config, config.serial, seed, _codes(config), self._measured)
         self._calibrated = config.calibration is not None
         self._delays_in_synapses = config.delays == "beyond"
         shortest_us, longest_us, step_us = *register_to_us([MIN_DELAY_REGISTER, MAX_DELAY_REGISTER]), DELAY_STEP_US
@@ -234,16 +245,36 @@ class BrainscalesTarget:
         return {**dataclasses.asdict(account), "chip_seconds": account.real_time_us * 1e-6}
 
     def fixed_pattern(self) -> list[Quantity]:
-        """What the circuits are; of a chip with calibration also what those that it changed were before."""
+        """What the circuits are; of a chip with measured values also which of them were measured, and of one with
+        calibration what those that it changed were before."""
         pattern = self._chip.fixed_pattern
         found = [
             Quantity(field.name, _by_row(getattr(pattern, field.name)), *_DESCRIPTIONS[field.name])
             for field in dataclasses.fields(pattern)
         ]
-        if not self._calibrated:
-            return found
+        return found + self._as_measured() + (self._before(found) if self._calibrated else [])
+
+    def _as_measured(self) -> list[Quantity]:
+        """For which circuits each quantity was measured."""
+        if self._measured is None:
+            return []
+        return [
+            Quantity(
+                f"{name}_measured",
+                self._measured.is_measured(name).astype(np.int64),
+                _PER_CIRCUIT,
+                "1",
+                f"{_DESCRIPTIONS[name][2]}: measured (1) or not (0)",
+            )
+            for name in self._measured.counts()
+            if name in _DESCRIPTIONS
+        ]
+
+    def _before(self, found: list[Quantity]) -> list[Quantity]:
+        """What was something else before calibration."""
+        pattern = self._chip.fixed_pattern
         before = draw_fixed_pattern(self._chip.config, self._chip.serial)
-        return found + [
+        return [
             after._replace(
                 name=f"{after.name}_before",
                 values=_by_row(getattr(before, after.name)),
@@ -321,8 +352,25 @@ def _codes(config: BrainscalesConfig) -> Codes | None:
             f"target.calibration is given, but target.preset = {config.preset!r} has calibrated circuits already; "
             "choose 'uncalibrated'"
         )
-    with user_errors(ChipError, _KEYS):
-        return Calibration.load(config.calibration).codes
+    with user_errors(ChipError, _FILE_KEYS):
+        return read_codes(config.calibration)
+
+
+def _measured(config: BrainscalesConfig) -> MeasuredCircuits | None:
+    if config.measured is None:
+        return None
+    with user_errors(ChipError, _FILE_KEYS):
+        return MeasuredCircuits.load(config.measured)
+
+
+def _with_measured(measured: MeasuredCircuits) -> Provenance:
+    """What is said of a chip some of whose circuits are as somebody measured them."""
+    counts = ", ".join(f"{name} of {number}" for name, number in measured.counts().items())
+    return Provenance(
+        "emulated",
+        "Events and membranes are those of an emulated BrainScaleS-2 chip. Of its circuits these values were given as "
+        f"measured: {counts or 'none'}; all others were drawn. Times on the chip are modelled.",
+    )
 
 
 def _chip_config(config: BrainscalesConfig, tau_ratio: int) -> ChipConfig:
