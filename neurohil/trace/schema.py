@@ -55,7 +55,7 @@ class Array:
     flag_meanings : tuple of str
         For an array of codes: what 0, 1, ... mean, as in the CF conventions.
     kind : str
-        ``emulated``, ``computed`` or ``modelled``, where it isn't plainly what the whole trace is; else empty.
+        ``emulated``, ``computed``, ``modelled`` or ``measured``, where it isn't what the whole trace is; else empty.
     fill : callable, optional
         ``fill(run, seen)`` gives the content of an array that isn't static: of one that grows after each epoch, of a
         final one when the run ends. `seen` is what the run says of that epoch, or of its end.

@@ -50,7 +50,7 @@ from neurohil.text import exact
 BEYOND = "per-synapse delays, which BrainScaleS-2 does not have"
 MAX_LSB_PER_WEIGHT = 1e6  # beyond, all weights of any use are the largest
 # What the emulator calls its parameters, and where they stand in an experiment.
-_KEYS = {
+KEYS = {
     "chip.": "target.chip.",
     "chip.noise": "target.noise",
     "chip.serial": "target.serial",
@@ -155,7 +155,7 @@ class BrainscalesTarget:
                 f"target.chip.synaptic_gain = {exact(chip_config.synaptic_gain)} or network.threshold = "
                 f"{exact(threshold)}"
             )
-        with user_errors(ChipError, _KEYS):
+        with user_errors(ChipError, KEYS):
             self._chip = Chip(chip_config, config.serial, seed, _codes(config), self._measured)
         self._calibrated = config.calibration is not None
         self._delays_in_synapses = config.delays == "beyond"
@@ -197,7 +197,7 @@ class BrainscalesTarget:
                     "network.weight_mean or network.weight_std, or raise network.threshold or data.copies"
                 )
             weights.append(rounded.astype(np.int64))
-        with user_errors(ChipError, _KEYS):
+        with user_errors(ChipError, KEYS):
             registers = [None if d is None else us_to_register(d * self.tau_us) for d in (x.axonal for x in layers)]
             placement = place_feedforward(layers[0].weights.shape[0], weights, registers)
             self._chip.write(placement.fabric, synapse_delay_us=self._synapse_delays(placement, layers))
@@ -374,7 +374,7 @@ def _with_measured(measured: MeasuredCircuits) -> Provenance:
 
 
 def _chip_config(config: BrainscalesConfig, tau_ratio: int) -> ChipConfig:
-    with user_errors(ChipError, _KEYS):
+    with user_errors(ChipError, KEYS):
         base = preset(config.preset)
         base = dataclasses.replace(base, tau_mem_us=tau_ratio * base.tau_syn_exc_us)
         base = dataclasses.replace(base, noise=changed(base.noise, config.noise, "target.noise"))

@@ -14,24 +14,18 @@ from brainscales_emu import ChipConfig, ChipError, preset
 from brainscales_emu.calibration import Calibration, calibrate, measurement, search
 from brainscales_emu.calibration.instrument import Instrument
 from brainscales_emu.calibration.measurement import ShapeFit, find_offsets, psp
-from brainscales_emu.capmem import PARAMETERS, median_codes, pattern
+from brainscales_emu.capmem import PARAMETERS, TIME_CONSTANTS, median_codes, pattern
 from brainscales_emu.chip import Chip
 from brainscales_emu.readable.lif import synaptic_kernel
 from brainscales_emu.readout.adc import Cadc, CadcConfig
+from brainscales_emu.real_chips import ACCEPTANCE_LIMITS
 from brainscales_emu.recording import Probe
 from brainscales_emu.routing.placement import place_feedforward
 
 RAW = preset("uncalibrated")
 TARGETS = ChipConfig()
-# Vendor's tests: largest std(calibrated) / std(uncalibrated), 5 % trimmed on both sides.
-LIMITS = {
-    "leak_lsb": 0.30,
-    "reset_lsb": 0.20,
-    "threshold_lsb": 0.35,
-    "tau_mem_us": 0.45,
-    "tau_syn_exc_us": 0.20,
-    "tau_syn_inh_us": 0.20,
-}
+# Vendor's tests, by field of the fixed pattern.
+LIMITS = {f"{name}_{'us' if name in TIME_CONSTANTS else 'lsb'}": limit for name, limit in ACCEPTANCE_LIMITS.items()}
 FIELDS = {name.removesuffix("_lsb").removesuffix("_us"): name for name in LIMITS}
 FIELDS |= {"gain_exc": "gain_exc", "gain_inh": "gain_inh"}
 SOME = np.r_[0:24, 300:324]  # both halves, neighbours among them
