@@ -181,12 +181,12 @@ def chip_spread(name: str, values: ArrayLike, circuits: ArrayLike | None = None)
 
 def trimmed_std(values: ArrayLike) -> float:
     """Standard deviation without the lowest and the highest 5 %, as in the vendor's tests; NaN doesn't count."""
-    values = np.asarray(values, dtype=np.float64)
-    values = values[np.isfinite(values)]
-    if not values.size:
+    given = np.asarray(values, dtype=np.float64)
+    known = given[np.isfinite(given)]
+    if not known.size:
         return np.nan
-    low, high = np.quantile(values, [0.05, 0.95])
-    return float(values[(values >= low) & (values <= high)].std())
+    low, high = np.quantile(known, [0.05, 0.95])
+    return float(known[(known >= low) & (known <= high)].std())
 
 
 assert all(set(chip.codes) == set(PARAMETERS) for chip in REAL_CHIPS)

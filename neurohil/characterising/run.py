@@ -16,6 +16,7 @@ from neurohil.targets.chip_bench import (
     CHARACTERISE_STEPS,
     QUANTITIES,
     UNITS,
+    Alike,
     Characterised,
     ChipBench,
     limits,
@@ -49,7 +50,7 @@ class Characterise(Measurement[ChipExperiment, Characterised]):
         typical, codes = bench.calibrate(step)
         alike, found = bench.characterise(typical, step), bench.characterise(codes, step)
         return Characterised(
-            bench.circuits, found, bench.spread(found), alike, bench.spread(alike), ratios(alike, found)
+            bench.circuits, found, bench.spread(found), Alike(alike, bench.spread(alike), ratios(alike, found))
         )
 
     def lay_out(self, measured: Characterised) -> Layout:
@@ -72,10 +73,10 @@ class Characterise(Measurement[ChipExperiment, Characterised]):
 
 def _rows(measured: Characterised) -> list[tuple[str, str]]:
     """The table for people. Spreads of real chips are held against those of equal codes."""
-    spread = measured.spread if measured.spread_alike is None else measured.spread_alike
+    spread, ratio = (measured.alike or measured).spread, measured.alike and measured.alike.ratio
     real = real_spreads()
     head = f"{'median':>8}{'within':>9}{'real chips':>14}{'blocks':>9}{'real chips':>14}"
-    rows = [("spread at equal codes", head + (f"{'ratio':>8}{'limit':>7}" if measured.ratio is not None else ""))]
+    rows = [("spread at equal codes", head + (f"{'ratio':>8}{'limit':>7}" if ratio is not None else ""))]
     for k, name in enumerate(QUANTITIES):
         values = measured.in_use.values[name]
         # Potentials in LSB; all else relative.
@@ -84,8 +85,8 @@ def _rows(measured: Characterised) -> list[tuple[str, str]]:
         for which in range(2):
             low, high = min(real[which, :, k]), max(real[which, :, k])
             cells += [f"{_text(spread[which, k], number):>9}", f"{f'{number(low)}..{number(high)}':>14}"]
-        if measured.ratio is not None:
-            cells += [f"{_text(measured.ratio[k], '{:.2f}'.format):>8}", f"{_text(limits()[k], '{:.2f}'.format):>7}"]
+        if ratio is not None:
+            cells += [f"{_text(ratio[k], '{:.2f}'.format):>8}", f"{_text(limits()[k], '{:.2f}'.format):>7}"]
         rows.append((f"{name} ({UNITS[name]})", "".join(cells)))
     missing = sum(int(np.isnan(values).sum()) for values in measured.in_use.values.values())
     offsets = measured.in_use.cadc_offset_lsb

@@ -53,7 +53,7 @@ def spread_path(which: str, chip: str = IN_USE) -> str:
 
 def characterise_layout(measured: Characterised) -> Layout:
     """Layout of a characterised chip: each quantity of each circuit with its code, and the spreads."""
-    found = {IN_USE: measured.in_use} | ({ALIKE: measured.alike} if measured.alike else {})
+    found = {IN_USE: measured.in_use} | ({ALIKE: measured.alike.found} if measured.alike else {})
     plots = [
         *(_quantity(name, found, measured.circuits) for name in QUANTITIES),
         _offsets(measured),
@@ -112,7 +112,7 @@ def _spreads(measured: Characterised) -> Plot:
     if measured.alike:
         arrays += [
             _array(spread_path(w, ALIKE), ("quantity",), row, "1", f"{what[w]} {unit}{_WITH[ALIKE]}")
-            for w, row in zip(what, measured.spread_alike, strict=True)
+            for w, row in zip(what, measured.alike.spread, strict=True)
         ]
     arrays += [
         _array(spread_path(w, chip), ("quantity",), row, "1", f"{what[w]} of the real chip {chip} {unit}", "measured")
@@ -122,7 +122,7 @@ def _spreads(measured: Characterised) -> Plot:
     companions = [_array(LIMIT, ("quantity",), limits(), "1", "largest ratio that the vendor accepts", "measured")]
     if measured.alike:
         label = "spread with the codes in use over that with the median codes, 5 % trimmed"
-        companions.append(_array(RATIO, ("quantity",), measured.ratio, "1", label))
+        companions.append(_array(RATIO, ("quantity",), measured.alike.ratio, "1", label))
     axis = Array(
         "quantity",
         ("quantity",),

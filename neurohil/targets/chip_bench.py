@@ -69,6 +69,24 @@ class Found(NamedTuple):
     cadc_offset_lsb: Floats
 
 
+class Alike(NamedTuple):
+    """What a chip that was calibrated is like with the median of its codes in all circuits.
+
+    Attributes
+    ----------
+    found : Found
+    spread : (2, quantities) float64
+        As of `Characterised`.
+    ratio : (quantities,) float64
+        Spread with the calibration's codes over that with their median, each with 5 % trimmed on both sides, as in the
+        vendor's tests; NaN: not defined.
+    """
+
+    found: Found
+    spread: Floats
+    ratio: Floats
+
+
 class Characterised(NamedTuple):
     """What C circuits of a chip are like.
 
@@ -77,19 +95,16 @@ class Characterised(NamedTuple):
     circuits : (C,) int64
     in_use : Found
         With the codes in use: those of a typical circuit for all, or those that a calibration found.
-    spread : (2, quantities)
+    spread : (2, quantities) float64
         Standard deviations within blocks of 128 circuits, and of the means of the blocks.
-    alike, spread_alike, ratio : Found, (2, quantities), (quantities,)
-        Of a chip that was calibrated: with the median of the codes for all circuits, and the ratio of both spreads as
-        in the vendor's tests. Else None.
+    alike : Alike or None
+        Of a chip that was calibrated.
     """
 
     circuits: Levels
     in_use: Found
     spread: Floats
-    alike: Found | None = None
-    spread_alike: Floats | None = None
-    ratio: Floats | None = None
+    alike: Alike | None = None
 
 
 class ChipBench:
@@ -177,9 +192,9 @@ def real_spreads() -> Floats:
 
 
 def ratios(before: Found, after: Found) -> Floats:
-    """Spread after over spread before a calibration, as in the vendor's tests, (quantities,); NaN: not defined."""
-    spreads = np.array([[trimmed_std(found.values[name]) for name in QUANTITIES] for found in (after, before)])
-    return np.divide(*spreads, out=np.full(len(QUANTITIES), np.nan), where=spreads[1] > 0.0)
+    """Spread after over spread before a calibration, see `Alike`."""
+    one, other = (np.array([trimmed_std(found.values[name]) for name in QUANTITIES]) for found in (after, before))
+    return one / np.where(other > 0.0, other, np.nan)
 
 
 def limits() -> Floats:

@@ -155,7 +155,7 @@ def test_record_shows_the_events_of_run_and_threshold_at_spikes(network, inputs,
 def test_fixed_pattern_is_described_and_belongs_to_the_serial():
     patterns = [{q.name: q for q in chip("w66f3", serial=s).fixed_pattern()} for s in (1, 1, 2)]
     assert "threshold_lsb" in patterns[0] and patterns[0].keys() == patterns[1].keys() == patterns[2].keys()
-    assert all(np.array_equal(patterns[0][n].values, patterns[1][n].values) for n in patterns[0])
+    assert all(np.array_equal(patterns[0][n].values, patterns[1][n].values, equal_nan=True) for n in patterns[0])
     assert not np.array_equal(patterns[0]["threshold_lsb"].values, patterns[2]["threshold_lsb"].values)
     assert all(q.units and q.long_name and len(q.dims) == q.values.ndim for q in patterns[0].values())
 

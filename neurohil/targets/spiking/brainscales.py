@@ -27,7 +27,7 @@ from brainscales_emu.constants import (
     N_CIRCUITS,
 )
 from brainscales_emu.delay import register_to_us, us_to_register
-from brainscales_emu.mismatch import draw_fixed_pattern
+from brainscales_emu.mismatch import FixedPattern, draw_fixed_pattern
 from brainscales_emu.routing.placement import Placement, place_feedforward
 from neurohil.arrays import Shape, floats
 from neurohil.errors import UserError
@@ -43,6 +43,7 @@ from neurohil.protocols import (
 )
 from neurohil.ranges import Seed
 from neurohil.tables import Changes, changed
+from neurohil.targets.chip_spreads import spread_quantities
 from neurohil.targets.errors import user_errors
 from neurohil.targets.layers import MEMBRANE_SAMPLES, checked_layer, sample_record
 from neurohil.text import exact
@@ -157,7 +158,8 @@ class BrainscalesTarget:
             )
         with user_errors(ChipError, KEYS):
             self._chip = Chip(chip_config, config.serial, seed, _codes(config), self._measured)
-        self._calibrated = config.calibration is not None
+        self._has_codes = config.calibration is not None
+        self._is_calibrated = config.preset != "uncalibrated"  # all other presets are of calibrated circuits
         self._delays_in_synapses = config.delays == "beyond"
         shortest_us, longest_us, step_us = *register_to_us([MIN_DELAY_REGISTER, MAX_DELAY_REGISTER]), DELAY_STEP_US
         if self._delays_in_synapses:
@@ -245,14 +247,26 @@ class BrainscalesTarget:
         return {**dataclasses.asdict(account), "chip_seconds": account.real_time_us * 1e-6}
 
     def fixed_pattern(self) -> list[Quantity]:
-        """What the circuits are; of a chip with measured values also which of them were measured, and of one with
-        calibration what those that it changed were before."""
+        """What the circuits are; of a chip with measured values also which of them were measured, of one with
+        calibration what those that it changed were before; and the spreads beside those of real chips."""
         pattern = self._chip.fixed_pattern
         found = [
             Quantity(field.name, _by_row(getattr(pattern, field.name)), *_DESCRIPTIONS[field.name])
             for field in dataclasses.fields(pattern)
         ]
-        return found + self._as_measured() + (self._before(found) if self._calibrated else [])
+        return (
+            found
+            + self._as_measured()
+            + (self._before(found) if self._has_codes else [])
+            + spread_quantities(pattern, self._with_equal_codes())
+        )
+
+    def _with_equal_codes(self) -> FixedPattern | None:
+        """What the chip would be with the same codes in all circuits; None if it has them, so that it is that."""
+        if not (self._has_codes or self._is_calibrated):
+            return None
+        raw = dataclasses.replace(self._chip.config, noise=preset("uncalibrated").noise)
+        return draw_fixed_pattern(raw, self._chip.serial)
 
     def _as_measured(self) -> list[Quantity]:
         """For which circuits each quantity was measured."""
