@@ -12,35 +12,20 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
 from tqdm import tqdm
 
 from benchmarks import commands
 from brainscales_emu import ChipConfig, preset
 from brainscales_emu.calibration import Calibration, calibrate
 from brainscales_emu.calibration.instrument import Instrument
-from brainscales_emu.capmem import median_codes
+from brainscales_emu.capmem import TIME_CONSTANTS, median_codes
 from brainscales_emu.chip import Chip
 from brainscales_emu.constants import N_CIRCUITS
+from brainscales_emu.real_chips import ACCEPTANCE_LIMITS, trimmed_std
 from neurohil.delgrad.run import DelGradRun
 from neurohil.kinds import KINDS
 
 EXPERIMENT = "chip_yin_yang_axonal"
-# Largest ratio of spreads in the vendor's tests (calix, 5 % trimmed on both sides).
-LIMITS = {
-    "leak_lsb": 0.30,
-    "reset_lsb": 0.20,
-    "threshold_lsb": 0.35,
-    "tau_mem_us": 0.45,
-    "tau_syn_exc_us": 0.20,
-    "tau_syn_inh_us": 0.20,
-}
-
-
-def trimmed_std(values: np.ndarray) -> float:
-    """Standard deviation without the lowest and the highest 5 %."""
-    low, high = np.quantile(values, [0.05, 0.95])
-    return float(values[(values >= low) & (values <= high)].std())
 
 
 def spreads(serial: int, found: Calibration, targets: ChipConfig) -> list[str]:
@@ -49,9 +34,10 @@ def spreads(serial: int, found: Calibration, targets: ChipConfig) -> list[str]:
     before = Chip(raw, serial, seed=1, codes=median_codes(targets, serial)).fixed_pattern
     after = Chip(raw, serial, seed=1, codes=found.codes).fixed_pattern
     rows = []
-    for name, limit in LIMITS.items():
-        first, second = (trimmed_std(getattr(pattern, name)[found.circuits]) for pattern in (before, after))
-        rows.append(f"| {name} | {first:.3f} | {second:.3f} | {second / first:.2f} | {limit:.2f} |")
+    for name, limit in ACCEPTANCE_LIMITS.items():
+        field = f"{name}_us" if name in TIME_CONSTANTS else f"{name}_lsb"
+        first, second = (trimmed_std(getattr(pattern, field)[found.circuits]) for pattern in (before, after))
+        rows.append(f"| {field} | {first:.3f} | {second:.3f} | {second / first:.2f} | {limit:.2f} |")
     return rows
 
 

@@ -25,7 +25,6 @@ from brainscales_emu.calibration import calibrate
 from brainscales_emu.calibration.instrument import Instrument
 from brainscales_emu.capmem import PARAMETERS, median_codes
 from brainscales_emu.constants import N_CIRCUITS
-from brainscales_emu.readout.adc import Cadc, CadcConfig, Madc, MadcConfig
 from brainscales_emu.real_chips import REAL_CHIPS, RealChip, statistics
 from neurohil.pictures import load_matplotlib, new_figure, save
 

@@ -25,10 +25,11 @@ from .recording import Probe, Recording
 from .routing.placement import Placement, place, place_feedforward
 
 if TYPE_CHECKING:  # else `__getattr__` would let type checkers take any name
-    from .calibration import Calibration, calibrate
+    from .calibration import Calibration, calibrate, read_codes
     from .cells import Neuron, SpikeSourceArray, SpikeSourcePoisson, SpikeSourcePoissonOnChip
     from .chip import Chip
     from .connectors import AllToAll, FixedProbability, OneToOne
+    from .measured import MeasuredCircuits
     from .multichip import Setup
     from .network import Network
 else:
@@ -52,6 +53,7 @@ __all__ = [
     "EventPathConfig",
     "FixedProbability",
     "LinkConfig",
+    "MeasuredCircuits",
     "Network",
     "Neuron",
     "NoiseConfig",
@@ -70,13 +72,15 @@ __all__ = [
     "place",
     "place_feedforward",
     "preset",
+    "read_codes",
 ]
 
 _LOADED_LATER = {
-    "calibration": ("Calibration", "calibrate"),
+    "calibration": ("Calibration", "calibrate", "read_codes"),
     "cells": ("Neuron", "SpikeSourceArray", "SpikeSourcePoisson", "SpikeSourcePoissonOnChip"),
     "chip": ("Chip",),
     "connectors": ("AllToAll", "FixedProbability", "OneToOne"),
+    "measured": ("MeasuredCircuits",),
     "multichip": ("Setup",),
     "network": ("Network",),
 }

@@ -24,6 +24,7 @@ cells (128 circuits). The pull is counted from that of the chip's median codes f
 from __future__ import annotations
 
 import dataclasses
+import math
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 
@@ -62,10 +63,13 @@ CODES = {"leak": 560, "reset": 550, "threshold": 396, "tau_mem": 153, "tau_syn_e
 STEEPEST = 200.0 / 480.0
 THRESHOLD_SLOPE = 0.3
 
-# Assumed: where leak and reset end for low codes, in LSB, and over how many codes they bend. With these the slope at
-# 80 LSB is 0.17 LSB per code.
+# Assumed: where leak and reset end for low codes, in LSB, and over how many codes they bend.
 FLOOR_LSB = 52.0
 BEND = 128.0
+
+# Of a typical chip at the default targets, LSB per code: 0.17 for leak and reset.
+_BENT = STEEPEST * (1.0 - math.exp((FLOOR_LSB - 80.0) / (STEEPEST * BEND)))
+SLOPE_LSB = {"leak": _BENT, "reset": _BENT, "threshold": THRESHOLD_SLOPE}
 
 # Assumed: what flows at code 0, in codes.
 LEAKAGE = 5.0

@@ -34,6 +34,7 @@ from .errors import ChipError, check_number
 from .execution import Account, Phase, Program, phases, to_cycles
 from .instant import latest, settled
 from .links import UNBOUNDED, PackLink
+from .measured import MeasuredCircuits
 from .mismatch import FixedPattern, draw_fixed_pattern, stream
 from .readout.correlation import CorrelationSensors
 from .recording import Probe, Recording
@@ -83,9 +84,19 @@ class Chip(Shown):
     codes : capmem.Codes or None
         Codes of the capacitive memory, e.g. those of a `calibration.Calibration`; then the configuration's noise is
         that of the uncalibrated circuits. None: the circuits are as the configuration says.
+    measured : MeasuredCircuits or None
+        Values that were measured on a real chip, for the circuits and quantities that it holds; whatever the codes
+        are, these circuits then have these values. All else is as drawn for the serial number.
     """
 
-    def __init__(self, config: str | ChipConfig, serial: int = 1, seed: int = 1, codes: Codes | None = None) -> None:
+    def __init__(
+        self,
+        config: str | ChipConfig,
+        serial: int = 1,
+        seed: int = 1,
+        codes: Codes | None = None,
+        measured: MeasuredCircuits | None = None,
+    ) -> None:
         config = preset(config) if isinstance(config, str) else config
         if not isinstance(config, ChipConfig):
             raise ChipError(
@@ -93,9 +104,14 @@ class Chip(Shown):
                 f"{', '.join(PRESET_NAMES)}"
             )
         check_number("chip.seed", seed, 0, 2**63 - 1, "", "give a seed", whole=True)
+        if not isinstance(measured, MeasuredCircuits | None):
+            raise ChipError(
+                f"chip.measured is a {type(measured).__name__}; give MeasuredCircuits, e.g. by MeasuredCircuits.load"
+            )
         self.config = config
         self.serial = serial
         self.seed = seed
+        self.measured = measured
         self._become(draw_fixed_pattern(config, serial) if codes is None else capmem.pattern(config, serial, codes))
         self.account = Account()
         self.timeline: tuple[Phase, ...] = ()
@@ -108,8 +124,9 @@ class Chip(Shown):
         self._analogue_written = False
 
     def _become(self, pattern: FixedPattern) -> None:
-        self.fixed_pattern, adex = pattern, self.config.adex
-        self._adex = None if adex is None else draw_adex_pattern(adex, pattern.leak_lsb, partial(stream, self.serial))
+        self.fixed_pattern = pattern if self.measured is None else self.measured.apply(pattern)
+        adex, draws = self.config.adex, partial(stream, self.serial)
+        self._adex = None if adex is None else draw_adex_pattern(adex, self.fixed_pattern.leak_lsb, draws)
 
     def facts(self) -> dict[str, object]:
         """What its repr shows."""
@@ -118,6 +135,8 @@ class Chip(Shown):
             "serial": self.serial,
             "seed": self.seed,
         }
+        if self.measured is not None:
+            facts["measured"] = ", ".join(self.measured.counts()) or "nothing"
         if self.fabric is not None:
             facts |= {"neurons": len(self.members), "external lines": self.n_lines}
         return facts | {"runs": self.account.runs}

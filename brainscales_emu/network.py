@@ -505,7 +505,7 @@ class Network(Shown):
 
 def _corrected_cadc(chip: Chip) -> Cadc:
     """A converter whose channels all read about the same at one external potential."""
-    cadc = Cadc(CadcConfig(), chip.serial, chip.seed)
+    cadc = Cadc(CadcConfig(), chip.serial, chip.seed, chip.measured)
     potential_lsb, a_trial_of_its_own = 120.0, 2**63 - 1
     everywhere = np.full((N_CIRCUITS, 100), potential_lsb)
     readings = [cadc.convert(everywhere, np.arange(N_CIRCUITS), a_trial_of_its_own, channel) for channel in CHANNELS]

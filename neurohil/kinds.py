@@ -181,13 +181,33 @@ _ALL = (
     ),
     _probing("age", "Age", "draw_age", "failed cells over cycles, errors over time"),
     _probing("ir-drop", "IrDrop", "draw_ir_drop", "voltages on the wires, loss over size and wire resistance"),
+    Kind(
+        name="chip characterise",
+        summary="each quantity of each circuit by measurement, before and after a calibration, beside real chips",
+        description="Measure each quantity of each circuit of an emulated chip, as it is or before and after a "
+        "calibration, and hold the spreads against real chips.",
+        folder="chip",
+        run="neurohil.characterising.run:Characterise",
+        picture="neurohil.characterising.picture:draw_characterise",
+        options=(
+            Option("seed", "seed", "seed of the noise of runs and readings"),
+            Option("serial", "target.serial", "serial number of the emulated chip"),
+        ),
+        table="bench",
+        default="chip_uncalibrated",
+        measures=True,
+    ),
 )
 KINDS = {kind.name: kind for kind in _ALL}
 FAMILIES = {
     "crossbar": (
         "measure on an emulated memristor array",
         "Measure on one emulated memristor array: what is written, what remains of it, what fails.",
-    )
+    ),
+    "chip": (
+        "measure on an emulated chip",
+        "Measure on one emulated BrainScaleS-2 chip: what its circuits are like.",
+    ),
 }
 """Summary and description of families with several kinds."""
 

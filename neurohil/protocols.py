@@ -89,8 +89,9 @@ class Quantity(NamedTuple):
     """A quantity of a target, such as the thresholds of all circuits of one chip, or how often it ran.
 
     values: numbers, 1-D or 2-D, or a single one; dims: what each dimension counts, e.g. ("row", "column"); units: plain
-    ASCII, "1" for none; long_name: label for people, with the unit where there is one; kind: as of `Provenance`, empty
-    where it is that of the target.
+    ASCII, "1" for none; long_name: label for people, with the unit where there is one; kind: as of `Provenance`, or
+    "measured" on real devices, empty where it is that of the target; names: of the entries of the last dimension, if
+    they have any.
     """
 
     name: str
@@ -99,6 +100,7 @@ class Quantity(NamedTuple):
     units: str
     long_name: str
     kind: str = ""
+    names: tuple[str, ...] = ()
 
 
 class SpikingTarget(Protocol):

@@ -126,7 +126,7 @@ def train(
     if chosen.kind.measures:
         raise UserError(
             f"{chosen.config.experiment} has nothing to train; measure on it: nh.measure(WHAT, "
-            f"{chosen.config.experiment!r}) with one of {', '.join(_measurements())}"
+            f"{chosen.config.experiment!r}) with one of {', '.join(_measurements(chosen.kind.folder))}"
         )
     return _start(with_changes(chosen, changes), trace, overwrite, progress)
 
@@ -140,14 +140,15 @@ def measure(
     progress: bool = True,
     **changes: Any,
 ) -> Run[Any]:
-    """Measure on one emulated memristor array.
+    """Measure on one emulated memristor array or chip.
 
     Parameters
     ----------
     measurement : str
-        ``program``, ``characterise``, ``age`` or ``ir-drop``.
+        ``program``, ``characterise``, ``age`` or ``ir-drop`` of an array, ``chip characterise`` of a chip.
     name : str or Experiment, optional
-        By default the nine levels of ``crossbar_9_levels``.
+        By default the nine levels of ``crossbar_9_levels``, of a chip ``chip_uncalibrated``. The experiment of a chip
+        makes ``characterise`` that of a chip.
     trace, overwrite, progress, **changes
         As for `train`.
 
@@ -160,19 +161,29 @@ def measure(
     UserError
         As for `train`; or there is no such measurement.
     """
-    kinds = _measurements()
-    if measurement not in kinds:
-        raise UserError(f"measurement = {measurement!r} is unknown; choose one of {', '.join(kinds)}")
-    kind = kinds[measurement]
-    chosen = experiment(name or kind.default)
-    if chosen.kind.folder != kind.folder:
-        raise UserError(f"{chosen.kind.title(chosen.config)!r} is no array to measure on; name one of a crossbar")
+    kinds = [kind for kind in KINDS.values() if kind.measures and measurement in (kind.name, _measurement(kind))]
+    if not kinds:
+        raise UserError(f"measurement = {measurement!r} is unknown; choose one of {', '.join(_measurements())}")
+    chosen = experiment(name or kinds[0].default)
+    fitting = [kind for kind in kinds if kind.folder == chosen.kind.folder]
+    if not fitting:
+        raise UserError(
+            f"{chosen.kind.title(chosen.config)!r} is nothing to do {measurement} on; name an experiment of a "
+            f"{' or '.join(kind.folder for kind in kinds)}"
+        )
+    kind = fitting[0]
     return _start(with_changes(Experiment(kind, chosen.config, chosen.plain), changes), trace, overwrite, progress)
 
 
-def _measurements() -> dict[str, Kind]:
-    """Kinds of runs that measure, by what `measure` calls them."""
-    return {kind.name.partition(" ")[2]: kind for kind in KINDS.values() if kind.measures}
+def _measurement(kind: Kind) -> str:
+    """What a measurement is called within its family."""
+    return kind.name.partition(" ")[2]
+
+
+def _measurements(folder: str = "") -> list[str]:
+    """What can be measured, on experiments of a folder or at all."""
+    of_folder = (kind for kind in KINDS.values() if kind.measures and folder in ("", kind.folder))
+    return list(dict.fromkeys(map(_measurement, of_folder)))
 
 
 def _start(chosen: Experiment, trace: str | Path | None, overwrite: bool, progress: bool) -> Run[Any]:

@@ -186,3 +186,9 @@ def test_winner_take_all(tmp_path):
         np.testing.assert_array_equal(np.sort(units, axis=1), [[1, 2, 3, 4]] * 4)
     assert (grid[0, 2], *grid[1, [0, 3]], grid[2, 1], grid[3, 3]) == (3, 4, 1, 4, 2)  # what was given
     assert picture.stat().st_size > 10_000
+
+
+def test_own_chip():
+    (drawn,), (measured,) = (rows(run("own_chip.py"), name) for name in ("drawn", "measured"))
+    assert measured[0] < measured[1] < measured[2]  # by their thresholds
+    assert measured[3] == drawn[3] and measured[:3] != drawn[:3]

@@ -131,7 +131,7 @@ def measure_gain(
     """Step of the synaptic current per pulse in LSB/us: fit of a PSP with the synaptic time constant as calibrated."""
     instrument.write_codes(codes.replace(threshold=OFF, leak=levels.low if sign > 0 else levels.high))
     pulses_us, end_us = _pulses(7.0 * (tau_syn_us + expected_tau_mem_us), 8)
-    seen = instrument.run(pulses_us, 4 * sign, end_us, refractory_us=1.0)
+    seen = instrument.run(pulses_us, 2 * sign, end_us, refractory_us=1.0)  # small: inputs saturate
     chosen, since = _after(seen.times_us, pulses_us, 0.0, np.inf)
     fit = ShapeFit(TAU_GRID_US, psp(since, TAU_GRID_US, tau_syn_us), np.ones((1, since.size)))
     return fit(sign * seen.readings[:, chosen])[1]

@@ -19,6 +19,7 @@ from numpy.typing import ArrayLike, NDArray
 from ..arrays import floats, integers
 from ..constants import N_CIRCUITS
 from ..errors import ChipError, check_number
+from ..measured import MeasuredCircuits
 from ..mismatch import stream
 
 FloatArray = NDArray[np.float64]
@@ -100,15 +101,21 @@ class Cadc:
         Serial number of the chip: decides the channels' offsets.
     seed : int
         Seed of the read noise.
+    measured : MeasuredCircuits, optional
+        Offsets that were measured take the place of those drawn.
     """
 
-    def __init__(self, config: CadcConfig, serial: int, seed: int) -> None:
+    def __init__(self, config: CadcConfig, serial: int, seed: int, measured: MeasuredCircuits | None = None) -> None:
         check_number("chip.serial", serial, 0, 2**63 - 1, "", "give a serial number", whole=True)
         check_number("chip.seed", seed, 0, 2**63 - 1, "", "give a seed", whole=True)
         self.config = config
         self._seed = seed
         shape = (len(CHANNELS), N_CIRCUITS)
-        self._offset_lsb = config.offset_std_lsb * stream(serial, "fixed_pattern.cadc_offset").standard_normal(shape)
+        drawn_lsb = config.offset_std_lsb * stream(serial, "fixed_pattern.cadc_offset").standard_normal(shape)
+        if measured is not None:
+            known_lsb = measured.cadc_offset_lsb
+            drawn_lsb = np.where(np.isnan(known_lsb), drawn_lsb, known_lsb)
+        self._offset_lsb = drawn_lsb
         self._register = np.zeros(shape, dtype=np.int64)
 
     def write_offsets(self, registers: ArrayLike) -> None:

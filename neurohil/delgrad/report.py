@@ -9,12 +9,32 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from neurohil.delgrad.trace import LABEL, MAP_PREDICTED, PREDICTED, SAMPLES_FOLDER, TEST_TIMES
+from neurohil.delgrad.trace import (
+    ACCEPTED_RATIO,
+    CALIBRATED_RATIO,
+    LABEL,
+    MAP_PREDICTED,
+    PREDICTED,
+    REAL_SPREADS,
+    SAMPLES_FOLDER,
+    SPREAD,
+    TEST_TIMES,
+)
 from neurohil.trace.nxdata import PlotGroup
 from neurohil.trace.reader import Trace
 from neurohil.trace.report.spikes import draw_raster
-from neurohil.trace.report.style import CLASS_MARKERS, class_colours, hover, new_figure, readable, span
-from neurohil.trace.report.view import Control, View
+from neurohil.trace.report.style import (
+    CLASS_MARKERS,
+    CURVE_COLOURS,
+    NEUTRAL,
+    class_colours,
+    hover,
+    new_figure,
+    readable,
+    span,
+    words,
+)
+from neurohil.trace.report.view import Control, Table, View
 from neurohil.trace.report.views import raster_view
 from neurohil.trace.schema import group_of
 
@@ -22,9 +42,10 @@ SIDE = 480
 
 
 def views(trace: Trace, plots: dict[str, PlotGroup]) -> Iterator[View]:
-    """The decisions and the watched samples, whose plots are taken out of `plots`."""
+    """The decisions, the watched samples and the spread of the chip, whose plots are taken out of `plots`."""
     yield from _decisions(trace, plots)
     yield from _watched(plots)
+    yield from spreads(plots)
 
 
 def _decisions(trace: Trace, plots: dict[str, PlotGroup]) -> Iterator[View]:
@@ -63,6 +84,84 @@ def _watched(plots: dict[str, PlotGroup]) -> Iterator[View]:
     if figures:
         first = next(raster for path, raster in rasters.items() if path.endswith("/raster"))
         yield raster_view("spikes", "Spikes and membranes", first, figures)
+
+
+def spreads(plots: dict[str, PlotGroup]) -> Iterator[View]:
+    """The chip's spread beside real chips, and what is left of it by calibration beside what the vendor accepts.
+
+    Whoever runs on an emulated chip sees at once in what it is too good or too bad.
+    """
+    own = plots.pop(group_of(SPREAD), None)
+    real = {path: plots.pop(path) for path in list(plots) if path.startswith(REAL_SPREADS)}
+    ratio, limit = (plots.pop(group_of(path), None) for path in (CALIBRATED_RATIO, ACCEPTED_RATIO))
+    if own is None or not real:
+        return
+    names = own.axes[-1].flag_meanings
+    values, others = own.signal.array[...], np.array([group.signal.array[...] for group in real.values()])
+    header = ["at equal codes", "within blocks", "real chips", "means of blocks", "real chips"]
+    rows = [_spread_row(name, values[:, k], others[:, :, k]) for k, name in enumerate(names)]
+    told = ""
+    if ratio is not None and limit is not None:
+        header += ["calibrated", "accepted"]
+        told = (
+            "This chip is calibrated: the last columns tell what it has of its spread at equal codes, and what the "
+            "vendor's tests accept. "
+        )
+        for row, *pair in zip(rows, ratio.signal.array[...], limit.signal.array[...], strict=True):
+            row += ["no limit" if np.isnan(x) else f"\N{MULTIPLICATION SIGN} {x:.2f}" for x in pair]
+    chips = " and ".join(path.removeprefix(REAL_SPREADS) for path in real)
+    caption = (
+        "Spread of the circuits of this emulated chip, with the same codes in all of them, over the mean of the real "
+        f"chips {chips}; the bands are these chips. {told}Of real chips the codes are known that make their circuits "
+        "alike: of currents the relative spread of the code is taken, of potentials LSB by an assumed slope per code, "
+        "with the offset of the read-out in it."
+    )
+    figure = _draw_spreads([_readable(name) for name in names], values, others)
+    table = Table(tuple(header), tuple(map(tuple, rows)))
+    yield View("spreads", "The chip's spread beside real chips", caption, {"": figure}, table=table, wide=True)
+
+
+def _spread_row(name: str, own: NDArray, real: NDArray) -> list[str]:
+    """Spread of a quantity (2,) and of real chips (chip, 2), within blocks and of their means."""
+    scale, digits, unit = (1.0, 2, "LSB") if name.endswith("_lsb") else (100.0, 1, "%")
+    row = [_readable(name)]
+    for value, others in zip(own, real.T, strict=True):
+        low, high = scale * others.min(), scale * others.max()
+        row += [f"{scale * value:.{digits}f} {unit}", f"{low:.{digits}f} to {high:.{digits}f} {unit}"]
+    return row
+
+
+def _readable(name: str) -> str:
+    return words(name.removesuffix("_lsb").removesuffix("_us"))
+
+
+def _draw_spreads(names: list[str], own: NDArray, real: NDArray) -> Any:
+    """Spread over the mean of the real chips, two lines for each quantity: within blocks, and of their means."""
+    from bokeh.models import ColumnDataSource, FixedTicker
+
+    mean, y = real.mean(axis=0), np.arange(len(names))
+    figure = new_figure(
+        "spreads",
+        "spread over that of real chips",
+        "",
+        (0.015, 20.0),
+        (len(names) - 0.4, -0.6),
+        height=90 + 30 * len(names),
+        x_axis_type="log",
+    )
+    figure.yaxis.ticker = FixedTicker(ticks=y.tolist())
+    figure.yaxis.major_label_overrides = dict(enumerate(names))
+    figure.ygrid.visible = False
+    lines = (("within blocks", -0.18, "circle"), ("means of blocks", 0.18, "square"))
+    for part, (label, shift, marker) in enumerate(lines):
+        over = real[:, part] / mean[part]
+        figure.hbar(y=y + shift, left=over.min(axis=0), right=over.max(axis=0), height=0.28, color=NEUTRAL, alpha=0.5)
+        source = ColumnDataSource({"x": own[part] / mean[part], "y": y + shift, "name": names, "own": own[part]})
+        style = {"color": CURVE_COLOURS[part], "marker": marker, "legend_label": label}
+        drawn = figure.scatter("x", "y", source=source, size=9, **style)
+        figure.add_tools(hover([drawn], (label, "@name"), ("spread", "@own{0.###}"), ("over real chips", "@x{0.##}")))
+    figure.legend.location = "top_left"
+    return figure
 
 
 def draw_decisions(

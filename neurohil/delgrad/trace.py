@@ -35,6 +35,12 @@ PREDICTED, LABEL, X, Y = (f"{RUN}/decisions/{name}" for name in ("predicted", "l
 MAP_PREDICTED, MAP_X, MAP_Y = (f"{RUN}/decision_map/{name}" for name in ("predicted", "x", "y"))
 TEST_TIMES = f"{RUN}/test_times/spike_time"
 SAMPLES_FOLDER = f"{RUN}/samples"
+CHIP_FOLDER = f"{RUN}/chip"
+SPREAD, CALIBRATED_RATIO, ACCEPTED_RATIO = (
+    f"{CHIP_FOLDER}/{name}/{name}" for name in ("spread", "calibrated_ratio", "accepted_ratio")
+)
+REAL_SPREADS = f"{CHIP_FOLDER}/real_spread_"
+"""What the groups of real chips begin with, before the chip's name."""
 
 
 def weights_path(layer: int) -> str:
@@ -126,7 +132,7 @@ def delgrad_layout(
         _decisions(test_size, tuple(classes), bool(plane)),
         *([_decision_map(plane, tuple(classes))] if plane else []),
         _test_times(layers[-1], test_size, time_units),
-        *(quantity_plot(quantity, "chip") for quantity in quantities),
+        *(quantity_plot(quantity, name_of(CHIP_FOLDER)) for quantity in quantities),
     ]
     return Layout(tuple(plots), tuple(_results(beyond)), "delgrad", tuple(neurobench), provenance=provenance)
 

@@ -291,7 +291,7 @@ def labels(dataset: Any) -> Iterator[str]:
 
 @_rule("error", "dataset")
 def kind(dataset: Any) -> Iterator[str]:
-    """A quantity that has a ``kind`` is ``emulated``, ``computed`` or ``modelled``; what is modelled always says so."""
+    """A ``kind`` is ``emulated``, ``computed``, ``modelled`` or ``measured``; what is modelled always says so."""
     found = attribute(dataset, "kind")
     if found is not None and found not in KINDS:
         yield f"has the kind {found!r}; it must be one of {', '.join(KINDS)}"

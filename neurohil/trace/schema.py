@@ -55,7 +55,7 @@ class Array:
     flag_meanings : tuple of str
         For an array of codes: what 0, 1, ... mean, as in the CF conventions.
     kind : str
-        ``emulated``, ``computed`` or ``modelled``, where it isn't plainly what the whole trace is; else empty.
+        ``emulated``, ``computed``, ``modelled`` or ``measured``, where it isn't what the whole trace is; else empty.
     fill : callable, optional
         ``fill(run, seen)`` gives the content of an array that isn't static: of one that grows after each epoch, of a
         final one when the run ends. `seen` is what the run says of that epoch, or of its end.
@@ -209,9 +209,10 @@ def group_of(path: str) -> str:
     return path.rpartition("/")[0]
 
 
-def index_axis(dim: str, size: int, long_name: str, first: int = 0) -> Array:
-    """Axis that counts `size` things from `first`."""
-    return Array(dim, (dim,), (size,), "int64", "1", long_name, np.arange(first, first + size, dtype=np.int64))
+def index_axis(dim: str, size: int, long_name: str, first: int = 0, names: tuple[str, ...] = ()) -> Array:
+    """Axis that counts `size` things from `first`, which may have names."""
+    numbers = np.arange(first, first + size, dtype=np.int64)
+    return Array(dim, (dim,), (size,), "int64", "1", long_name, numbers, names)
 
 
 def quantity_plot(quantity: Quantity, folder: str) -> Plot:
@@ -233,11 +234,13 @@ def quantity_plot(quantity: Quantity, folder: str) -> Plot:
     label = quantity.long_name
     if quantity.units != "1" and f"({quantity.units})" not in label:
         label += f" ({quantity.units})"
-    signal = Array(name, dims, values.shape, str(values.dtype), quantity.units, label, values, kind="emulated")
+    kind = quantity.kind or "emulated"
+    signal = Array(name, dims, values.shape, str(values.dtype), quantity.units, label, values, kind=kind)
+    names = [()] * (len(dims) - 1) + [quantity.names]
     return Plot(
         f"{RUN}/{folder}/{name}",
         quantity.long_name,
         signal,
-        tuple(index_axis(dim, size, dim) for dim, size in zip(dims, values.shape, strict=True)),
+        tuple(index_axis(dim, size, dim, names=n) for dim, size, n in zip(dims, values.shape, names, strict=True)),
         interpretation="spectrum" if values.ndim == 1 else "image",
     )

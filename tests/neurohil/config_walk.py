@@ -26,6 +26,7 @@ from memristor.parasitics import WireConfig
 from memristor.presets import preset
 from memristor.programming import Recipe
 from neurohil import kinds
+from neurohil.characterising.config import ChipExperiment
 from neurohil.config import parse
 from neurohil.datasets import yin_yang
 from neurohil.datasets.yin_yang import YinYang
@@ -95,6 +96,11 @@ program = {log_pulses = true}
 characterise = {ages_s = [1.0, 3600.0]}
 ir_drop = {sizes = [4, 16], segments_ohm = [1.0]}
 """
+_CHIP_BENCH = """
+summary = "walk"
+target = {preset = "uncalibrated"}
+bench = {circuits = 2}
+"""
 _LOSSES = {
     "shift": '{kind = "shift_invariant_mse", margin = 0.2}',
     "cross_entropy": '{kind = "cross_entropy", xi = 0.2, alpha = 0.005, beta = 1.0}',
@@ -144,9 +150,9 @@ def _epochs(run: Run[Any]) -> None:
         writer.finish(layout.filled(layout.final(), run, run.conclude()))
 
 
-def _run_crossbar(name: str) -> Callable[[CrossbarExperiment], None]:
-    def run(config: CrossbarExperiment) -> None:
-        measurement = kinds.KINDS[f"crossbar {name}"].start(config)
+def _run_measurement(name: str) -> Callable[[Any], None]:
+    def run(config: Any) -> None:
+        measurement = kinds.KINDS[name].start(config)
         with tempfile.TemporaryDirectory() as folder, measurement.new_trace(Path(folder) / "walk.h5") as writer:
             writer.finish({})
 
@@ -176,9 +182,10 @@ KINDS = {
     "metaplasticity crossbar": _metaplasticity(_WHOLE, _CROSSBAR_TARGET.replace("PRESET", "hfox_wan2022")),
     "metaplasticity chip": _metaplasticity(_WHOLE, '{kind = "brainscales", serial = 1, max_sends = 64}'),
     **{
-        f"crossbar {name}": Kind(CrossbarExperiment, _joined(_BENCH), _run_crossbar(name))
+        f"crossbar {name}": Kind(CrossbarExperiment, _joined(_BENCH), _run_measurement(f"crossbar {name}"))
         for name in ("program", "characterise", "age", "ir-drop")
     },
+    "chip characterise": Kind(ChipExperiment, _CHIP_BENCH, _run_measurement("chip characterise")),
 }  # fmt: skip
 
 _ARRAY = ("layout", "tile_rows", "tile_columns", "conversion", "relax_tolerance_uS")

@@ -106,7 +106,11 @@ def test_what_is_there_stays(tmp_path):
     ("arguments", "changes", "message"),
     [
         (["wear"], {}, "measurement = 'wear' is unknown; choose one of program, characterise, age, ir-drop"),
-        (["age", "yin_yang_weights"], {}, "'yin_yang_weights' is no array to measure on"),
+        (
+            ["age", "yin_yang_weights"],
+            {},
+            "'yin_yang_weights' is nothing to do age on; name an experiment of a crossbar",
+        ),
         (["age"], {"age": {"first_cycles": 1e8}}, "age.first_cycles = 1e[+]08 is not below age.last_cycles = 1e[+]07"),
         (["ir-drop"], {"target": {"wires": None}}, "ir-drop needs wires"),
         (["program"], {"program": {"cycle": 9}}, "unknown key program.cycle, did you mean 'program.cycles'?"),

@@ -155,7 +155,7 @@ def test_record_shows_the_events_of_run_and_threshold_at_spikes(network, inputs,
 def test_fixed_pattern_is_described_and_belongs_to_the_serial():
     patterns = [{q.name: q for q in chip("w66f3", serial=s).fixed_pattern()} for s in (1, 1, 2)]
     assert "threshold_lsb" in patterns[0] and patterns[0].keys() == patterns[1].keys() == patterns[2].keys()
-    assert all(np.array_equal(patterns[0][n].values, patterns[1][n].values) for n in patterns[0])
+    assert all(np.array_equal(patterns[0][n].values, patterns[1][n].values, equal_nan=True) for n in patterns[0])
     assert not np.array_equal(patterns[0]["threshold_lsb"].values, patterns[2]["threshold_lsb"].values)
     assert all(q.units and q.long_name and len(q.dims) == q.values.ndim for q in patterns[0].values())
 
@@ -255,6 +255,45 @@ def test_a_calibration_decides_what_the_circuits_are(tmp_path):
         chip("w66f3", calibration=str(tmp_path / "chip5.h5"))
     with pytest.raises(UserError, match=r"nowhere.h5 doesn't exist"):
         chip("uncalibrated", calibration=str(tmp_path / "nowhere.h5"))
+
+
+def test_codes_can_stand_in_a_table(tmp_path):
+    codes = median_codes(ChipConfig())
+    rows = [",".join(map(str, (n, *(getattr(codes, name)[n] + 20 for name in PARAMETERS)))) for n in range(512)]
+    table = tmp_path / "chip.csv"
+    table.write_text("\n".join([",".join(("circuit", *PARAMETERS)), *rows]))
+    found = {
+        quantity.name: quantity.values for quantity in chip("uncalibrated", calibration=str(table)).fixed_pattern()
+    }
+    codes = codes.replace(**{name: getattr(codes, name) + 20 for name in PARAMETERS})
+    np.testing.assert_array_equal(found["reset_lsb"], Chip("uncalibrated", codes=codes).fixed_pattern.reset_lsb)
+    table.write_text(table.read_text().replace("reset", "rest"))
+    with pytest.raises(UserError, match=r"^target\.calibration: file .*/chip\.csv has no column reset; give"):
+        chip("uncalibrated", calibration=str(table))
+
+
+def test_values_that_were_measured_are_those_of_the_chip_and_the_trace_says_so(tmp_path, network):
+    table = tmp_path / "chip.csv"
+    table.write_text("circuit;tau_mem_us;leak_lsb\n0;9,5;81\n511;;60\n")
+    target = chip("calibrated", serial=5, measured=str(table))
+    found = {quantity.name: quantity.values for quantity in target.fixed_pattern()}
+    drawn = Chip("calibrated", serial=5).fixed_pattern
+    assert found["tau_mem_us"][0] == 9.5 and found["leak_lsb"][[0, 511]].tolist() == [81.0, 60.0]
+    np.testing.assert_array_equal(found["leak_lsb"][1:511], drawn.leak_lsb[1:511])
+    assert np.flatnonzero(found["leak_lsb_measured"]).tolist() == [0, 511] and "reset_lsb_measured" not in found
+    assert target.label == "emulated chip calibrated, serial 5, some circuits as measured"
+    assert "given as measured: leak_lsb of 2, tau_mem_us of 1; all others were drawn" in target.provenance.source
+    assert BrainscalesTarget.provenance == chip("calibrated").provenance != target.provenance
+    target.write(network)
+    for content, told in (
+        ("circuit,tau_mem_us\n3,6e-6", r"^target\.measured: file .*/chip\.csv: tau_mem_us\[3\] = 6e-06 us is outside"),
+        ("circuit,threshold_lsb\n3,1", r"^target\.measured: threshold_lsb\[3\] = 1 LSB is not above reset_lsb"),
+    ):
+        table.write_text(content)
+        with pytest.raises(UserError, match=told):
+            chip("calibrated", serial=5, measured=str(table))
+    with pytest.raises(UserError, match=r"^target\.measured: file nowhere\.csv doesn't exist"):
+        chip(measured="nowhere.csv")
 
 
 @pytest.mark.parametrize("bad", [np.nan, -np.inf])

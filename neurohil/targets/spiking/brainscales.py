@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import msgspec
 import numpy as np
 
-from brainscales_emu import PRESET_NAMES, ChipConfig, ChipError, preset
+from brainscales_emu import PRESET_NAMES, ChipConfig, ChipError, MeasuredCircuits, preset
 from brainscales_emu.beyond import MAX_DELAY_US
-from brainscales_emu.calibration import Calibration
+from brainscales_emu.calibration import read_codes
 from brainscales_emu.capmem import Codes
 from brainscales_emu.chip import Chip, Probe
 from brainscales_emu.constants import (
@@ -27,7 +27,7 @@ from brainscales_emu.constants import (
     N_CIRCUITS,
 )
 from brainscales_emu.delay import register_to_us, us_to_register
-from brainscales_emu.mismatch import draw_fixed_pattern
+from brainscales_emu.mismatch import FixedPattern, draw_fixed_pattern
 from brainscales_emu.routing.placement import Placement, place_feedforward
 from neurohil.arrays import Shape, floats
 from neurohil.errors import UserError
@@ -43,6 +43,7 @@ from neurohil.protocols import (
 )
 from neurohil.ranges import Seed
 from neurohil.tables import Changes, changed
+from neurohil.targets.chip_spreads import spread_quantities
 from neurohil.targets.errors import user_errors
 from neurohil.targets.layers import MEMBRANE_SAMPLES, checked_layer, sample_record
 from neurohil.text import exact
@@ -50,14 +51,16 @@ from neurohil.text import exact
 BEYOND = "per-synapse delays, which BrainScaleS-2 does not have"
 MAX_LSB_PER_WEIGHT = 1e6  # beyond, all weights of any use are the largest
 # What the emulator calls its parameters, and where they stand in an experiment.
-_KEYS = {
+KEYS = {
     "chip.": "target.chip.",
     "chip.noise": "target.noise",
     "chip.serial": "target.serial",
     "chip.preset": "target.preset",
     **dict.fromkeys(("chip.delay", "chip.synapse_delay_us"), "network.delay_shift, network.delay_scale: delay"),
-    "calibration file": "target.calibration: file",
+    "measured.": "target.measured: ",
 }
+# For what is said of files, whose names can be anything, such as chip.csv.
+_FILE_KEYS = {"calibration file": "target.calibration: file", "measured file": "target.measured: file"}
 
 
 if TYPE_CHECKING:
@@ -72,8 +75,11 @@ class BrainscalesConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True,
     The keys of `chip` are the fields of `brainscales_emu.ChipConfig`, nested tables such as `chip.event_path` included;
     those of its field `noise` stand in `noise`.
 
-    calibration: file of a `brainscales_emu.calibration.Calibration` of this chip; the preset then has to be
-    "uncalibrated", because it is the codes that make the circuits alike.
+    calibration: file of codes of this chip, HDF5 of `brainscales_emu.calibration.Calibration` or a CSV table, see
+    `brainscales_emu.calibration.read_codes`; the preset then has to be "uncalibrated", because it is the codes that
+    make the circuits alike.
+    measured: file of values that were measured on a real chip, CSV or HDF5, see `brainscales_emu.MeasuredCircuits`;
+    they take the place of what was drawn, or made by the codes, for the circuits and quantities in it.
     delays: "hardware" has the chip's delay elements, which are axonal; "beyond" has a delay of any length in each
     synapse instead, which no real chip has.
     """
@@ -82,6 +88,7 @@ class BrainscalesConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True,
     serial: Seed
     slot_us: Annotated[float, msgspec.Meta(ge=1 / CYCLES_PER_US, le=1e6)] = 180.0
     calibration: str | None = None
+    measured: str | None = None
     delays: Literal["hardware", "beyond"] = "hardware"
     chip: dict[str, float | bool | str | list[Any] | Changes] = {}
     noise: dict[str, float] = {}
@@ -122,6 +129,10 @@ class BrainscalesTarget:
     def __init__(self, config: BrainscalesConfig, threshold: float, tau_ratio: int, seed: int) -> None:
         chip_config = _chip_config(config, tau_ratio)
         self.label = f"emulated chip {config.preset}, serial {config.serial}"
+        self._measured = _measured(config)
+        if self._measured:
+            self.label += ", some circuits as measured"
+            self.provenance = _with_measured(self._measured)
         self.beyond: str | None = None
         self.tau_us = chip_config.tau_syn_exc_us
         self._slot_us = config.slot_us
@@ -145,8 +156,10 @@ class BrainscalesTarget:
                 f"target.chip.synaptic_gain = {exact(chip_config.synaptic_gain)} or network.threshold = "
                 f"{exact(threshold)}"
             )
-        self._chip = Chip(chip_config, serial=config.serial, seed=seed, codes=_codes(config))
-        self._calibrated = config.calibration is not None
+        with user_errors(ChipError, KEYS):
+            self._chip = Chip(chip_config, config.serial, seed, _codes(config), self._measured)
+        self._has_codes = config.calibration is not None
+        self._is_calibrated = config.preset != "uncalibrated"  # all other presets are of calibrated circuits
         self._delays_in_synapses = config.delays == "beyond"
         shortest_us, longest_us, step_us = *register_to_us([MIN_DELAY_REGISTER, MAX_DELAY_REGISTER]), DELAY_STEP_US
         if self._delays_in_synapses:
@@ -186,7 +199,7 @@ class BrainscalesTarget:
                     "network.weight_mean or network.weight_std, or raise network.threshold or data.copies"
                 )
             weights.append(rounded.astype(np.int64))
-        with user_errors(ChipError, _KEYS):
+        with user_errors(ChipError, KEYS):
             registers = [None if d is None else us_to_register(d * self.tau_us) for d in (x.axonal for x in layers)]
             placement = place_feedforward(layers[0].weights.shape[0], weights, registers)
             self._chip.write(placement.fabric, synapse_delay_us=self._synapse_delays(placement, layers))
@@ -234,16 +247,48 @@ class BrainscalesTarget:
         return {**dataclasses.asdict(account), "chip_seconds": account.real_time_us * 1e-6}
 
     def fixed_pattern(self) -> list[Quantity]:
-        """What the circuits are; of a chip with calibration also what those that it changed were before."""
+        """What the circuits are; of a chip with measured values also which of them were measured, of one with
+        calibration what those that it changed were before; and the spreads beside those of real chips."""
         pattern = self._chip.fixed_pattern
         found = [
             Quantity(field.name, _by_row(getattr(pattern, field.name)), *_DESCRIPTIONS[field.name])
             for field in dataclasses.fields(pattern)
         ]
-        if not self._calibrated:
-            return found
+        return (
+            found
+            + self._as_measured()
+            + (self._before(found) if self._has_codes else [])
+            + spread_quantities(pattern, self._with_equal_codes())
+        )
+
+    def _with_equal_codes(self) -> FixedPattern | None:
+        """What the chip would be with the same codes in all circuits; None if it has them, so that it is that."""
+        if not (self._has_codes or self._is_calibrated):
+            return None
+        raw = dataclasses.replace(self._chip.config, noise=preset("uncalibrated").noise)
+        return draw_fixed_pattern(raw, self._chip.serial)
+
+    def _as_measured(self) -> list[Quantity]:
+        """For which circuits each quantity was measured."""
+        if self._measured is None:
+            return []
+        return [
+            Quantity(
+                f"{name}_measured",
+                self._measured.is_measured(name).astype(np.int64),
+                _PER_CIRCUIT,
+                "1",
+                f"{_DESCRIPTIONS[name][2]}: measured (1) or not (0)",
+            )
+            for name in self._measured.counts()
+            if name in _DESCRIPTIONS
+        ]
+
+    def _before(self, found: list[Quantity]) -> list[Quantity]:
+        """What was something else before calibration."""
+        pattern = self._chip.fixed_pattern
         before = draw_fixed_pattern(self._chip.config, self._chip.serial)
-        return found + [
+        return [
             after._replace(
                 name=f"{after.name}_before",
                 values=_by_row(getattr(before, after.name)),
@@ -321,12 +366,29 @@ def _codes(config: BrainscalesConfig) -> Codes | None:
             f"target.calibration is given, but target.preset = {config.preset!r} has calibrated circuits already; "
             "choose 'uncalibrated'"
         )
-    with user_errors(ChipError, _KEYS):
-        return Calibration.load(config.calibration).codes
+    with user_errors(ChipError, _FILE_KEYS):
+        return read_codes(config.calibration)
+
+
+def _measured(config: BrainscalesConfig) -> MeasuredCircuits | None:
+    if config.measured is None:
+        return None
+    with user_errors(ChipError, _FILE_KEYS):
+        return MeasuredCircuits.load(config.measured)
+
+
+def _with_measured(measured: MeasuredCircuits) -> Provenance:
+    """What is said of a chip some of whose circuits are as somebody measured them."""
+    counts = ", ".join(f"{name} of {number}" for name, number in measured.counts().items())
+    return Provenance(
+        "emulated",
+        "Events and membranes are those of an emulated BrainScaleS-2 chip. Of its circuits these values were given as "
+        f"measured: {counts or 'none'}; all others were drawn. Times on the chip are modelled.",
+    )
 
 
 def _chip_config(config: BrainscalesConfig, tau_ratio: int) -> ChipConfig:
-    with user_errors(ChipError, _KEYS):
+    with user_errors(ChipError, KEYS):
         base = preset(config.preset)
         base = dataclasses.replace(base, tau_mem_us=tau_ratio * base.tau_syn_exc_us)
         base = dataclasses.replace(base, noise=changed(base.noise, config.noise, "target.noise"))

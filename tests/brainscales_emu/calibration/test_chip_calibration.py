@@ -15,25 +15,19 @@ from brainscales_emu.calibration import Calibration, calibrate, measurement, sea
 from brainscales_emu.calibration.instrument import Instrument
 from brainscales_emu.calibration.measurement import ShapeFit, find_offsets, psp
 from brainscales_emu.calibration.search import find_levels
-from brainscales_emu.capmem import PARAMETERS, median_codes, pattern
+from brainscales_emu.capmem import PARAMETERS, TIME_CONSTANTS, median_codes, pattern
 from brainscales_emu.chip import Chip
 from brainscales_emu.mismatch import draw_fixed_pattern
 from brainscales_emu.readable.lif import synaptic_kernel
 from brainscales_emu.readout.adc import Cadc, CadcConfig
+from brainscales_emu.real_chips import ACCEPTANCE_LIMITS
 from brainscales_emu.recording import Probe
 from brainscales_emu.routing.placement import place_feedforward
 
 RAW = preset("uncalibrated")
 TARGETS = ChipConfig()
-# Vendor's tests: largest std(calibrated) / std(uncalibrated), 5 % trimmed on both sides.
-LIMITS = {
-    "leak_lsb": 0.30,
-    "reset_lsb": 0.20,
-    "threshold_lsb": 0.35,
-    "tau_mem_us": 0.45,
-    "tau_syn_exc_us": 0.20,
-    "tau_syn_inh_us": 0.20,
-}
+# Vendor's tests, by field of the fixed pattern.
+LIMITS = {f"{name}_{'us' if name in TIME_CONSTANTS else 'lsb'}": limit for name, limit in ACCEPTANCE_LIMITS.items()}
 FIELDS = {name.removesuffix("_lsb").removesuffix("_us"): name for name in LIMITS}
 FIELDS |= {"gain_exc": "gain_exc", "gain_inh": "gain_inh"}
 SOME = np.r_[0:24, 300:324]  # both halves, neighbours among them
@@ -201,7 +195,7 @@ def test_measurements_agree_with_the_chip():
 
 @needs_compiler
 def test_gain_measurement_is_in_lsb_per_us():
-    """With equal synapses and known time constants: 64 sources of weight 4, synaptic gain and relative gain."""
+    """With equal synapses and known time constants: 64 sources of weight 2, synaptic gain and relative gain."""
     quiet = dataclasses.replace(RAW.noise, weight_std=0.0, driver_gain_std=0.0, tau_syn_std=0.0, tau_mem_std=0.1)
     config = dataclasses.replace(RAW, noise=quiet)
     some = np.arange(12)
@@ -211,7 +205,7 @@ def test_gain_measurement_is_in_lsb_per_us():
     truth, levels = pattern(config, 9, codes), find_levels(bench, codes, np.random.default_rng(1))
     for sign, gain in ((1, truth.gain_exc), (-1, truth.gain_inh)):
         measured = measurement.measure_gain(bench, codes, levels, sign, 6.0, 6.0)
-        assert measured == pytest.approx(64 * 4 * config.synaptic_gain * gain[some], rel=0.06)
+        assert measured == pytest.approx(64 * 2 * config.synaptic_gain * gain[some], rel=0.06)
 
 
 def test_offsets_of_the_converter():

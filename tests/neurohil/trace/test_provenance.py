@@ -75,7 +75,9 @@ def test_every_layout_says_what_it_is(tmp_path, name):
         kinds = {}
         file.visititems(lambda where, node: kinds.update({where: attribute(node, "kind")}))
     device = [where for where in kinds if "/maps/" in where or "/chip/" in where]
-    assert {kinds[where] for where in device} <= {"emulated", None}
+    real = {where for where in device if "/real_" in where or "/accepted_" in where}
+    assert {kinds[where] for where in set(device) - real} <= {"emulated", None}
+    assert {kinds[where] for where in real} <= {"measured", None}  # quoted for comparison
     assert all(kind == "modelled" for where, kind in kinds.items() if where.rpartition("/")[2].startswith("modelled_"))
     assert not [finding for finding in validate(path) if "kind" in finding.text or "source" in finding.text]
     with Trace(path) as trace:

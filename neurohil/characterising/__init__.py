@@ -1,0 +1,1 @@
+"""What an emulated chip is like: its circuits measured one by one, before and after a calibration."""
