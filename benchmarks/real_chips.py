@@ -26,6 +26,7 @@ from brainscales_emu.calibration.instrument import Instrument
 from brainscales_emu.capmem import PARAMETERS, median_codes
 from brainscales_emu.constants import N_CIRCUITS
 from brainscales_emu.real_chips import REAL_CHIPS, RealChip, statistics
+from neurohil.files import make_folder
 from neurohil.pictures import load_matplotlib, new_figure, save
 
 WIDENED = 0.2  # of the real chips' range, at both ends
@@ -222,6 +223,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         ts_06 = each(dynamic_range, "chip", options.neurons, 100.0 if options.quick else until_us)
     print(table_of_codes(codes), table_of_demos(ts_00, ts_06), sep="\n\n")
     with commands.errors_of("real-chips"):
+        make_folder(picture.parent)
         draw(codes, ts_06, picture)
         print(f"\n{picture}")
 

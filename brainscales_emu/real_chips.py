@@ -158,7 +158,10 @@ def statistics(name: str, codes: Mapping[str, ArrayLike], cadc_offset: ArrayLike
         spreads = float(rests[parameter].std()), float(log_rest.std()), between, log_between
         found[parameter] = CodeStatistics(float(np.median(values)), *spreads)
     pairs = REAL_CHIPS[0].correlations
-    correlations = {pair: float(np.corrcoef(np.stack([rests[name] for name in pair]))[0, 1]) for pair in pairs}
+    correlations = {
+        (one, other): float(np.mean(rests[one] * rests[other])) / (found[one].std * found[other].std)
+        for one, other in pairs
+    }
     return RealChip(name, found, correlations, float(np.std(np.asarray(cadc_offset, dtype=np.float64))))
 
 

@@ -23,7 +23,7 @@ IntArray = NDArray[np.int64]
 
 # OFF is a threshold that no membrane reaches.
 OFF = MAX_CODE
-ABOVE_HIGH = CODES["threshold"] + 283  # threshold, about 235 LSB
+ABOVE_HIGH = CODES["threshold"] + 260  # threshold, about 228 LSB
 FAST, SLOW = MAX_CODE, 26  # membrane; about 1 us and 30 us in a typical circuit
 FAST_MEMBRANE_US = 1.0
 
@@ -176,7 +176,7 @@ def measure_tau_mem(
 ) -> FloatArray:
     """Membrane time constant in us: a strong pulse makes the neuron spike, in a long refractory time the synaptic
     current dies, and the membrane then climbs from a low reset to a high leak. NaN if it doesn't spike as expected."""
-    refractory_us, latest_us = 12.0 * tau_syn_us, 1.0
+    refractory_us, latest_us = 12.0 * tau_syn_us, 6.0  # near the rail the way up is slow
     instrument.write_codes(codes.replace(leak=levels.high, threshold=ABOVE_HIGH, reset=levels.low))
     pulses_us, end_us = _pulses(refractory_us + 15.0 * expected_us, 6)
     seen = instrument.run(pulses_us, 40, end_us, refractory_us)
