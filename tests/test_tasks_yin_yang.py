@@ -70,7 +70,7 @@ def test_command_writes_results(tmp_path, capsys):
     results = written["chip_yin_yang_weights"]
     assert results["metadata"]["quick"] == "seeds: 1 of 5, epochs: 1 of 300"
     assert results["SystemTrackModelled"]["Inference"]["Power_W"] == pytest.approx(0.1)
-    assert "emulated chip 70" in capsys.readouterr().out
+    assert "emulated, each seed its chip" in capsys.readouterr().out
 
 
 def test_mean_over_seeds():

@@ -59,7 +59,8 @@ def score(experiment: str, seed: int, epochs: int, costs: str | Path | None = No
     from neurohil.neurobench.costs import described, load_costs, spent, spiking_phases, system_track
 
     table = load_costs(costs)
-    run = DelGradRun(KINDS["delgrad"].load(experiment, [f"seed={seed}", f"epochs={epochs}"]))
+    its_chip = [f"target.serial={seed}"] if experiment in EXPERIMENTS["chip"] else []
+    run = DelGradRun(KINDS["delgrad"].load(experiment, [f"seed={seed}", f"epochs={epochs}", *its_chip]))
     run.train(progress=True)
     run.test()  # brings back the parameters of the epoch to be tested
     learnt = run.target.account()
@@ -115,7 +116,7 @@ def _measured(run: DelGradRun) -> Results:
     ).run(quiet=True)
     sizes = "-".join(str(n) for n in (run.data.test.times.shape[1], *(w.shape[1] for w in run.network.weights)))
     delays = {"none": "weights"}.get(config.network.delays, f"weights and {config.network.delays} delays")
-    where = f"emulated chip {run.facts()['serial']}" if device else run.target.label
+    where = "emulated, each seed its chip" if device else run.target.label
     results["metadata"] |= {
         "model": f"DelGrad {sizes}, {delays}, {where}",
         "experiment": config.experiment,

@@ -134,7 +134,7 @@ def test_in_a_thread_of_a_notebook():
 def test_experiments_are_changed_key_by_key():
     plain = nh.experiment("chip_yin_yang_axonal")
     worse = plain.with_(target={"noise": {"weight_std": 0.2}}, network={"hidden": 12})
-    assert worse.config.target.noise == {"weight_std": 0.2} and worse.config.target.serial == 70
+    assert worse.config.target.noise == {"weight_std": 0.2} and worse.config.target.serial == 1
     assert plain.config.network.hidden == 30 and worse.config.network.delays == "axonal"
     told = "chip_yin_yang_axonal with network.hidden = 12, target.noise.weight_std = 0.2"
     assert worse.config.summary == told
