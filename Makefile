@@ -96,6 +96,10 @@ accuracy: install ## Test accuracy of all experiments over 5 seeds (half an hour
 transfer: install ## Move trained networks to another chip, train again there (10 minutes)
 	$(BIN)/python -m benchmarks.transfer $(quick)
 
+.PHONY: real-chips
+real-chips: install ## Hold emulated chips against real ones: codes of the calibration, the vendor's demos (10 minutes)
+	$(BIN)/python -m benchmarks.real_chips $(quick)
+
 .PHONY: w66f3
 w66f3: install ## Hold the preset w66f3 against the measurements on the real chip (10 minutes)
 	$(BIN)/python -m benchmarks.w66f3 $(quick)

@@ -190,10 +190,11 @@ def draw(
     unique = dict(zip(labels, handles, strict=True))
     left.legend(unique.values(), unique.keys(), frameon=False, loc="lower right", fontsize=8)
     for name, color in (("excitatory peak", "#0077BB"), ("inhibitory trough", "#CC3311")):
-        right.plot(WEIGHTS, TS_06[name], "s-", mfc="none", color=color, label=f"{name}: real chip")
-        for chip in ts_06:
-            right.plot(WEIGHTS, chip[name], ".", color=color, alpha=0.5)
-    right.set(xlabel="sum of weights (LSB)", ylabel="MADC (LSB)", title="dynamic range (ts_06); points: emulated chips")
+        right.plot(WEIGHTS, TS_06[name], "s-", mfc="none", color=color, label=f"{name}, vendor's figure")
+        for k, chip in enumerate(ts_06):
+            label = None if k else f"{name}, emulated"
+            right.plot(WEIGHTS, chip[name], ".", color=color, alpha=0.5, label=label)
+    right.set(xlabel="sum of weights (LSB)", ylabel="MADC (LSB)", title="dynamic range (ts_06)")
     right.legend(frameon=False, fontsize=8)
     right.grid(color="#DDDDDD")
     save(figure, picture, dpi=110)

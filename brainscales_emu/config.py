@@ -394,11 +394,11 @@ _PRESETS = {
             block_tau_syn_std=0.085,  # measured: 0.067 to 0.099
             # Measured: 35.3 and 30.8 (leak), 32.6 and 27.0 (reset), 15.6 and 17.0 codes (threshold); correlations
             # 0.62 and 0.77 (leak, reset), 0.27 and 0.25 (leak, threshold), 0.21 and 0.27 (reset, threshold).
-            leak_std_lsb=3.45,
-            reset_std_lsb=2.45,
-            threshold_std_lsb=4.15,
-            leak_reset_std_lsb=3.6,
-            readout_std_lsb=2.55,
+            leak_std_lsb=3.25,
+            reset_std_lsb=2.3,
+            threshold_std_lsb=4.1,
+            leak_reset_std_lsb=3.5,
+            readout_std_lsb=2.5,
             block_leak_reset_std_lsb=2.5,  # measured: 6.9 to 19.3 codes
             block_threshold_std_lsb=3.0,  # measured: 14.7 and 6.2 codes
             neuron_gain_std=0.055,  # measured with the next: 0.059 to 0.108, correlation 0.29 and 0.10
