@@ -7,8 +7,10 @@ integrated over x = K jump: with q = d / A, kappa = K / A and the reach tanh(kap
 
     i_inh += reach (1 - q^2) / (1 + kappa reach q)
 
-which is the addition of tanhs, so that events of one time add up to the same in any order, and d stays below A. Between
-events the membrane is the linear one. Excitation does the same above leak, after a part that is linear.
+and nothing once q >= 1. It is the addition of tanhs, so that events of one time add up to the same in any order. No
+event takes d beyond A, so that no membrane passes the rail, unless a reset puts it low while a current flows. Between
+events the membrane is the linear one, and d, a bound and not the trough itself, first grows: what comes some us later
+is weakened more than what comes at once. Excitation does the same above leak, after a part that is linear.
 
 A refractory neuron counts as what it is at the time of the event: at reset, with the current of that time.
 """

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from .saturation import Saturation
+from .saturation import Saturation
 
 # Above this exponent the rest of the upswing takes less than exp(-40) of tau_m: float64 can't tell the time.
 LAST_EXPONENT = 40.0

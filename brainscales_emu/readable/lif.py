@@ -12,10 +12,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from .saturation import Saturation
+from .saturation import Saturation
 
 
 def synaptic_kernel(s_us: float, tau_mem_us: float, tau_syn_us: float) -> float:
@@ -65,7 +63,7 @@ class Membrane:
         return turn if turn > 0.0 else math.inf
 
 
-def bisect(below: float, above: float, is_above: Callable[..., bool]) -> float:
+def _bisect(below: float, above: float, is_above: Callable[..., bool]) -> float:
     """Smallest float in (below, above] for which the monotone predicate holds."""
     while True:
         middle = 0.5 * (below + above)
@@ -94,12 +92,12 @@ def first_crossing(membrane: Membrane, threshold: float) -> float:
         at_left = membrane.after(left).slope()
         at_right = membrane.after(right).slope()
         if (at_left < 0.0) != (at_right < 0.0):
-            ends.append(bisect(left, right, lambda s, end=at_right: (membrane.after(s).slope() < 0) == (end < 0)))
+            ends.append(_bisect(left, right, lambda s, end=at_right: (membrane.after(s).slope() < 0) == (end < 0)))
         ends.append(right)
     start = 0.0
     for end in ends:
         if membrane.after(end).u >= threshold:
-            return bisect(start, end, lambda s: membrane.after(s).u >= threshold)
+            return _bisect(start, end, lambda s: membrane.after(s).u >= threshold)
         start = end
     return math.inf
 

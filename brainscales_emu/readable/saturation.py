@@ -6,14 +6,13 @@ import math
 from dataclasses import dataclass
 
 from ..config import SaturationConfig
-from .lif import Membrane, bisect
 
 
 def kernel_peak(tau_mem_us: float, tau_syn_us: float) -> float:
-    """Largest membrane response in us to a unit step of a synaptic current."""
-    kick = Membrane(0.0, 1.0, 0.0, tau_mem_us, tau_syn_us, tau_syn_us)
-    latest = 10.0 * max(tau_mem_us, tau_syn_us)
-    return kick.after(bisect(0.0, latest, lambda s: kick.after(s).slope() < 0.0)).u
+    """Largest membrane response in us to a unit synaptic current: tau_m x^(-x / (x - 1)), x = tau_m / tau_s."""
+    beyond = tau_mem_us / tau_syn_us - 1.0
+    slope = math.log1p(beyond) / beyond if beyond else 1.0  # log(x) / (x - 1)
+    return tau_mem_us * math.exp(-(1.0 + beyond) * slope)
 
 
 @dataclass(frozen=True)
