@@ -51,8 +51,12 @@ for weight in weights:
     _, times_us, v = record(config, weight, np.arange(5.0, 900.0, 45.0), 900.0)
     since_us = (times_us - 5.0) % 45.0
     peaks.append(v[np.abs(since_us - 6.0) < 2.0].mean() - v[since_us > 40.0].mean())
-slope = np.sum(weights * peaks) / np.sum(weights**2)
-print(f"PSP {slope:.3f} LSB per weight LSB, straight within {np.max(np.abs(peaks - slope * weights)):.2f} LSB")
+exc, peaks = weights >= 0, np.array(peaks)
+slope = np.sum((weights * peaks)[exc]) / np.sum(weights[exc] ** 2)
+off = np.abs(peaks - slope * weights)
+print(
+    f"PSP {slope:.3f} LSB per weight LSB, straight within {off[exc].max():.2f} LSB; inhibition saturates, by {off[0]:.2f}"
+)
 heights.plot(weights, peaks, "o", color="#332288", label="PSP near its peak")
 
 for axes, xlabel in zip(figure.axes, ("time (µs)", "leak (CADC LSB)", "time (µs)", "weight (LSB)"), strict=True):

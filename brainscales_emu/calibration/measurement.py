@@ -23,7 +23,7 @@ IntArray = NDArray[np.int64]
 
 # OFF is a threshold that no membrane reaches.
 OFF = MAX_CODE
-ABOVE_HIGH = CODES["threshold"] + 260  # threshold, about 228 LSB
+ABOVE_HIGH = CODES["threshold"] + 240  # threshold, about 222 LSB
 FAST, SLOW = MAX_CODE, 26  # membrane; about 1 us and 30 us in a typical circuit
 FAST_MEMBRANE_US = 1.0
 
@@ -38,7 +38,7 @@ class Levels(NamedTuple):
     high: IntArray
 
 
-LEVELS_LSB = Levels(60.0, 200.0)  # type: ignore[arg-type]  # the potentials
+LEVELS_LSB = Levels(60.0, 190.0)  # type: ignore[arg-type]  # the potentials
 
 # Of the CADC as it is by default; another one works too, if it isn't a multiple.
 CADC_PERIOD_US = CadcConfig().period_us

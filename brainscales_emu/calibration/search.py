@@ -311,7 +311,7 @@ def _check_targets(targets: ChipConfig) -> None:
     check_number("targets.leak_lsb", targets.leak_lsb, 30.0, 210.0, "LSB", remedy)
     check_number("targets.reset_lsb", targets.reset_lsb, 30.0, 210.0, "LSB", remedy)
     remedy = "leave room for a readable leak above it"
-    check_number("targets.threshold_lsb", targets.threshold_lsb, 30.0, 190.0, "LSB", remedy)
+    check_number("targets.threshold_lsb", targets.threshold_lsb, 30.0, 170.0, "LSB", remedy)
     remedy = f"the fastest membrane, about {FAST_MEMBRANE_US} us, would hide a shorter one"
     check_number("targets.tau_syn_exc_us", targets.tau_syn_exc_us, 3.0, 25.0, "us", remedy)
     check_number("targets.tau_syn_inh_us", targets.tau_syn_inh_us, 3.0, 25.0, "us", remedy)

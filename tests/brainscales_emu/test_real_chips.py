@@ -19,7 +19,10 @@ def test_a_code_spreads_as_its_logarithm_does():
 
 def test_spreads_are_in_lsb_for_potentials_and_relative_for_currents():
     within, between = real_spread("leak")
-    assert within.tolist() == pytest.approx([35.3 / 2.4, 30.7 / 2.4]) and between[1] == pytest.approx(6.9 / 2.4)
+    # 0.17 LSB per code: the floor at 52 LSB, 128 codes of bend, a slope of 200/480 far above it
+    slope = 200 / 480 * (1 - np.exp(-28 / (200 / 480 * 128)))
+    assert within.tolist() == pytest.approx([35.3 * slope, 30.7 * slope]) and between[1] == pytest.approx(6.9 * slope)
+    assert real_spread("threshold")[0].tolist() == pytest.approx([15.6 * 0.3, 17.0 * 0.3])
     within, between = real_spread("tau_mem")
     assert (within.tolist(), between.tolist()) == ([0.122, 0.138], [0.055, 0.024])
 
