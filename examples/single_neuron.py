@@ -54,9 +54,8 @@ for weight in weights:
 exc, peaks = weights >= 0, np.array(peaks)
 slope = np.sum((weights * peaks)[exc]) / np.sum(weights[exc] ** 2)
 off = np.abs(peaks - slope * weights)
-print(
-    f"PSP {slope:.3f} LSB per weight LSB, straight within {off[exc].max():.2f} LSB; inhibition saturates, by {off[0]:.2f}"
-)
+straight = f"straight within {off[exc].max():.2f} LSB"
+print(f"PSP {slope:.3f} LSB per weight LSB, {straight}; inhibition saturates, by {off[0]:.2f} LSB")
 heights.plot(weights, peaks, "o", color="#332288", label="PSP near its peak")
 
 for axes, xlabel in zip(figure.axes, ("time (µs)", "leak (CADC LSB)", "time (µs)", "weight (LSB)"), strict=True):
