@@ -133,8 +133,8 @@ def _spreads(measured: Characterised) -> Plot:
         np.arange(len(QUANTITIES)),
         flag_meanings=QUANTITIES,
     )
-    signal, *more = arrays
-    return Plot(group_of(spread_path("within")), "Spreads", signal, (axis,), tuple(more), tuple(companions))
+    within, between, *others = arrays
+    return Plot(group_of(spread_path("within")), "Spreads", within, (axis,), (between,), (*others, *companions))
 
 
 def _unit(name: str) -> str:

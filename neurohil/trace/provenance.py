@@ -7,8 +7,7 @@ from typing import Any
 from neurohil.protocols import Provenance
 
 KINDS = ("emulated", "computed", "modelled", "measured")
-"""By an emulated device; by formulas, with no device; a sum of assumed costs, or what a law says of a device; on real
-devices, by others, and quoted for comparison: no trace is that as a whole."""
+"""By an emulated device; by formulas; a sum of assumed costs, or a law; by others on real devices, for comparison."""
 
 # What traces of schema version 2.0, which don't tell it, are taken for.
 IDEAL_NEURONS = Provenance(

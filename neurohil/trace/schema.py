@@ -211,8 +211,7 @@ def group_of(path: str) -> str:
 
 def index_axis(dim: str, size: int, long_name: str, first: int = 0, names: tuple[str, ...] = ()) -> Array:
     """Axis that counts `size` things from `first`, which may have names."""
-    numbers = np.arange(first, first + size, dtype=np.int64)
-    return Array(dim, (dim,), (size,), "int64", "1", long_name, numbers, names)
+    return Array(dim, (dim,), (size,), "int64", "1", long_name, first + np.arange(size, dtype=np.int64), names)
 
 
 def quantity_plot(quantity: Quantity, folder: str) -> Plot:
