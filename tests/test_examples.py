@@ -158,9 +158,10 @@ def test_single_neuron(tmp_path):
         high = leaks >= threshold + 20.0
         assert np.all(np.abs(np.array(rates)[high] * period_us[high] / 1000.0 - 1.0) < 0.2)
         assert not np.any(np.array(rates)[leaks <= threshold - 10.0])
-    slope, straight = rows(output, "PSP")[0]
+    slope, straight, short = rows(output, "PSP")[0]
     nominal = config.synaptic_gain * config.tau_mem_us / math.e  # the peak, tau_mem = tau_syn
     assert abs(slope / nominal - 1.0) < 0.25 and straight < 0.5
+    assert short == pytest.approx(63 * slope - 52 * np.tanh(63 * slope / 52), abs=0.5)  # the rail is 52 LSB below leak
     assert picture.stat().st_size > 10_000
 
 
