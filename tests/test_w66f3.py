@@ -70,6 +70,17 @@ def test_table_leaves_out_a_twentieth_at_each_end():
     ]
 
 
+def test_table_leaves_out_what_a_silent_output_has_not():
+    silent = compare(inputs(40), np.zeros(40), np.full((40, 3), np.inf), np.ones((40, 3)))
+    assert np.isnan(silent.offset).all() and np.isnan(silent.noise).all() and silent.accuracy == 0.0
+    loud = silent._replace(offset=np.ones(3))
+    lines = table([("some", loud, [silent, loud]), ("all", loud, [silent])]).splitlines()
+    assert lines[2:4] == [
+        "| mean offset | some | 1.000 | 1.000 | 1.000 ... 1.000 | yes |",
+        "| mean offset | all | 1.000 | nan | nan ... nan | no |",
+    ]
+
+
 class Tensor:
     """Pickles as a tensor of torch does."""
 
