@@ -93,7 +93,6 @@ NOISE = {
         "neuron_gain_std": 0.055,
         "circuit_gain_std": 0.027,
         "block_gain_std": 0.14,
-        "chip_gain_std": 0.05,
         "driver_gain_std": 0.1,
         "weight_std": 0.075,
         "delay_offset_std_us": 0.18,
@@ -104,6 +103,7 @@ NOISE = {
         "tau_syn_std": 0.03,
         "threshold_std_lsb": 4.06,  # 5.8 % of the swing
         "weight_std": 0.1,
+        "chip_gain_std": 0.06,
         "delay_offset_std_us": 0.18,
         "threshold_noise_std_lsb": 1.2,
         "delay_jitter_us": 0.06,
@@ -392,7 +392,7 @@ def test_chips_of_a_preset_have_its_spreads(name):
         assert product.mean() == pytest.approx(expected, abs=5 * product.std() / math.sqrt(product.size) + 1e-12)
 
 
-@pytest.mark.parametrize("name", ["uncalibrated", "calibrated"])
+@pytest.mark.parametrize("name", ["uncalibrated", "calibrated", "w66f3"])
 def test_blocks_of_a_chip_have_its_spreads(name):
     """What is left without the spread of circuits is one number per block, of the stream that is its own."""
     noise, serial = preset(name).noise, 5
