@@ -35,7 +35,8 @@ def spreads(serial: int, found: Calibration, targets: ChipConfig) -> list[str]:
     after = Chip(raw, serial, seed=1, codes=found.codes).fixed_pattern
     rows = []
     for name, limit in ACCEPTANCE_LIMITS.items():
-        field = f"{name}_us" if name in TIME_CONSTANTS else f"{name}_lsb"
+        unit = "us" if name in TIME_CONSTANTS else "lsb"
+        field = f"{name}_{unit}"
         first, second = (trimmed_std(getattr(pattern, field)[found.circuits]) for pattern in (before, after))
         rows.append(f"| {field} | {first:.3f} | {second:.3f} | {second / first:.2f} | {limit:.2f} |")
     return rows

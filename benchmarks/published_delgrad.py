@@ -48,16 +48,16 @@ def read_published(folder: Path, name: str) -> PublishedNetwork:
     UserError
         A file is missing, or is not what it should be.
     """
-    stem = folder / "experiment_pretrained" / name / "epoch_300" / "yin_yang"
+    stem = folder / "experiment_pretrained" / name / "epoch_300" / "yin_yang_"
     try:
-        network = _read_network(Path(f"{stem}_network.pt"))
+        network = _read_network(Path(f"{stem}network.pt"))
         weights = [np.array(layer, dtype=np.int64) for layer in network.hx_lastsetweights]
-        modules = network._modules["layers"]._modules.values()
+        modules = network.modules["layers"].modules.values()
         registers = [_registers(m, network.hx_settings["taum"]) for m in modules if hasattr(m, "sigmoid_shift")]
-        inputs, labels, spikes = (np.load(f"{stem}_train_{what}.npy") for what in ("inputs", "labels", "spiketimes"))
+        inputs, labels, spikes = (np.load(f"{stem}train_{what}.npy") for what in ("inputs", "labels", "spiketimes"))
     except (OSError, ValueError, LookupError, AttributeError, zipfile.BadZipFile, pickle.UnpicklingError) as error:
         raise UserError(
-            f"--published: {stem}_* can't be read ({type(error).__name__}: {error}); give the folder of a checkout of "
+            f"--published: {stem}* can't be read ({type(error).__name__}: {error}); give the folder of a checkout of "
             "github.com/JulianGoeltz/fastAndDeep"
         ) from error
     return PublishedNetwork(weights, [*registers] or [None] * len(weights), inputs, labels, spikes)
@@ -65,16 +65,21 @@ def read_published(folder: Path, name: str) -> PublishedNetwork:
 
 def _registers(layer: Any, tau_us: float) -> Integers:
     """What was written to the delay elements of a layer with axonal delays."""
-    parameters = np.tile(layer._parameters["_delay_parameters"].ravel(), layer.presyn_sharing_factor)
+    (delay_parameters,) = layer.parameters.values()
+    parameters = np.tile(delay_parameters.ravel(), layer.presyn_sharing_factor)
     delays_us = tau_us * (layer.sigmoid_shift + layer.sigmoid_scale / (1.0 + np.exp(-parameters)))
     registers = (delays_us - DELAY_BASE_US) / DELAY_STEP_US
     return np.clip(registers, MIN_DELAY_REGISTER, MAX_DELAY_REGISTER).astype(np.int64)
 
 
 class _Unknown:
-    """Stands for every class that isn't needed: takes all arguments, does nothing, keeps its attributes."""
+    """Stands for every class that isn't needed: takes all arguments, does nothing, keeps its attributes without their
+    leading underscores."""
 
     def __init__(self, *arguments: Any) -> None: ...
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update((name.lstrip("_"), value) for name, value in state.items())
 
 
 def _tensor(storage: NDArray[Any], offset: int, shape: Sequence[int], strides: Sequence[int], *_: Any) -> NDArray[Any]:

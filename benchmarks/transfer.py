@@ -46,7 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     print("| home serial | other serial | at home | moved as it is | trained again |\n| --- | --- | --- | --- | --- |")
     rows = []
     for k in range(options.pairs):
-        serials = (66 + k, 166 + k)
+        serials = (1 + k, 101 + k)
         row = transfer(options.experiment, k + 1, serials, options.epochs, options.more_epochs, options.evaluations)
         print(f"| {serials[0]} | {serials[1]} | " + " | ".join(f"{100 * a:.1f} %" for a in row) + " |", flush=True)
         rows.append(row)

@@ -166,7 +166,7 @@ def trace_cost(output):
 def transfer(output):
     one, median = table(output)
     home, moved, again = (numbers(cell)[0] for cell in one[2:])
-    assert one[:2] == ["66", "166"] and home > 45.0 and moved < home and again > moved
+    assert one[:2] == ["1", "101"] and home > 36.0 and moved < home and again > moved
     assert [numbers(cell)[0] for cell in median[2:]] == [home, moved, again]
 
 
@@ -180,6 +180,18 @@ def w66f3(output):
         assert low == emulated == high  # of a single serial
         assert not row[0].startswith("trial noise") or 0.002 < emulated < 0.1
         assert not row[0].startswith("missing") or 0.0 <= emulated < 50.0
+
+
+def real_chips(output):
+    rows = table(output)
+    codes, demos = rows[:-11], rows[-11:]
+    assert codes[0][:3] == ["leak: median", "668", "492"] and codes[-1][0] == "CADC offsets: std (LSB)"
+    for row in codes:
+        emulated, (low, high) = float(row[3]), numbers(row[4])
+        assert low == emulated == high and row[5] == {"100%": "yes", "0%": "no"}[row[6]]  # of a single serial
+    assert [row[0].split()[0] for row in demos] == 3 * ["ts_00"] + 8 * ["ts_06"]
+    assert all(abs(float(row[2]) / float(row[1]) - 1.0) < 0.5 for row in demos)
+    assert Path("runs/quick-real_chips.png").stat().st_size > 10_000
 
 
 def chaotic(output):

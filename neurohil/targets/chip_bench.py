@@ -36,7 +36,7 @@ QUANTITIES = PARAMETERS
 UNITS = {name: "LSB" if name in POTENTIALS else "LSB/us" if name in GAINS else "us" for name in PARAMETERS}
 REAL_NAMES = tuple(chip.name for chip in REAL_CHIPS)
 REAL_OFFSET_STD_LSB = tuple(chip.cadc_offset_std_lsb for chip in REAL_CHIPS)
-CHARACTERISE_STEPS, CALIBRATE_STEPS = 9, 14  # that are told
+CHARACTERISE_STEPS, CALIBRATE_STEPS = 10, 15  # that are told
 
 
 class ChipBenchConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -131,14 +131,14 @@ class ChipBench:
     def __init__(self, config: ChipBenchConfig, seed: int, n_circuits: int = N_CIRCUITS) -> None:
         self._config, self._seed = _chip_config(config), seed
         self._is_raw = config.preset == "uncalibrated"
-        self._preset = config.preset
+        self._preset, self._serial = config.preset, config.serial
         self.circuits = np.arange(n_circuits) * N_CIRCUITS // n_circuits
         with user_errors(ChipError, KEYS):
             self._instrument = Instrument(self._config, config.serial, seed, self.circuits)
 
     def typical_codes(self) -> Codes:
-        """Codes of a chip that nobody has calibrated: all circuits get those of a typical one."""
-        return median_codes(self._config)
+        """Codes of the chip while nobody has calibrated it: all circuits get those of its typical one."""
+        return median_codes(self._config, self._serial)
 
     def calibrate(self, step: Callable[[str], None]) -> tuple[Codes, Codes]:
         """Search codes by measurement alone.

@@ -52,7 +52,7 @@ def test_a_measured_membrane_is_what_the_neuron_does(file):
     """Of a pulse into the ideal chip a slow circuit forgets less: the tail falls with the time constant given."""
     table = "circuit,tau_mem_us,tau_syn_exc_us\n0,20,0.3\n1,5,0.3\n"
     net = Network(Chip("ideal", measured=MeasuredCircuits.load(file(table))))
-    stimulus = net.Population(1, SpikeSourceArray(times_us=[5.0, 5.1, 5.2, 5.3]))
+    stimulus = net.Population(1, SpikeSourceArray(times_us=5.0 + 0.1 * np.arange(20)))
     neurons = net.Population(2)
     net.Projection(stimulus, neurons, weight=63)
     net.record(neurons, ["v"])

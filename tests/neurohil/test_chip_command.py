@@ -11,7 +11,7 @@ import neurohil as nh
 from brainscales_emu import preset
 from brainscales_emu.calibration import calibrate
 from brainscales_emu.calibration.instrument import N_SOURCES, Instrument
-from brainscales_emu.capmem import median_codes
+from brainscales_emu.capmem import SLOPE_LSB, median_codes
 from brainscales_emu.chip import Chip
 from brainscales_emu.real_chips import ACCEPTANCE_LIMITS, REAL_CHIPS
 from neurohil.characterising import picture
@@ -70,13 +70,13 @@ def assert_is(trace, which, pattern):
         error = np.abs(trace[f"run/{name}/{which}"] / getattr(pattern, f"{name}_us")[circuits] - 1.0)
         assert np.median(error) < 0.04 and error.max() < 0.2, name
     for name in ("gain_exc", "gain_inh"):
-        nominal = 4 * N_SOURCES * RAW.synaptic_gain
+        nominal = 2 * N_SOURCES * RAW.synaptic_gain
         np.testing.assert_allclose(trace[f"run/{name}/{which}"] / nominal, getattr(pattern, name)[circuits], rtol=0.15)
 
 
 def test_what_it_measures_is_what_the_chip_is(traces):
     with Trace(traces["raw"]) as trace:
-        assert_is(trace, "in_use", Chip(RAW, 5, codes=median_codes(RAW)).fixed_pattern)
+        assert_is(trace, "in_use", Chip(RAW, 5, codes=median_codes(RAW, 5)).fixed_pattern)
         assert (np.diff(trace["run/leak/circuit"]) > 0).all()
         assert set(trace["run/leak/circuit"] // 128) == {0, 1, 2, 3}
         assert trace["run/results/unmeasured"] == 0
@@ -124,7 +124,7 @@ def test_spreads_are_those_of_the_circuits_and_real_chips_stand_beside(traces):
         for real in REAL_CHIPS:
             within = trace[f"run/spread/within_{real.name}"]
             assert within[QUANTITIES.index("tau_mem")] == real.codes["tau_mem"].log_std
-            assert within[QUANTITIES.index("leak")] == pytest.approx(real.codes["leak"].std * 200 / 480)
+            assert within[QUANTITIES.index("leak")] == pytest.approx(real.codes["leak"].std * SLOPE_LSB["leak"])
             assert trace.attributes(f"run/spread/within_{real.name}")["kind"] == "measured"
             assert "real chip" in trace.attributes(f"run/spread/between_{real.name}")["long_name"]
         assert trace.provenance.kind == "emulated"

@@ -153,7 +153,7 @@ def test_an_experiment_of_ones_own_is_told_by_its_tables(tmp_path):
     mine.write_text(repr(nh.experiment("mnist_fashion_ideal")).partition("\n")[2])
     assert nh.experiment(str(mine)).kind.name == "metaplasticity"
     mine.write_text("x = 1")
-    with pytest.raises(nh.UserError, match="is no experiment: it has none of the tables data, tasks or program"):
+    with pytest.raises(nh.UserError, match="is no experiment: it has none of the tables data, tasks, program or bench"):
         nh.experiment(str(mine))
 
 
