@@ -88,7 +88,7 @@ NOISE = {
         "threshold_std_lsb": 4.1,
         "leak_reset_std_lsb": 3.5,
         "readout_std_lsb": 2.5,
-        "block_leak_reset_std_lsb": 2.5,
+        "block_leak_reset_std_lsb": 2.8,
         "block_threshold_std_lsb": 3.0,
         "neuron_gain_std": 0.055,
         "circuit_gain_std": 0.027,

@@ -1,11 +1,16 @@
 """Numbers of real chips: what is computed from them, and that the emulated chip is counted in the same way."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy.stats import trimboth
 
-from brainscales_emu.capmem import PARAMETERS
-from brainscales_emu.real_chips import REAL_CHIPS, chip_spread, real_spread, trimmed_std
+from brainscales_emu import ChipConfig, preset
+from brainscales_emu.capmem import GAINS, PARAMETERS, POTENTIALS, TIME_CONSTANTS, CapMem
+from brainscales_emu.real_chips import REAL_CHIPS, chip_spread, real_spread, statistics, trimmed_std
+
+FIELDS = {name: f"{name}_lsb" for name in POTENTIALS} | {name: f"{name}_us" for name in TIME_CONSTANTS}
 
 
 def test_a_code_spreads_as_its_logarithm_does():
@@ -49,3 +54,51 @@ def test_five_percent_are_trimmed_on_both_sides():
     assert trimmed_std(values) == pytest.approx(trimboth(values, 0.05).std(), rel=1e-3)
     assert trimmed_std([*values, *([np.nan] * 10)]) == trimmed_std(values)
     assert np.isnan(trimmed_std([np.nan]))
+
+
+def test_statistics_of_codes_with_known_answers():
+    rng = np.random.default_rng(4)
+    shared, own = rng.standard_normal((2, 512))
+    blocks = np.repeat([300.0, 320.0, 340.0, 360.0], 128)
+    codes = {name: blocks + 10.0 * shared for name in PARAMETERS}
+    codes["reset"] = blocks + 10.0 * (0.6 * shared + 0.8 * own)
+    found = statistics("made up", codes, np.tile([-3, 3], (2, 256)), np.arange(512))
+    leak = found.codes["leak"]
+    assert leak.std == pytest.approx(10.0, rel=0.1) and leak.log_std == pytest.approx(10.0 / 330.0, rel=0.1)
+    assert leak.block_std == pytest.approx(np.std([300, 320, 340, 360], ddof=1), rel=0.1)
+    assert leak.log_block_std == pytest.approx(leak.block_std / 330.0, rel=0.05) and leak.median == np.median(
+        codes["leak"]
+    )
+    assert found.correlations["leak", "reset"] == pytest.approx(0.6, abs=0.12)
+    assert found.correlations["gain_exc", "gain_inh"] == pytest.approx(1.0)
+    assert found.cadc_offset_std_lsb == 3.0
+
+
+def perfect_codes(serial):
+    """Codes with which each circuit of an uncalibrated chip is what two real chips were calibrated to."""
+    targets, memory = ChipConfig(synin_gm=500), CapMem(replace(preset("uncalibrated"), synin_gm=500), serial)
+    grid, codes = np.linspace(0.0, 1022.0, 95), {}
+    for name in PARAMETERS:
+        values = np.array([memory.value(name, code) for code in grid])
+        wanted = np.median(memory.value(name, 500.0)) if name in GAINS else getattr(targets, FIELDS[name])
+        rising = values if name not in TIME_CONSTANTS else -values
+        wanted = -wanted if name in TIME_CONSTANTS else wanted
+        # The laws are bent: between grid points currents go as the inverse, which is straight enough.
+        codes[name] = np.array([np.interp(wanted, column, grid) for column in rising.T])
+    return statistics("emulated", codes, np.zeros((2, 512)), np.arange(512))
+
+
+def test_codes_of_emulated_chips_are_as_those_of_real_ones():
+    """Medians over chips, within the range of the two real chips, widened by a fifth. `make real-chips` does the same by
+    measurement."""
+    chips = [perfect_codes(serial) for serial in range(1, 13)]
+
+    def is_inside(read):
+        real = [read(chip) for chip in REAL_CHIPS]
+        return 0.8 * min(real) <= np.median([read(chip) for chip in chips]) <= 1.2 * max(real)
+
+    for name in PARAMETERS:
+        for figure in ("median", "std", "log_std", "block_std", "log_block_std"):
+            assert is_inside(lambda chip, name=name, figure=figure: getattr(chip.codes[name], figure)), (name, figure)
+    for pair in REAL_CHIPS[0].correlations:
+        assert is_inside(lambda chip, pair=pair: chip.correlations[pair]), pair
