@@ -18,7 +18,7 @@ from benchmarks import commands
 from brainscales_emu import ChipConfig, preset
 from brainscales_emu.calibration import Calibration, calibrate
 from brainscales_emu.calibration.instrument import Instrument
-from brainscales_emu.capmem import TIME_CONSTANTS, median_codes
+from brainscales_emu.capmem import median_codes
 from brainscales_emu.chip import Chip
 from brainscales_emu.constants import N_CIRCUITS
 from brainscales_emu.real_chips import ACCEPTANCE_LIMITS, trimmed_std
@@ -35,8 +35,7 @@ def spreads(serial: int, found: Calibration, targets: ChipConfig) -> list[str]:
     after = Chip(raw, serial, seed=1, codes=found.codes).fixed_pattern
     rows = []
     for name, limit in ACCEPTANCE_LIMITS.items():
-        unit = "us" if name in TIME_CONSTANTS else "lsb"
-        field = f"{name}_{unit}"
+        (field,) = (field for field in vars(before) if field.startswith(name))  # with its unit
         first, second = (trimmed_std(getattr(pattern, field)[found.circuits]) for pattern in (before, after))
         rows.append(f"| {field} | {first:.3f} | {second:.3f} | {second / first:.2f} | {limit:.2f} |")
     return rows
