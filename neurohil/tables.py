@@ -92,6 +92,8 @@ def _value(before: Any, value: Any, kind: Any, path: str) -> Any:
     told_here = any(get_origin(one) is tuple for one in kinds) or (kinds == [str] and not isinstance(value, str))
     if told_here and (text := refusal(value, kind, path)):
         raise UserError(text)
+    if kinds == [int] and isinstance(value, float) and value.is_integer():
+        return int(value)  # numbers of a table of floats
     return _tuples(value)
 
 

@@ -437,7 +437,7 @@ def _refuse_other_run(old: Trace, layout: Layout, title: str, config: str, state
         different += [
             name
             for name, array in layout.static().items()
-            if not np.array_equal(old[name], array.values)  # type: ignore[arg-type]
+            if not np.array_equal(old[name], values := np.asarray(array.values), equal_nan=values.dtype.kind == "f")
         ]
     if different:
         raise TraceError(
