@@ -29,8 +29,8 @@ INTRODUCTION = f"""{HEADING}
   1545 (2025), and of the leaderboard and the examples of harness 2.3.0.
 - **computed**: ours, in plain arithmetic. **emulated**: ours, on the emulated chip or crossbar. **modelled**: counts
   times assumed or cited costs. Nothing of ours was measured on a chip.
-- Rows of the emulated chip, networks and solver, are of commit ed968cd, before its present laws; what those change stands in
-  [results.md](results.md).
+- Rows of the emulated chip, networks and solver, are of commit ed968cd, before its present laws; what those change
+  stands in [results.md](results.md).
 - **official data**: the files as published, or the same bits. **regenerated data**: the same recipe, other bits.
 - **quick**: by the short default of `make neurobench`; `FULL=1` runs the whole protocol.
 """
