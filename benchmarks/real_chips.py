@@ -23,7 +23,7 @@ from benchmarks import commands
 from brainscales_emu import AllToAll, Chip, ChipConfig, Network, SpikeSourceArray, preset
 from brainscales_emu.calibration import calibrate
 from brainscales_emu.calibration.instrument import Instrument
-from brainscales_emu.capmem import PARAMETERS, median_codes
+from brainscales_emu.capmem import PARAMETERS, POTENTIALS, median_codes
 from brainscales_emu.constants import N_CIRCUITS
 from brainscales_emu.real_chips import REAL_CHIPS, RealChip, statistics
 from neurohil.files import make_folder
@@ -66,16 +66,13 @@ def figures(chip: RealChip) -> dict[str, float]:
     """All that is compared of a chip, in the order of the table."""
     rows = {f"{name}: median": code.median for name, code in chip.codes.items()}
     for name, code in chip.codes.items():
-        in_codes = name in ("leak", "reset", "threshold")
-        unit, within, between = ("codes", code.std, code.block_std) if in_codes else ("log", *_logarithmic(code))
+        unit, within, between = "log", code.log_std, code.log_block_std
+        if name in POTENTIALS:
+            unit, within, between = "codes", code.std, code.block_std
         rows[f"{name}: std within block ({unit})"] = within
         rows[f"{name}: std of block means ({unit})"] = between
     rows |= {f"correlation {one}, {other}": value for (one, other), value in chip.correlations.items()}
     return rows | {"CADC offsets: std (LSB)": chip.cadc_offset_std_lsb}
-
-
-def _logarithmic(code: object) -> tuple[float, float]:
-    return code.log_std, code.log_block_std  # type: ignore[attr-defined]
 
 
 def single_neuron(serial: int) -> dict[str, float]:

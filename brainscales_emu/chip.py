@@ -118,7 +118,6 @@ class Chip(Shown):
         self.network: EngineNetwork | None = None
         self.fabric: Fabric | None = None
         self._wiring: Wiring | None = None
-        self._neurons: NDArray[np.void] | None = None
         self.n_lines = 0
         self._pending_words = 0
         self._analogue_written = False
@@ -163,9 +162,10 @@ class Chip(Shown):
         if refractory_us is not None:
             self.config = replace(self.config, refractory_us=refractory_us)
         self._become(capmem.pattern(self.config, self.serial, codes))
-        self._analogue_written, self._neurons = False, None
+        self._analogue_written = False
         if self.fabric is not None:
-            self.write(self.fabric, self.plasticity, self.synapse_delay_us)
+            self._neurons = build_neurons(self.config, self.fixed_pattern, self.members)
+            self.network = self.assemble()
 
     def write(
         self, fabric: Fabric, plasticity: Plasticity | None = None, synapse_delay_us: ArrayLike | None = None
@@ -202,8 +202,6 @@ class Chip(Shown):
         self.fabric, self.n_lines = fabric, fabric.external_label.size
         if self._wiring is None or not self._wiring.fits(fabric):
             self._wiring, self.members = Wiring(fabric, live_cells(fabric)), merged_circuits(fabric)
-            self._neurons = None
-        if self._neurons is None:
             self._neurons = build_neurons(self.config, self.fixed_pattern, self.members)
         self.plasticity, self.synapse_delay_us = plasticity, delays_us
         self.network = self.assemble()
@@ -215,7 +213,7 @@ class Chip(Shown):
     def assemble(self, lockstep: bool | None = None) -> EngineNetwork:
         """What is written, in the units of the engine; `lockstep` as for `build_network`."""
         fabric, pattern = self.fabric, self.fixed_pattern
-        if fabric is None or self._wiring is None or self._neurons is None:
+        if fabric is None or self._wiring is None:
             raise ChipError("nothing was written to the chip; call Chip.write(placement.fabric) first")
         if self._adex is not None:
             lockstep = False

@@ -370,6 +370,16 @@ class Measurement(Run[C], Generic[C, M]):
     def lay_out(self, measured: M) -> Layout:
         """What the trace holds, all of it static."""
 
+    def facts(self) -> dict[str, Any]:
+        """What was measured with which seed, on which device."""
+        config: Any = self.config
+        return {
+            "experiment": config.experiment,
+            "measurement": self.command.partition(" ")[2],
+            "seed": config.seed,
+            "serial": config.target.serial,
+        }
+
     @property
     def measured(self) -> M:
         """What was measured; measures if that has not been done."""

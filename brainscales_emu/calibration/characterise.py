@@ -13,15 +13,7 @@ from ..constants import N_CIRCUITS
 from ..mismatch import stream
 from ..readout.adc import CHANNELS
 from .instrument import Instrument
-from .measurement import (
-    find_offsets,
-    measure_gain,
-    measure_leak,
-    measure_reset,
-    measure_tau_mem,
-    measure_tau_syn,
-    measure_threshold,
-)
+from .measurement import find_offsets, procedures
 from .search import find_levels
 
 FloatArray = NDArray[np.float64]
@@ -50,7 +42,6 @@ def characterise(
         instrument; NaN where a circuit can't be measured, e.g. because it doesn't spike. And the offsets of the CADC in
         LSB before the correction with which all else is read: ``cadc_offset_causal``, ``cadc_offset_acausal``.
     """
-    tau_mem_us, exc_us, inh_us = targets.tau_mem_us, targets.tau_syn_exc_us, targets.tau_syn_inh_us
     tell = progress or (lambda _: None)
     instrument.write_offsets(np.zeros((len(CHANNELS), N_CIRCUITS), dtype=np.int64))
     offsets = instrument.sample(_POTENTIAL_LSB, n=100).mean(axis=2) - _POTENTIAL_LSB
@@ -58,19 +49,9 @@ def characterise(
     tell("cadc_offset")
     levels = find_levels(instrument, codes, stream(0, "characterise"))
     tell("levels")
-    procedures = {
-        "tau_syn_exc": lambda: measure_tau_syn(instrument, codes, levels, 1, exc_us),
-        "tau_syn_inh": lambda: measure_tau_syn(instrument, codes, levels, -1, inh_us),
-        "threshold": lambda: measure_threshold(instrument, codes, levels),
-        "gain_exc": lambda: measure_gain(instrument, codes, levels, 1, exc_us, tau_mem_us),
-        "gain_inh": lambda: measure_gain(instrument, codes, levels, -1, inh_us, tau_mem_us),
-        "leak": lambda: measure_leak(instrument, codes),
-        "tau_mem": lambda: measure_tau_mem(instrument, codes, levels, exc_us, tau_mem_us),
-        "reset": lambda: measure_reset(instrument, codes, levels),
-    }
     measured = {}
-    for name, measure in procedures.items():
-        values = measure()
+    for name, measure in procedures(instrument, levels, targets).items():
+        values = measure(codes)
         measured[name] = np.where(np.isfinite(values), values, np.nan)
         tell(name)
     instrument.write_codes(codes)

@@ -7,6 +7,7 @@ for its measurement (a fast membrane, a threshold that is out of reach) it sets 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -14,6 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..capmem import CODES, MAX_CODE, Codes
+from ..config import ChipConfig
 from ..constants import N_CIRCUITS
 from ..readout.adc import CHANNELS, OFFSET_RANGE, CadcConfig
 from .instrument import Instrument, Observation
@@ -187,6 +189,21 @@ def measure_tau_mem(
     prompt = np.bincount(seen.spike_index[(latency >= 0.0) & (latency < latest_us)], minlength=tau_us.size)
     spikes = np.bincount(seen.spike_index, minlength=tau_us.size)
     return np.where((prompt == pulses_us.size) & (spikes == pulses_us.size), tau_us, np.nan)
+
+
+def procedures(instrument: Instrument, levels: Levels, targets: ChipConfig) -> dict[str, Callable[[Codes], FloatArray]]:
+    """How each of `capmem.PARAMETERS` is measured of an instrument whose circuits have about these time constants."""
+    tau_exc_us, tau_inh_us, tau_mem_us = targets.tau_syn_exc_us, targets.tau_syn_inh_us, targets.tau_mem_us
+    return {
+        "tau_syn_exc": lambda codes: measure_tau_syn(instrument, codes, levels, +1, tau_exc_us),
+        "tau_syn_inh": lambda codes: measure_tau_syn(instrument, codes, levels, -1, tau_inh_us),
+        "threshold": lambda codes: measure_threshold(instrument, codes, levels),
+        "gain_exc": lambda codes: measure_gain(instrument, codes, levels, +1, tau_exc_us, tau_mem_us),
+        "gain_inh": lambda codes: measure_gain(instrument, codes, levels, -1, tau_inh_us, tau_mem_us),
+        "leak": lambda codes: measure_leak(instrument, codes),
+        "tau_mem": lambda codes: measure_tau_mem(instrument, codes, levels, tau_exc_us, tau_mem_us),
+        "reset": lambda codes: measure_reset(instrument, codes, levels),
+    }
 
 
 def _spike_table(seen: Observation) -> tuple[FloatArray, IntArray]:

@@ -29,18 +29,7 @@ from ..display import Shown
 from ..errors import ChipError, check_number
 from ..mismatch import stream
 from .instrument import Instrument
-from .measurement import (
-    FAST_MEMBRANE_US,
-    LEVELS_LSB,
-    Levels,
-    find_offsets,
-    measure_gain,
-    measure_leak,
-    measure_reset,
-    measure_tau_mem,
-    measure_tau_syn,
-    measure_threshold,
-)
+from .measurement import FAST_MEMBRANE_US, LEVELS_LSB, Levels, find_offsets, measure_leak, procedures
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
@@ -263,17 +252,7 @@ def calibrate(
     instrument.write_offsets(registers)
     tell("levels", 1)
     levels = find_levels(instrument, search.codes, rng)
-    tau_exc_us, tau_inh_us, tau_mem_us = targets.tau_syn_exc_us, targets.tau_syn_inh_us, targets.tau_mem_us
-    measure: dict[str, Callable[[Codes], FloatArray]] = {
-        "tau_syn_exc": lambda codes: measure_tau_syn(instrument, codes, levels, +1, tau_exc_us),
-        "tau_syn_inh": lambda codes: measure_tau_syn(instrument, codes, levels, -1, tau_inh_us),
-        "threshold": lambda codes: measure_threshold(instrument, codes, levels),
-        "gain_exc": lambda codes: measure_gain(instrument, codes, levels, +1, tau_exc_us, tau_mem_us),
-        "gain_inh": lambda codes: measure_gain(instrument, codes, levels, -1, tau_inh_us, tau_mem_us),
-        "leak": lambda codes: measure_leak(instrument, codes),
-        "tau_mem": lambda codes: measure_tau_mem(instrument, codes, levels, tau_exc_us, tau_mem_us),
-        "reset": lambda codes: measure_reset(instrument, codes, levels),
-    }
+    measure = procedures(instrument, levels, targets)
     for step, name in enumerate(first, start=2):
         tell(name, step)
         if name in GAINS and name not in wanted:

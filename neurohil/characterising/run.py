@@ -56,15 +56,6 @@ class Characterise(Measurement[ChipExperiment, Characterised]):
     def lay_out(self, measured: Characterised) -> Layout:
         return characterise_layout(measured)
 
-    def facts(self) -> dict[str, Any]:
-        config = self.config
-        return {
-            "experiment": config.experiment,
-            "measurement": self.command.partition(" ")[2],
-            "seed": config.seed,
-            "serial": config.target.serial,
-        }
-
     def summary(self, values: Mapping[str, Any]) -> Summary:
         target, measured = self.config.target, self.measured
         chip = f"emulated chip {target.preset}, serial {target.serial}, {measured.circuits.size} circuits"

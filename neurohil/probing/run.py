@@ -49,15 +49,6 @@ class Probing(Measurement[CrossbarExperiment, M]):
         pulses = PULSES_PER_CELL if self.config.program.log_pulses else 0
         return 8 * cells * (_NUMBERS_PER_CELL + _NUMBERS_PER_PULSE * pulses)
 
-    def facts(self) -> dict[str, Any]:
-        config = self.config
-        return {
-            "experiment": config.experiment,
-            "measurement": self.command.partition(" ")[2],
-            "seed": config.seed,
-            "serial": config.target.serial,
-        }
-
     def summary(self, values: Mapping[str, Any]) -> Summary:
         target = self.config.target
         devices = f"devices {target.table or target.preset}, serial {target.serial}"
