@@ -35,7 +35,7 @@ from .execution import Account, Phase, Program, phases, to_cycles
 from .instant import latest, settled
 from .links import UNBOUNDED, PackLink
 from .measured import MeasuredCircuits
-from .mismatch import FixedPattern, draw_fixed_pattern, stream
+from .mismatch import FixedPattern, draw_fixed_pattern, stream, trial_key
 from .readout.correlation import CorrelationSensors
 from .recording import Probe, Recording
 from .routing.fabric import Fabric, random_begin
@@ -403,9 +403,9 @@ class Session:
         self._leaving = np.arange(0)  # spikes that wait at the crossbar's outputs to the host
         self._received: list[IntArray] = []
         self._n_left = 0
-        self._rng = stream(chip.seed, "trial", trial)
+        self._key = trial_key(chip.seed, trial)
         self._state = chip.engine.new_state(self._network, _FIRST_CAPACITY)
-        chip.engine.start(self._network, self._state, self._rng)
+        chip.engine.start(self._network, self._state, self._key)
 
     @property
     def n_received(self) -> int:
@@ -463,7 +463,7 @@ class Session:
         self._play(until)
         network, inputs = self._network, self._inputs
         engine = self._chip.engine
-        while engine.advance(until, network, inputs, self._sampling, self._state, self._rng) != DONE:
+        while engine.advance(until, network, inputs, self._sampling, self._state, self._key) != DONE:
             self._state = engine.enlarged(self._state)
         return self._collect(np.inf if until == self._end_us else settled(until))
 

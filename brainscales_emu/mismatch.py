@@ -36,6 +36,11 @@ def stream(seed: int, name: str, *index: int) -> np.random.Generator:
     return np.random.Generator(np.random.PCG64(sequence))
 
 
+def trial_key(seed: int, trial: int) -> int:
+    """Key of the noise of a trial, see `engine.trial_noise`: 0..2**63 - 1."""
+    return int(stream(seed, "trial", trial).integers(2**63))
+
+
 @dataclass(frozen=True)
 class FixedPattern:
     """What one particular chip has become in fabrication: arrays of float64.

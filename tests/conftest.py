@@ -15,6 +15,11 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 os.environ["MPLBACKEND"] = "agg"  # a notebook's terminal may name one that isn't installed
 
 
+def pytest_configure(config):
+    if os.environ.get("NUMBA_DISABLE_JIT") == "1":  # else numpy tells that integers wrap around
+        config.addinivalue_line("filterwarnings", "ignore:overflow encountered in scalar:RuntimeWarning")
+
+
 def pytest_collection_modifyitems(items):
     """Whole training runs take hours without the compiler; the kernels themselves are tested there all the same."""
     if os.environ.get("NUMBA_DISABLE_JIT") == "1":

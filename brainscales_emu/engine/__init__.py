@@ -6,6 +6,7 @@ of time. All jitted code of the package is here.
     event_path  what an event meets between neurons: crossbar outputs, links, synapse drivers, delay elements
     crossing    the membrane between two events in closed form, and when it first reaches the threshold
     saturation  what an event adds to a synaptic current
+    trial_noise numbers that depend on whose they are, in whichever order an engine draws them
     lockstep    all neurons of a dense network at once
     lif         the engine for leaky integrate-and-fire neurons
     adex        the engine for neurons with adaptation and exponential upswing

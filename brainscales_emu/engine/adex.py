@@ -28,6 +28,7 @@ from .event_path import leave_chip, next_events, record, trigger
 from .heap import first_due, latest, schedule
 from .records import DONE, EVENT, PROGRESS, RECORD_FULL, SPIKE, records
 from .saturation import saturated
+from .trial_noise import draw
 
 # Of the Taylor series. For tolerances of 1e-9 to 1e-12; more terms pay where events are rare, fewer where they are
 # frequent, but no order from 12 to 16 is faster by more than a tenth in both.
@@ -101,6 +102,7 @@ class State(NamedTuple):
     heap: NDArray[np.void]  # (N + D,) EVENT
     places: NDArray[np.int64]  # (N + D,) where each item is in the heap
     outputs: NDArray[np.void]  # (12,) OUTPUT
+    drawn: NDArray[np.int64]  # (N + D,) numbers of trial noise that neurons and delay elements have drawn
     spikes: NDArray[np.void]  # record, SPIKE, in order of time
     progress: NDArray[np.void]  # (1,) PROGRESS
 
@@ -170,6 +172,7 @@ def new_state(network: Network, capacity: int) -> State:
         heap=heap,
         places=np.arange(heap.size),
         outputs=network.outputs.copy(),
+        drawn=np.zeros(heap.size, dtype=np.int64),
         spikes=records(capacity, SPIKE),
         progress=progress,
     )
@@ -311,11 +314,11 @@ def _sample(until, neurons, series, sampled, times, membrane, progress):
 
 
 @njit(cache=True, error_model="numpy")
-def start(network, state, rng):
+def start(network, state, key):
     """State at time 0: no currents, no adaptation, thresholds drawn, membranes at leak, or at reset where they
     can't rest at leak: over the threshold, or over v_t if there is an upswing.
 
-    Parameters: `Network`, `State` from `new_state`, numpy Generator (used only if there is threshold noise).
+    Parameters: `Network`, `State` from `new_state`, key of the trial noise (int64).
     """
     neurons, series, slope, upswing = state.neurons, state.series, state.slope, state.upswing
     heap, places = state.heap, state.places
@@ -323,7 +326,7 @@ def start(network, state, rng):
         neuron = neurons[n]
         neuron.threshold = neuron.mean_threshold
         if network.threshold_noise > 0.0:
-            neuron.threshold += network.threshold_noise * rng.standard_normal()
+            neuron.threshold += network.threshold_noise * draw(key, neuron.circuit, n, state.drawn)
         if neuron.threshold <= 0.0 or (neuron.delta_t > 0.0 and neuron.v_t <= 0.0):
             neuron.membrane = neuron.reset
         schedule(n, _expand(n, neuron, series, slope, upswing), heap, places)
@@ -347,11 +350,11 @@ def advance_neuron(until, n, state):
 
 
 @njit(cache=True, error_model="numpy")
-def advance(until, network, inputs, sampling, state, rng):
+def advance(until, network, inputs, sampling, state, key):
     """Handle all instants that are over before `until` (us). Can be called again for the next window, to the same bits.
 
-    Parameters: `Network`; input events as INPUT records, ascending in time; `Sampling`; `State` after `start`; numpy
-    Generator. Trial noise is drawn in the order of the events and only where its standard deviation isn't 0.
+    Parameters: `Network`; input events as INPUT records, ascending in time; `Sampling`; `State` after `start`; key
+    of the trial noise (int64).
     Returns DONE, or RECORD_FULL (call again with a state that is `enlarged`).
     """
     sources, routes, rows, synapses = network.sources, network.routes, network.rows, network.synapses
@@ -404,8 +407,9 @@ def advance(until, network, inputs, sampling, state, rng):
                     _receive(jump, now, saturates, n, neurons[n], saturation[n], series)
                     schedule(n, _expand(n, neurons[n], series, slope, upswing), heap, places)
                 for n in range(routes[route].trigger, routes[route + 1].trigger):
-                    element = n_neurons + triggers[n]
-                    trigger(now, element, delays[triggers[n]], network.delay_jitter, heap, places, progress, rng)
+                    element = triggers[n]
+                    item, source, delay = n_neurons + element, delay_outputs[element], delays[element]
+                    trigger(now, item, source, delay, network.delay_jitter, heap, places, progress, key, state.drawn)
             continue
 
         if item >= n_neurons:
@@ -421,5 +425,6 @@ def advance(until, network, inputs, sampling, state, rng):
             record(now, neuron.circuit, stamp, spikes, progress)
             _reset(now, neuron)
             if network.threshold_noise > 0.0:
-                neuron.threshold = neuron.mean_threshold + network.threshold_noise * rng.standard_normal()
+                neuron.threshold = neuron.mean_threshold
+                neuron.threshold += network.threshold_noise * draw(key, neuron.circuit, item, state.drawn)
         schedule(item, _expand(item, neuron, series, slope, upswing), heap, places)

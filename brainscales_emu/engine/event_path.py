@@ -7,6 +7,7 @@ import math
 from ..constants import BACKGROUND
 from ..jit import njit
 from .heap import schedule
+from .trial_noise import draw
 
 
 @njit(cache=True, error_model="numpy", forceinline=True)
@@ -70,13 +71,14 @@ def drive(now, driver):
 
 
 @njit(cache=True, error_model="numpy", forceinline=True)
-def trigger(now, item, delay, delay_jitter, heap, places, progress, rng):
-    """An event comes to the delay element that is this item of the heap; it is lost if the element is busy."""
+def trigger(now, item, source, delay, delay_jitter, heap, places, progress, key, drawn):
+    """An event comes to the delay element that is this item of the heap, with this source number; it is lost if the
+    element is busy."""
     if heap[places[item]].time < math.inf:
         progress.lost += 1
         return
     if delay_jitter > 0.0:
-        delay += delay_jitter * rng.standard_normal()
+        delay += delay_jitter * draw(key, source, item, drawn)
     schedule(item, now + max(delay, 0.0), heap, places)
 
 

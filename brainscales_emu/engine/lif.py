@@ -45,6 +45,7 @@ from .lockstep import (
 )
 from .records import DELAYED, DONE, EVENT, PROGRESS, QUEUES_FULL, RECORD_FULL, SPIKE, WAITING, records
 from .saturation import saturated
+from .trial_noise import draw
 
 # One logical neuron that is switched on. Its state holds at `time`, which lies in the future (at the end of the
 # refractory time, when the membrane is let go) after a spike. In lockstep `Ensemble` rows hold the state instead.
@@ -116,6 +117,7 @@ class State(NamedTuple):
     queues: NDArray[np.void]  # QUEUE
     delayed: NDArray[np.void]  # DELAYED, places for the events of all queues
     drivers: NDArray[np.void]  # (256,) DRIVER
+    drawn: NDArray[np.int64]  # (N + D,) numbers of trial noise that neurons and delay elements have drawn
     spikes: NDArray[np.void]  # record, SPIKE, in order of time
     progress: NDArray[np.void]  # (1,) PROGRESS
 
@@ -148,6 +150,7 @@ def new_state(network: Network, capacity: int) -> State:
         queues=network.queues.copy(),
         delayed=delayed,
         drivers=network.drivers.copy(),
+        drawn=np.zeros(network.neurons.size + network.delays.size, dtype=np.int64),
         spikes=records(capacity, SPIKE),
         progress=progress,
     )
@@ -274,17 +277,17 @@ def _sample(until, neurons, ensemble, sampled, times, membrane, progress):
 
 
 @njit(cache=True, error_model="numpy")
-def start(network, state, rng):
+def start(network, state, key):
     """State at time 0: no currents, thresholds drawn, membranes at leak, or at reset where leak is over threshold.
 
-    Parameters: `Network`, `State` from `new_state`, numpy Generator (used only if there is threshold noise).
+    Parameters: `Network`, `State` from `new_state`, key of the trial noise (int64).
     """
     neurons, ensemble, heap, places = state.neurons, state.ensemble, state.heap, state.places
     for n in range(neurons.size):
         neuron = neurons[n]
         neuron.threshold = neuron.mean_threshold
         if network.threshold_noise > 0.0:
-            neuron.threshold += network.threshold_noise * rng.standard_normal()
+            neuron.threshold += network.threshold_noise * draw(key, neuron.circuit, n, state.drawn)
         if neuron.threshold <= 0.0:
             neuron.membrane = neuron.reset
         if network.lockstep:
@@ -295,11 +298,11 @@ def start(network, state, rng):
 
 
 @njit(cache=True, error_model="numpy")
-def advance(until, network, inputs, sampling, state, rng):
+def advance(until, network, inputs, sampling, state, key):
     """Handle all instants that are over before `until` (us). Can be called again for the next window, to the same bits.
 
-    Parameters: `Network`; input events as INPUT records, ascending in time; `Sampling`; `State` after `start`; numpy
-    Generator. Trial noise is drawn in the order of the events and only where its standard deviation isn't 0.
+    Parameters: `Network`; input events as INPUT records, ascending in time; `Sampling`; `State` after `start`; key
+    of the trial noise (int64).
     Returns DONE, or RECORD_FULL or QUEUES_FULL (call again with a state that is `enlarged`).
     """
     sources, routes, rows, synapses = network.sources, network.routes, network.rows, network.synapses
@@ -308,7 +311,7 @@ def advance(until, network, inputs, sampling, state, rng):
     saturation, saturates, saturates_above = network.saturation, network.saturates, network.saturates_above
     neurons, heap, places, spikes = state.neurons, state.heap, state.places, state.spikes
     outputs, waiting, drivers, ensemble = state.outputs, state.waiting, state.drivers, state.ensemble
-    queues, delayed = state.queues, state.delayed
+    queues, delayed, drawn = state.queues, state.delayed, state.drawn
     progress = state.progress[0]
     sampled, sample_times, membrane = sampling.neurons, sampling.times, sampling.membrane
     n_neurons = neurons.size
@@ -422,7 +425,8 @@ def advance(until, network, inputs, sampling, state, rng):
                     if not lockstep:
                         _reset(now, neuron)
                     if network.threshold_noise > 0.0:
-                        neuron.threshold = neuron.mean_threshold + network.threshold_noise * rng.standard_normal()
+                        neuron.threshold = neuron.mean_threshold
+                        neuron.threshold += network.threshold_noise * draw(key, source, item, drawn)
                     if lockstep:
                         ensemble[BAR, item] = math.inf
                         again = now + neuron.refractory
@@ -475,8 +479,9 @@ def advance(until, network, inputs, sampling, state, rng):
                     if bound < math.inf or heap[places[n]].time < math.inf:
                         schedule(n, bound, heap, places)
             for n in range(routes[route].trigger, routes[route + 1].trigger):
-                element = n_neurons + triggers[n]
-                trigger(now, element, delays[triggers[n]], network.delay_jitter, heap, places, progress, rng)
+                element = triggers[n]
+                item, source, delay = n_neurons + element, network.delay_outputs[element], delays[element]
+                trigger(now, item, source, delay, network.delay_jitter, heap, places, progress, key, drawn)
             for n in range(routes[route].late, routes[route + 1].late):
                 queue = queues[late[n].queue]
                 free = progress.free

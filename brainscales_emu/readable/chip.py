@@ -21,6 +21,7 @@ from ..stp import SHAPE, Plasticity
 from .lif import LifNeuron
 from .saturation import Saturation
 from .stp import DriverEfficacy
+from .trial_noise import TrialNoise
 
 
 @dataclass
@@ -160,7 +161,7 @@ def simulate_reference(
     times_us: list[float],
     sources: list[int],
     duration_us: float,
-    rng: np.random.Generator,
+    trial_noise: TrialNoise,
 ) -> tuple[list[tuple[float, int]], int]:
     """Event-driven simulation of a chip without limits of its event path, written to be read: the twin of the
     compiled engine. What happens at one instant does so in the order that `instant` says.
@@ -173,8 +174,8 @@ def simulate_reference(
         Input events, ascending in time, with their source numbers.
     duration_us : float
         Length of the run; an event at its very end still counts.
-    rng : numpy.random.Generator
-        Trial noise: the thresholds of all neurons, then one number per spike and per delayed event as they come.
+    trial_noise : TrialNoise
+        A number for each threshold of a neuron, and for each event that triggers a delay element.
 
     Returns
     -------
@@ -185,14 +186,14 @@ def simulate_reference(
     """
     noise = chip.config.noise
 
-    def draw(std: float) -> float:
-        return std * rng.standard_normal() if std > 0.0 else 0.0
+    def draw(std: float, source: int) -> float:
+        return std * trial_noise.draw(source) if std > 0.0 else 0.0
 
     def recorded(source: int) -> bool:
         return any(route.output >= FIRST_L2_OUTPUT for route in chip.routes(source))
 
     for master, neuron in chip.neurons.items():
-        neuron.set_threshold(chip.mean_threshold[master] + draw(noise.threshold_noise_std_lsb))
+        neuron.set_threshold(chip.mean_threshold[master] + draw(noise.threshold_noise_std_lsb, master))
     next_spike = {master: neuron.next_spike_us() for master, neuron in chip.neurons.items()}
     inputs = list(zip(times_us, sources, strict=True))
     arrivals: list[tuple[float, int]] = []  # spikes on the chip on their way to the crossbar's outputs
@@ -213,7 +214,8 @@ def simulate_reference(
                 if element in waiting:
                     lost += 1
                 else:
-                    waiting[element] = now + max(chip.delay_us[element] + draw(noise.delay_jitter_us), 0.0)
+                    jitter = draw(noise.delay_jitter_us, FIRST_DELAY_OUTPUT + 2 * element)
+                    waiting[element] = now + max(chip.delay_us[element] + jitter, 0.0)
 
     def spike(source: int) -> None:
         if recorded(source):
@@ -235,7 +237,7 @@ def simulate_reference(
             master = min(crossing)
             neuron = chip.neurons[master]
             neuron.advance(now)
-            neuron.spike(chip.mean_threshold[master] + draw(noise.threshold_noise_std_lsb))
+            neuron.spike(chip.mean_threshold[master] + draw(noise.threshold_noise_std_lsb, master))
             next_spike[master] = neuron.next_spike_us()
             spike(master)
         elif firing:

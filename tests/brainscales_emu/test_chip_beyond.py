@@ -17,8 +17,9 @@ from brainscales_emu.beyond import delay_routes
 from brainscales_emu.chip import Chip
 from brainscales_emu.constants import EXTERNAL
 from brainscales_emu.engine import lif
-from brainscales_emu.mismatch import draw_fixed_pattern, stream
+from brainscales_emu.mismatch import draw_fixed_pattern, trial_key
 from brainscales_emu.readable.chip import WiredChip, simulate_reference
+from brainscales_emu.readable.trial_noise import TrialNoise
 from brainscales_emu.routing.placement import External, Population, Projection, place
 from brainscales_emu.routing.routes import routes
 from brainscales_emu.stp import Plasticity
@@ -65,7 +66,7 @@ def test_engine_equals_twin(lockstep, seed):
         times.tolist(),
         (EXTERNAL + lines).tolist(),
         70.0,
-        stream(1, "trial", 3),
+        TrialNoise(trial_key(1, 3)),
     )
     assert recording.lost_events == lost
     order = np.lexsort((recording.analogue_times_us, recording.circuits))

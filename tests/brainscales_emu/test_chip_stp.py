@@ -11,9 +11,10 @@ from brainscales_emu import ChipConfig, ChipError, assembly
 from brainscales_emu.chip import Chip
 from brainscales_emu.config import StpConfig
 from brainscales_emu.constants import EXTERNAL
-from brainscales_emu.mismatch import draw_fixed_pattern, stream
+from brainscales_emu.mismatch import draw_fixed_pattern, trial_key
 from brainscales_emu.readable.chip import WiredChip, simulate_reference
 from brainscales_emu.readable.stp import DriverEfficacy
+from brainscales_emu.readable.trial_noise import TrialNoise
 from brainscales_emu.recording import Probe
 from brainscales_emu.routing.placement import place_feedforward
 from brainscales_emu.stp import SHAPE, Plasticity
@@ -107,7 +108,7 @@ def test_engine_equals_readable_twin(seed):
         times.tolist(),
         (EXTERNAL + lines).tolist(),
         60.0,
-        stream(seed, "trial", 0),
+        TrialNoise(trial_key(seed, 0)),
     )
     assert recording.lost_events == lost
     found = np.lexsort((recording.analogue_times_us, recording.circuits))

@@ -25,6 +25,7 @@ from brainscales_emu.engine.saturation import SATURATION
 from brainscales_emu.mismatch import stream
 from brainscales_emu.readable.adex import AdexNeuron
 from brainscales_emu.readable.lif import LifNeuron, Membrane, first_crossing
+from brainscales_emu.readable.trial_noise import TrialNoise
 from brainscales_emu.recording import Probe
 from brainscales_emu.routing.placement import Population
 from brainscales_emu.stp import Plasticity
@@ -164,13 +165,13 @@ def events(times, sources):
 
 def play(net, inputs, ends, capacity=4096, probe=(), grid=()):
     """Spike times, their sources, events lost, probed membranes, final state."""
-    rng = np.random.default_rng(5)
+    key = 5
     probe, grid = np.array(probe, dtype=np.int64), np.array(grid, dtype=np.float64)
     sampling = Sampling(probe, grid, np.full((probe.size, grid.size), np.nan))
     state = engine.new_state(net, capacity)
-    engine.start(net, state, rng)
+    engine.start(net, state, key)
     for end in ends:
-        while engine.advance(end, net, inputs, sampling, state, rng) == RECORD_FULL:
+        while engine.advance(end, net, inputs, sampling, state, key) == RECORD_FULL:
             state = engine.enlarged(state)
     recorded = state.progress[0]["recorded"]
     times, sources = state.spikes["time"][:recorded], state.spikes["source"][:recorded]
@@ -339,7 +340,7 @@ def test_adaptation_jumps_and_goes_on_while_the_membrane_is_held():
     p = in_lsb("adapting", 1e-12) | {"refractory_us": 20.0}
     net = network(build(p))
     alone = engine.new_state(net, 1)
-    engine.start(net, alone, np.random.default_rng(0))
+    engine.start(net, alone, 0)
     assert engine.advance_neuron(1000.0, 0, alone)
     crossed = alone.neurons[0]
     (spike,), _, _, (trace,), state = play(net, events([], []), [15.0], probe=[0], grid=np.linspace(0.0, 14.99, 500))
@@ -366,7 +367,7 @@ def test_current_goes_on_while_the_membrane_is_held():
 def test_neuron_alone_goes_to_the_time_or_to_the_crossing():
     p = in_lsb("tonic", 1e-12)
     neuron, state = readable(p), engine.new_state(network(build(p)), 1)
-    engine.start(network(build(p)), state, np.random.default_rng(0))
+    engine.start(network(build(p)), state, 0)
     for until, crosses in ((1.0, False), (3.0, False), (100.0, True)):
         assert engine.advance_neuron(until, 0, state) == neuron.advance(until) == crosses
         record = state.neurons[0]
@@ -478,11 +479,12 @@ def test_an_upswing_too_steep_for_the_clock_ends_at_once(spike_times):
     np.testing.assert_allclose(spike_times(p, 9.0), [0.0, 2.0, 4.0, 6.0, 8.0], atol=1e-12)
 
 
-def test_threshold_noise_is_drawn_in_the_order_of_the_spikes():
+def test_each_spike_draws_the_next_threshold():
     # Without upswing a threshold shows in the interval: V from reset to threshold under a constant pull.
     p = LIF | {"threshold_lsb": -10.0, "reset_lsb": -60.0, "tolerance": 1e-12}
     times, *_ = play(network(build(p), noise=1.0), events([], []), [400.0])
-    drawn = np.random.default_rng(5).standard_normal(times.size)
+    noise = TrialNoise(5)
+    drawn = np.array([noise.draw(0) for _ in times])
     np.testing.assert_allclose(np.diff(times), 2.0 + 10.0 * np.log(60.0 / (10.0 - drawn[1:])), rtol=1e-9)
 
 

@@ -15,9 +15,10 @@ from brainscales_emu.config import EventPathConfig
 from brainscales_emu.constants import EXTERNAL, N_CIRCUITS
 from brainscales_emu.engine import lif
 from brainscales_emu.engine.records import RECORD_FULL, Sampling
-from brainscales_emu.mismatch import draw_fixed_pattern, stream
+from brainscales_emu.mismatch import draw_fixed_pattern, trial_key
 from brainscales_emu.readable.chip import WiredChip, simulate_reference
 from brainscales_emu.readable.lif import Membrane, first_crossing
+from brainscales_emu.readable.trial_noise import TrialNoise
 from brainscales_emu.recording import Probe
 from brainscales_emu.routing.placement import place_feedforward
 
@@ -81,7 +82,7 @@ def check_against_twin(seed):
         times[order].tolist(),
         (EXTERNAL + labels[order]).tolist(),
         100.0,
-        stream(seed, "trial", 3),
+        TrialNoise(trial_key(seed, 3)),
     )
     assert recording.lost_events == lost
     for source in {source for _, source in spikes} | set(recording.circuits.tolist()):
@@ -127,11 +128,11 @@ def run_in_windows(config, fabric, times, labels, ends, capacity):
     network = chip.network
     inputs = build_inputs(times, EXTERNAL + labels)
     sampling = Sampling(np.arange(0), np.zeros(0), np.empty((0, 0)))
-    rng = stream(5, "trial", 0)
+    key = trial_key(5, 0)
     state = lif.new_state(network, capacity)
-    lif.start(network, state, rng)
+    lif.start(network, state, key)
     for end in ends:
-        while lif.advance(end, network, inputs, sampling, state, rng) == RECORD_FULL:
+        while lif.advance(end, network, inputs, sampling, state, key) == RECORD_FULL:
             state = lif.enlarged(state)
     return state.spikes[: state.progress[0]["recorded"]].tobytes(), int(state.progress[0]["lost"])
 

@@ -7,8 +7,9 @@ from nest_oracle import ORACLE, chip_config
 from brainscales_emu import assembly
 from brainscales_emu.chip import Chip
 from brainscales_emu.constants import EXTERNAL
-from brainscales_emu.mismatch import draw_fixed_pattern, stream
+from brainscales_emu.mismatch import draw_fixed_pattern, trial_key
 from brainscales_emu.readable.chip import WiredChip, simulate_reference
+from brainscales_emu.readable.trial_noise import TrialNoise
 from brainscales_emu.routing.placement import place_feedforward
 
 
@@ -33,7 +34,7 @@ def spikes_of_reference(case, config, fabric):
         times[order].tolist(),
         (EXTERNAL + labels[order]).tolist(),
         ORACLE["t_sim_ms"],
-        stream(1, "trial", 0),
+        TrialNoise(trial_key(1, 0)),
     )
     return np.array([time for time, _ in spikes]), np.array([circuit for _, circuit in spikes])
 

@@ -17,11 +17,12 @@ from brainscales_emu.adex import draw_adex_pattern
 from brainscales_emu.chip import Chip
 from brainscales_emu.constants import EXTERNAL
 from brainscales_emu.execution import phases
-from brainscales_emu.mismatch import draw_fixed_pattern, stream
+from brainscales_emu.mismatch import draw_fixed_pattern, stream, trial_key
 from brainscales_emu.readable.adex import AdexNeuron
 from brainscales_emu.readable.chip import WiredChip, simulate_reference
 from brainscales_emu.readable.lif import LifNeuron, synaptic_kernel
 from brainscales_emu.readable.saturation import Saturation, kernel_peak
+from brainscales_emu.readable.trial_noise import TrialNoise
 from brainscales_emu.recording import Probe
 from brainscales_emu.routing.placement import place_feedforward
 from brainscales_emu.stp import SHAPE, Plasticity
@@ -236,7 +237,7 @@ def check_twin(config, fabric, plasticity, times, lines, seed):
         times.tolist(),
         (EXTERNAL + lines).tolist(),
         60.0,
-        stream(seed, "trial", 0),
+        TrialNoise(trial_key(seed, 0)),
     )
     expected = sorted((source, time) for time, source in expected)
     chip = Chip(config, serial=seed, seed=seed)

@@ -14,9 +14,10 @@ from brainscales_emu.adex import AdexConfig
 from brainscales_emu.chip import Chip
 from brainscales_emu.constants import EXTERNAL
 from brainscales_emu.instant import latest, settled
-from brainscales_emu.mismatch import draw_fixed_pattern, stream
+from brainscales_emu.mismatch import draw_fixed_pattern, trial_key
 from brainscales_emu.readable.chip import WiredChip, simulate_reference
 from brainscales_emu.readable.delay import fire_times
+from brainscales_emu.readable.trial_noise import TrialNoise
 from brainscales_emu.routing.placement import External, Population, Projection
 
 GAIN, TAU, THRESHOLD, TOTAL = 0.15, 6.0, 70.0, 228  # LSB/us per LSB of weight, us, LSB above leak, LSB of weight
@@ -85,7 +86,7 @@ class Engine:
             wired = WiredChip(chip.config, draw_fixed_pattern(chip.config, 1), chip.fabric)
             order = np.argsort(times_us, kind="stable")
             events = [times_us[k] for k in order], [EXTERNAL + int(lines[k]) for k in order]
-            return simulate_reference(wired, *events, DURATION, stream(1, "trial", 0))[0]
+            return simulate_reference(wired, *events, DURATION, TrialNoise(trial_key(1, 0)))[0]
         session = chip.begin(times_us, lines, DURATION, 0)
         session.advance(math.inf)
         return list(zip(session.spikes["time"].tolist(), session.spikes["source"].tolist(), strict=True))
