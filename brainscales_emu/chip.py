@@ -32,12 +32,14 @@ from .engine import lif
 from .engine.records import DONE, INPUT, Sampling, records
 from .errors import ChipError, check_number
 from .execution import Account, Phase, Program, phases, to_cycles
+from .feedforward import FeedForward, LoopError
 from .instant import latest, settled
 from .links import UNBOUNDED, PackLink
 from .measured import MeasuredCircuits
 from .mismatch import FixedPattern, draw_fixed_pattern, stream, trial_key
 from .readout.correlation import CorrelationSensors
 from .recording import Probe, Recording
+from .routing.description import Rewriting
 from .routing.fabric import Fabric, random_begin
 from .routing.routes import Wiring, live_cells
 from .stp import Plasticity
@@ -46,6 +48,7 @@ FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 EngineNetwork = lif.Network | adex_engine.Network
 
+_NONE = np.zeros(0, dtype=np.int64)
 _FIRST_CAPACITY = 32768  # spikes in the record; doubled when a run has more
 
 
@@ -68,6 +71,11 @@ def _line_sources(lines: ArrayLike, n_events: int, n_lines: int) -> IntArray:
     """Sources of so many events on the chip's external lines."""
     remedy = "give an external line per event; place the network with more inputs to have more lines"
     return EXTERNAL + integers("chip.lines", lines, (n_events,), 0, n_lines - 1, remedy=remedy)
+
+
+def _check_run(duration_us: float, trial: int) -> None:
+    check_number("chip.duration_us", duration_us, 1e-3, 1e9, "us", "give the length of the run")
+    check_number("chip.trial", trial, 0, 2**63 - 1, "", "give the number of the trial", whole=True)
 
 
 class Chip(Shown):
@@ -115,9 +123,12 @@ class Chip(Shown):
         self._become(draw_fixed_pattern(config, serial) if codes is None else capmem.pattern(config, serial, codes))
         self.account = Account()
         self.timeline: tuple[Phase, ...] = ()
-        self.network: EngineNetwork | None = None
-        self.fabric: Fabric | None = None
+        self._fabric: Fabric | None = None
+        self._memory: IntArray | None = None  # weights that can be changed, made by the first `rewrite`
+        self._is_rewritten = False  # since `_fabric` was made
         self._wiring: Wiring | None = None
+        self._network: EngineNetwork | None = None  # assembled when it is needed
+        self._levels: FeedForward | None = None
         self.n_lines = 0
         self._pending_words = 0
         self._analogue_written = False
@@ -165,7 +176,8 @@ class Chip(Shown):
         self._analogue_written = False
         if self.fabric is not None:
             self._neurons = build_neurons(self.config, self.fixed_pattern, self.members)
-            self.network = self.assemble()
+            self._network, self._levels = None, None
+            self._arrange(self.fabric.weight, self.fabric.delay_register)
 
     def write(
         self, fabric: Fabric, plasticity: Plasticity | None = None, synapse_delay_us: ArrayLike | None = None
@@ -199,16 +211,84 @@ class Chip(Shown):
             raise ChipError(
                 f"Chip.write got synapse_delay_us, which isn't modelled with {other}; leave one of the two out"
             )
-        self.fabric, self.n_lines = fabric, fabric.external_label.size
+        self.n_lines = fabric.external_label.size
+        self._fabric = self._placed = fabric
+        self._memory, self._is_rewritten = None, False
         if self._wiring is None or not self._wiring.fits(fabric):
             self._wiring, self.members = Wiring(fabric, live_cells(fabric)), merged_circuits(fabric)
             self._neurons = build_neurons(self.config, self.fixed_pattern, self.members)
+            self._levels = None
         self.plasticity, self.synapse_delay_us = plasticity, delays_us
-        self.network = self.assemble()
+        self._network = None
+        self._arrange(fabric.weight, fabric.delay_register)
         # Modelled: a row's synapses, then one word each for the row's and the delay element's settings.
         row_words = -(-N_COLUMNS * SYNAPSE_BITS // self.config.link.word_bits) + 1
         rows, elements = np.count_nonzero(fabric.row_mode), np.count_nonzero(fabric.delay_register)
-        self._pending_words = int(row_words * rows + elements)
+        self._network_words = self._pending_words = int(row_words * rows + elements)
+
+    def rewrite(self, rewriting: Rewriting) -> None:
+        """Write other weights and delays of the network that was written, in a fraction of the time of `write`. They
+        are sent with the next run; modelled: the host sends the whole network all the same.
+
+        Parameters
+        ----------
+        rewriting : Rewriting
+            ``placement.rewriting(weights, delay_registers)`` of the placement that was written.
+
+        Raises
+        ------
+        ChipError
+            Another placement was written, or none.
+        """
+        if self._fabric is None or rewriting.fabric is not self._placed:
+            raise ChipError(
+                "Chip.rewrite got values of another placement than was written; call Chip.write(placement.fabric) first"
+            )
+        if self._memory is None:
+            self._memory = self._fabric.weight.copy()
+        self._memory.reshape(-1)[rewriting.cell] = rewriting.weight
+        self._registers, self._is_rewritten = rewriting.delay_register, True
+        self._network, self._pending_words = None, self._network_words
+        self._arrange(self._memory, rewriting.delay_register, rewriting.cell)
+
+    @property
+    def fabric(self) -> Fabric | None:
+        """The digital memory; None if nothing was written."""
+        if self._is_rewritten:
+            assert self._fabric is not None and self._memory is not None
+            self._fabric = self._fabric.with_weights(self._memory, self._registers)
+            self._is_rewritten = False
+        return self._fabric
+
+    @property
+    def network(self) -> EngineNetwork | None:
+        """What is written, in the units of the engine; None if nothing is. One that is set here is run as it is, until
+        the next `write`."""
+        if self._network is None and self.fabric is not None:
+            self._network = self.assemble()
+        return self._network
+
+    @network.setter
+    def network(self, network: EngineNetwork) -> None:
+        self._network, self._levels = network, None
+
+    def _arrange(self, weight: IntArray, delay_register: IntArray, rewritable: IntArray = _NONE) -> None:
+        """Find the levels of a network without loops, for `run`."""
+        wiring = self._wiring
+        assert wiring is not None
+        plain = self._adex is None and limits(self.config) is None
+        if not plain or self.plasticity is not None or self.synapse_delay_us is not None:
+            self._levels = None
+            return
+        if self._levels is None or not self._levels.fits(weight, rewritable):
+            try:
+                self._levels = FeedForward(
+                    self.config, self.fixed_pattern, wiring, self.members, self._neurons, weight, rewritable
+                )
+            except LoopError:
+                self._levels = None
+                return
+        self._levels.write(weight, delay_register)
 
     def assemble(self, lockstep: bool | None = None) -> EngineNetwork:
         """What is written, in the units of the engine; `lockstep` as for `build_network`."""
@@ -243,6 +323,9 @@ class Chip(Shown):
     ) -> Recording:
         """Play input events to the network that was written, in one real-time section from rest.
 
+        A network without loops is run level by level (see `feedforward`), another one event by event, and so is one
+        that is looked at or has limits of the event path: the same spikes but for rounding, in several times the time.
+
         Parameters
         ----------
         times_us : (n,) array_like of float
@@ -256,10 +339,10 @@ class Chip(Shown):
         trial : int
             Number of the trial: the same trial has the same noise, to the bit.
         probe : Probe or None
-            Membranes to sample; sampling doesn't change the run.
+            Membranes to sample; sampling changes no more than last bits of the run.
         sensors : sequence of CorrelationSensors
-            Correlation sensors of halves of this chip that observe the run; observing doesn't change it. It isn't
-            modelled with limits of the event path.
+            Correlation sensors of halves of this chip that observe the run; observing changes no more than last bits
+            of it. It isn't modelled with limits of the event path.
 
         Returns
         -------
@@ -270,9 +353,41 @@ class Chip(Shown):
         ChipError
             No network was written, or an argument is out of range.
         """
+        if self._levels is not None and probe is None and not sensors:
+            return self._run_levels(self._levels, times_us, lines, duration_us, trial)
         session = self.begin(times_us, lines, duration_us, trial, probe, sensors)
         session.advance(np.inf)
         return session.finish(phases(session.program, duration_us, session.n_received))
+
+    def _run_levels(
+        self, levels: FeedForward, times_us: ArrayLike, lines: ArrayLike, duration_us: float, trial: int
+    ) -> Recording:
+        """`run` of a network without loops."""
+        _check_run(duration_us, trial)
+        duration_us = float(duration_us)
+        times, sources = self._inputs(times_us, lines, duration_us)
+        program = self._program(times.size)
+        order = np.argsort(times, kind="stable")
+        times, sources = times[order], sources[order]
+        background = self._background(duration_us)
+        if background.size:
+            inputs = merge_inputs(background, build_inputs(times, sources))
+            times, sources = np.ascontiguousarray(inputs["time"]), np.ascontiguousarray(inputs["source"])
+        spikes = levels.run(times, sources, duration_us, trial_key(self.seed, trial))
+        ticks = to_cycles(spikes.times_us)
+        order = np.argsort(ticks * levels.n_sources + spikes.sources, kind="stable")
+        recording = Recording(
+            ticks=ticks[order],
+            circuits=spikes.sources[order],
+            analogue_times_us=spikes.times_us[order],
+            lost_events=spikes.lost,
+            passed_events=spikes.passed,
+            dropped_events=np.zeros_like(spikes.passed),
+            link_drops=0,
+            membrane_lsb=None,
+        )
+        self._book(program, phases(program, duration_us, order.size), duration_us, recording)
+        return recording
 
     def begin(
         self,
@@ -318,6 +433,14 @@ class Chip(Shown):
         words = self._pending_words + (ANALOGUE_CELLS if settle else 0)
         return Program(self.config.link, words, settle, input_events)
 
+    def _background(self, duration_us: float) -> NDArray[np.void]:
+        """Events of the background generators."""
+        fabric = self._fabric  # weights don't matter
+        if fabric is None or not fabric.background_enabled.any():
+            return records(0, INPUT)
+        cycles, sources = background_events(fabric, random_begin(fabric), duration_us)
+        return build_inputs(cycles / CYCLES_PER_US, sources)
+
     def _inputs(self, times_us: ArrayLike, lines: ArrayLike, duration_us: float) -> tuple[FloatArray, IntArray]:
         """Times and sources of the host's events."""
         remedy = "lengthen the run or leave the event out"
@@ -348,7 +471,7 @@ class Chip(Shown):
 
 
 class Session:
-    """One run of a chip, window by window: what `Chip.run` does in one go. The windows don't change a bit of it.
+    """One run of a chip, event by event and window by window. The windows don't change a bit of it.
 
     Parameters
     ----------
@@ -379,8 +502,7 @@ class Session:
             raise ChipError(
                 "Chip.run got sensors, which aren't modelled with limits of chip.event_path; leave one of the two out"
             )
-        check_number("chip.duration_us", duration_us, 1e-3, 1e9, "us", "give the length of the run")
-        check_number("chip.trial", trial, 0, 2**63 - 1, "", "give the number of the trial", whole=True)
+        _check_run(duration_us, trial)
         self._duration_us = float(duration_us)
         times, sources = chip._inputs(times_us, lines, self._duration_us)
         self.program = chip._program(times.size)
@@ -396,7 +518,7 @@ class Session:
         self._to_chip = None if path is None else PackLink(path.fpga_to_chip, UNBOUNDED)
         self._to_host = None if path is None else PackLink(path.chip_to_fpga, path.l2_fifo_depth)
         self._sent = build_inputs(times, sources)  # by the FPGA, in future
-        self._inputs = self._background()
+        self._inputs = chip._background(self._duration_us)
         self._sensors = tuple(sensors)
         self._played = [self._inputs]  # all that comes to the chip, for the sensors
         self._seen = 0  # spikes that were looked at
@@ -481,7 +603,7 @@ class Session:
         if chip.synapse_delay_us is not None:
             raise ChipError("Session.rewrite can't change weights while events wait in synapses; drop synapse_delay_us")
         assert chip.fabric is not None  # a session has something to run
-        chip.fabric = chip.fabric.with_weights(weight)
+        chip._fabric, chip._memory = chip.fabric.with_weights(weight), None
         chip.network = self._network = chip.assemble(isinstance(self._network, lif.Network) and self._network.lockstep)
 
     def finish(self, timeline: tuple[Phase, ...]) -> Recording:
@@ -526,14 +648,6 @@ class Session:
         for sensors in self._sensors:
             here, mine = in_time & (half == sensors.half), spike_half == sensors.half
             sensors.observe(times[here], row[here], column[here], spike_times[mine], spike_column[mine])
-
-    def _background(self) -> NDArray[np.void]:
-        """Events of the background generators."""
-        fabric = self._chip.fabric
-        if fabric is None or not fabric.background_enabled.any():
-            return records(0, INPUT)
-        cycles, sources = background_events(fabric, random_begin(fabric), self._duration_us)
-        return build_inputs(cycles / CYCLES_PER_US, sources)
 
     def _play(self, until: float) -> None:
         """The FPGA sends its events before `until`. At equal times those of background generators come first."""

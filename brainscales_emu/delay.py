@@ -38,8 +38,12 @@ def register_to_us(registers: ArrayLike) -> NDArray[np.float64]:
     ChipError
         A value isn't an integer or lies outside 50..250.
     """
-    delays: NDArray[np.float64] = check_registers("chip.delay_register", registers).astype(np.float64)
-    return delays * DELAY_STEP_US + DELAY_BASE_US
+    return nominal_us(check_registers("chip.delay_register", registers))
+
+
+def nominal_us(registers: NDArray[np.int64]) -> NDArray[np.float64]:
+    """`register_to_us` of registers that were checked."""
+    return registers.astype(np.float64) * DELAY_STEP_US + DELAY_BASE_US
 
 
 def us_to_register(delays_us: ArrayLike) -> NDArray[np.int64]:

@@ -38,7 +38,8 @@ def stream(seed: int, name: str, *index: int) -> np.random.Generator:
 
 def trial_key(seed: int, trial: int) -> int:
     """Key of the noise of a trial, see `engine.trial_noise`: 0..2**63 - 1."""
-    return int(stream(seed, "trial", trial).integers(2**63))
+    sequence = np.random.SeedSequence(seed, spawn_key=(zlib.crc32(b"trial"), trial))
+    return int(sequence.generate_state(1, np.uint64)[0] >> np.uint64(1))
 
 
 @dataclass(frozen=True)

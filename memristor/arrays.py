@@ -59,7 +59,7 @@ def floats(
         The values have another type or shape, or one of them is outside the range; the message names the first.
     """
     checked: NDArray[np.float64]
-    if type(values) is np.ndarray and _is_usual(values, shape):
+    if type(values) is np.ndarray and _is_usual(values, np.float64, shape):
         checked = values
     else:
         checked = _converted(name, values, shape, remedy, single)
@@ -94,8 +94,14 @@ def integers(
 
     Other parameters and errors: see `floats`.
     """
-    array = _array(name, values, "iu", "integers", shape, remedy)
-    if array.size and not (low <= int(array.min()) and int(array.max()) <= high):
+    array: NDArray
+    if type(values) is np.ndarray and _is_usual(values, np.int64, shape):
+        array = values
+    else:
+        array = _array(name, values, "iu", "integers", shape, remedy)
+    if array.size and not (
+        low <= int(np.minimum.reduce(array, axis=None)) and int(np.maximum.reduce(array, axis=None)) <= high
+    ):
         _refuse(name, array, (array < low) | (array > high), low, high, unit, remedy)
     dtype = array.dtype.newbyteorder("=") if narrow and array.dtype.kind != "f" else np.int64  # "f": an empty list
     checked: NDArray[np.int64] = np.asarray(array, dtype=dtype, order="C")
@@ -109,10 +115,10 @@ def booleans(
     return np.asarray(_array(name, values, "b", "booleans", shape, remedy), dtype=np.bool_, order="C")
 
 
-def _is_usual(array: NDArray, shape: Shape | list[Shape] | None) -> bool:
+def _is_usual(array: NDArray, dtype: type, shape: Shape | list[Shape] | None) -> bool:
     """Whether it is what kernels take already, as in every step of a training: then nothing is left but the range."""
     fits = shape is None or (isinstance(shape, tuple) and _fits(array.shape, shape))
-    return fits and array.dtype == np.float64 and array.dtype.isnative and array.flags.c_contiguous
+    return fits and array.dtype == dtype and array.dtype.isnative and array.flags.c_contiguous
 
 
 def _converted(

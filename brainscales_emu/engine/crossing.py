@@ -94,6 +94,41 @@ def crossing_in_bracket(below, above, threshold, u, i_exc, i_inh, rate_mem, rate
 
 
 @njit(cache=True, error_model="numpy")
+def crossing_by_series(s, end, threshold, u, i_exc, i_inh, rate_mem, rate_exc, rate_inh):
+    """The upward crossing near s, a guess in 0..end, of a membrane whose W (see `first_crossing`) falls there, so that
+    there is one at most; -1 if that isn't found soon or lies outside.
+
+    From the membrane's first five derivatives follows the series of its inverse, s(u), whose terms shrink by the
+    same factor; where the fifth is below 1e-14 of s, the sixth is far below the rounding error.
+    """
+    for _ in range(8):
+        u_s, exc, inh = evolve(s, u, i_exc, i_inh, rate_mem, rate_exc, rate_inh)
+        slope = exc - inh - rate_mem * u_s
+        if slope <= 0.0:
+            return -1.0
+        exc, inh = exc * rate_exc, inh * rate_inh
+        second = inh - exc - rate_mem * slope
+        exc, inh = exc * rate_exc, inh * rate_inh
+        third = exc - inh - rate_mem * second
+        exc, inh = exc * rate_exc, inh * rate_inh
+        fourth = inh - exc - rate_mem * third
+        fifth = (exc * rate_exc - inh * rate_inh) - rate_mem * fourth
+        t, inverse = (threshold - u_s) / slope, 1.0 / slope
+        b, c = second * inverse * (1 / 2), third * inverse * (1 / 6)
+        d, e = fourth * inverse * (1 / 24), fifth * inverse * (1 / 120)
+        square = b * b
+        last = (6.0 * b * d + 3.0 * c * c + 14.0 * square * square - e - 21.0 * square * c) * t * t * t * t
+        step = t * (1.0 - t * (b - t * ((2.0 * square - c) + t * (5.0 * b * (c - square) - d))) + last)
+        s_next = s + step
+        if not 0.0 <= s_next <= end:
+            return -1.0
+        if abs(last * t) <= 1e-14 * s_next:
+            return s_next
+        s = s_next
+    return -1.0
+
+
+@njit(cache=True, error_model="numpy")
 def first_crossing(threshold, u, i_exc, i_inh, rate_mem, rate_exc, rate_inh):
     """Time in us until the free membrane u first reaches the threshold (both LSB above leak); inf if never.
 

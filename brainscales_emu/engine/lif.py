@@ -27,17 +27,12 @@ from .lockstep import (
     ENSEMBLE_ROWS,
     EXC,
     INH,
-    KAPPA,
     MEMBRANE,
-    PER_LSB,
-    RATE_EXC,
-    RATE_INH,
-    RATE_MEM,
-    RATE_RATIO,
-    RESET,
     excite,
+    extreme_rates,
     first_to_cross,
     inhibit,
+    new_ensemble,
     prepare_step,
     project,
     search_step,
@@ -127,13 +122,9 @@ def new_state(network: Network, capacity: int) -> State:
     outputs = network.outputs.size if network.limited else 0
     heap = records(network.neurons.size + network.delays.size + outputs + network.queues.size, EVENT)
     heap["time"], heap["index"] = np.inf, np.arange(heap.size)
-    ensemble = np.zeros((ENSEMBLE_ROWS, network.neurons.size if network.lockstep else 0))
+    ensemble = np.zeros((ENSEMBLE_ROWS, 0))
     if network.lockstep:
-        for row, name in ((RATE_MEM, "rate_mem"), (RATE_EXC, "rate_exc"), (RATE_INH, "rate_inh")):
-            ensemble[row] = network.neurons[name]
-        ensemble[RATE_RATIO] = ensemble[RATE_INH] / ensemble[RATE_EXC]
-        ensemble[RESET] = network.neurons["reset"]
-        ensemble[PER_LSB], ensemble[KAPPA] = network.saturation["per_lsb_inh"], network.saturation["kappa_inh"]
+        ensemble = new_ensemble(network.neurons, network.saturation)
     # One more than may wait: the one whose slot has come may not have been popped yet.
     depth = int(network.outputs["depth"].max()) + 1 if network.limited else 0
     delayed = records(max(_FIRST_PLACES, network.most_late) if network.queues.size else 0, DELAYED)
@@ -317,10 +308,9 @@ def advance(until, network, inputs, sampling, state, key):
     n_neurons = neurons.size
     n_items = n_neurons + delays.size
     first_queue = heap.size - queues.size
-    fastest = slowest = 0.0
+    fastest = apart = slowest = 0.0
     if lockstep:
-        fastest = max(ensemble[RATE_MEM].max(), max(ensemble[RATE_EXC].max(), ensemble[RATE_INH].max()))
-        slowest = min(ensemble[RATE_MEM].min(), min(ensemble[RATE_EXC].min(), ensemble[RATE_INH].min()))
+        fastest, apart, slowest = extreme_rates(ensemble)
     while True:
         if progress.recorded == spikes.size:
             return RECORD_FULL
@@ -342,7 +332,7 @@ def advance(until, network, inputs, sampling, state, key):
             prepared = max(min(due, until), progress.time)
             # After 700 of the slowest time constants nothing is left that could cross.
             s = min(prepared - progress.time, 700.0 / slowest)
-            prepare_step(s, network.uniform, fastest, ensemble)
+            prepare_step(s, network.uniform, fastest, apart, ensemble)
             crossing, crossing_time, next_crossing = search_step(s, progress.time, network.uniform, neurons, ensemble)
             due = min(due, crossing_time)
         if due > last:  # the next instant
@@ -354,7 +344,7 @@ def advance(until, network, inputs, sampling, state, key):
             progress.instant = now
             if lockstep and now > progress.time:
                 if now != prepared:
-                    prepare_step(now - progress.time, network.uniform, fastest, ensemble)
+                    prepare_step(now - progress.time, network.uniform, fastest, apart, ensemble)
                     project(network.uniform, ensemble)
                 take_step(network.uniform, ensemble)
                 progress.time = now

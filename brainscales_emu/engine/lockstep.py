@@ -9,37 +9,60 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+from numpy.typing import NDArray
+
 from ..constants import SIMULTANEOUS
 from ..jit import njit
 from .crossing import first_crossing, response
+from .lanes import exp, mean_decay, short_mean_decay
 from .saturation import excited, inhibited, reach
 
 # Rows of the ensemble, the states of all neurons in lockstep: membrane and currents; the threshold, inf while it is
 # refractory; when the neuron crosses if it could cross within the next step, else inf; membrane at the end of that
 # step; what the step multiplies membrane and currents with, and the kernels; rates, and the inhibitory one over the
-# excitatory one; reset, and the inhibitory part of SATURATION.
+# excitatory one; largest value of the excitatory kernel; reset, and the inhibitory part of SATURATION.
 MEMBRANE, EXC, INH, BAR, CROSSING, NEXT, LEFT_MEM, KERNEL_EXC, KERNEL_INH, LEFT_EXC, LEFT_INH = range(11)
 
 RATE_MEM, RATE_EXC, RATE_INH, RATE_RATIO = range(11, 15)
 
-RESET, PER_LSB, KAPPA = range(15, 18)
+PEAK, RESET, PER_LSB, KAPPA = range(15, 19)
 
-ENSEMBLE_ROWS = 18
+ENSEMBLE_ROWS = 19
+
+
+def new_ensemble(neurons: NDArray[np.void], saturation: NDArray[np.void]) -> NDArray[np.float64]:
+    """(ENSEMBLE_ROWS, N) of these NEURON and SATURATION records, without a state."""
+    ensemble = np.zeros((ENSEMBLE_ROWS, neurons.size))
+    for row, name in (
+        (RATE_MEM, "rate_mem"),
+        (RATE_EXC, "rate_exc"),
+        (RATE_INH, "rate_inh"),
+        (PEAK, "peak_exc"),
+        (RESET, "reset"),
+    ):
+        ensemble[row] = neurons[name]
+    ensemble[RATE_RATIO] = ensemble[RATE_INH] / ensemble[RATE_EXC]
+    ensemble[PER_LSB], ensemble[KAPPA] = saturation["per_lsb_inh"], saturation["kappa_inh"]
+    return ensemble
 
 
 @njit(cache=True, error_model="numpy", forceinline=True)
-def _short_response(x):
-    """(1 - exp(-x)) / x and exp(-x) for |x| <= 0.1, by the series, cut where the next term is below 3e-17."""
-    series = 1.0 - x * (1 / 8) * (1.0 - x * (1 / 9) * (1.0 - x * (1 / 10)))
-    series = 1.0 - x * (1 / 5) * (1.0 - x * (1 / 6) * (1.0 - x * (1 / 7) * series))
-    series = 1.0 - x * (1 / 2) * (1.0 - x * (1 / 3) * (1.0 - x * (1 / 4) * series))
-    return series, 1.0 - x * series
+def extreme_rates(ensemble):
+    """Largest rate of all, largest difference between a synaptic rate and its membrane's, smallest rate (1/us)."""
+    fastest, apart, slowest = 0.0, 0.0, math.inf
+    for n in range(ensemble.shape[1]):
+        mem, exc, inh = ensemble[RATE_MEM, n], ensemble[RATE_EXC, n], ensemble[RATE_INH, n]
+        fastest = max(fastest, max(mem, max(exc, inh)))
+        apart = max(apart, max(abs(exc - mem), abs(inh - mem)))
+        slowest = min(slowest, min(mem, min(exc, inh)))
+    return fastest, apart, slowest
 
 
 @njit(cache=True, error_model="numpy", forceinline=True)
-def prepare_step(s, uniform, fastest, ensemble):
+def prepare_step(s, uniform, fastest, apart, ensemble):
     """Factors and kernels of a step of s us for all neurons, in the first column alone if they have the same rates;
-    `fastest` is the largest rate of all."""
+    `fastest` and `apart` are of `extreme_rates`."""
     if uniform:
         rate_mem, rate_exc, rate_inh = ensemble[RATE_MEM, 0], ensemble[RATE_EXC, 0], ensemble[RATE_INH, 0]
         left_mem = math.exp(-rate_mem * s)
@@ -48,38 +71,48 @@ def prepare_step(s, uniform, fastest, ensemble):
         ensemble[LEFT_MEM, 0] = left_mem
         ensemble[LEFT_EXC, 0], ensemble[KERNEL_EXC, 0] = left_exc, kernel_exc
         ensemble[LEFT_INH, 0], ensemble[KERNEL_INH, 0] = left_inh, kernel_inh
-    elif s * fastest <= 0.1:
+    elif s * fastest <= 0.04:
         for n in range(ensemble.shape[1]):
-            ensemble[LEFT_MEM, n] = _short_response(ensemble[RATE_MEM, n] * s)[1]
+            y = ensemble[RATE_MEM, n] * s
+            ensemble[LEFT_MEM, n] = 1.0 - y * short_mean_decay(y)
+        for left, kernel, rate in ((LEFT_EXC, KERNEL_EXC, RATE_EXC), (LEFT_INH, KERNEL_INH, RATE_INH)):
+            for n in range(ensemble.shape[1]):
+                y = (ensemble[rate, n] - ensemble[RATE_MEM, n]) * s
+                mean = short_mean_decay(y)
+                ensemble[kernel, n] = ensemble[LEFT_MEM, n] * mean * s
+                ensemble[left, n] = ensemble[LEFT_MEM, n] * (1.0 - y * mean)
+    elif s * apart <= 0.5:
         for n in range(ensemble.shape[1]):
-            series, left = _short_response((ensemble[RATE_EXC, n] - ensemble[RATE_MEM, n]) * s)
-            ensemble[KERNEL_EXC, n] = ensemble[LEFT_MEM, n] * series * s
-            ensemble[LEFT_EXC, n] = ensemble[LEFT_MEM, n] * left
-        for n in range(ensemble.shape[1]):
-            series, left = _short_response((ensemble[RATE_INH, n] - ensemble[RATE_MEM, n]) * s)
-            ensemble[KERNEL_INH, n] = ensemble[LEFT_MEM, n] * series * s
-            ensemble[LEFT_INH, n] = ensemble[LEFT_MEM, n] * left
+            ensemble[LEFT_MEM, n] = exp(-ensemble[RATE_MEM, n] * s)
+        for left, kernel, rate in ((LEFT_EXC, KERNEL_EXC, RATE_EXC), (LEFT_INH, KERNEL_INH, RATE_INH)):
+            for n in range(ensemble.shape[1]):
+                y = (ensemble[rate, n] - ensemble[RATE_MEM, n]) * s
+                mean = mean_decay(y)
+                ensemble[kernel, n] = ensemble[LEFT_MEM, n] * mean * s
+                ensemble[left, n] = ensemble[LEFT_MEM, n] * (1.0 - y * mean)
     else:
         for n in range(ensemble.shape[1]):
-            rate_mem = ensemble[RATE_MEM, n]
-            left_mem = math.exp(-rate_mem * s)
-            ensemble[LEFT_MEM, n] = left_mem
-            left, kernel = response(s, rate_mem, ensemble[RATE_EXC, n], left_mem)
-            ensemble[LEFT_EXC, n] = left
-            ensemble[KERNEL_EXC, n] = kernel
-            left, kernel = response(s, rate_mem, ensemble[RATE_INH, n], left_mem)
-            ensemble[LEFT_INH, n] = left
-            ensemble[KERNEL_INH, n] = kernel
+            ensemble[LEFT_MEM, n] = exp(-ensemble[RATE_MEM, n] * s)
+        for left, kernel, rate in ((LEFT_EXC, KERNEL_EXC, RATE_EXC), (LEFT_INH, KERNEL_INH, RATE_INH)):
+            for n in range(ensemble.shape[1]):
+                difference = ensemble[rate, n] - ensemble[RATE_MEM, n]
+                y = difference * s
+                near = abs(y) <= 0.5
+                mean = ensemble[LEFT_MEM, n] * s * mean_decay(y if near else 0.0)
+                ensemble[left, n] = exp(-ensemble[rate, n] * s)
+                far = (ensemble[LEFT_MEM, n] - ensemble[left, n]) / (1.0 if near else difference)
+                ensemble[kernel, n] = mean if near else far
 
 
 @njit(cache=True, error_model="numpy", forceinline=True)
-def _could_cross(
-    s, slack, u, exc, inh, threshold, left_mem, kernel_exc, kernel_inh, left_exc, left_inh, rate_mem, rate_ratio
+def could_cross(
+    s, slack, u, exc, inh, threshold, left_mem, kernel_exc, kernel_inh, left_exc, left_inh, rate_mem, rate_ratio, peak
 ):
     """Membrane at the end of a step of s us, and 0.0 if it could reach the threshold within the step or the slack
     after it, else inf.
 
-    u can't pass max(u, 0) + s max(i_exc - i_inh, 0), with the smallest i_inh of the step. If that is not enough: where
+    u can't pass max(u, 0) + i_exc max K_exc, nor max(u, 0) + s max(i_exc - i_inh, 0), with the smallest i_inh of the
+    step. If that is not enough: where
     W (see `first_crossing`) is monotone, i.e. W' has the same sign at both ends, u' has at most one zero; so u is
     highest at an end, unless it first rises and then falls.
     """
@@ -91,23 +124,21 @@ def _could_cross(
     grows_first = inh * rate_ratio > exc
     grows_last = end_inh * rate_ratio > end_exc
     highest_within = (rises_first & falls_last) | (grows_first != grows_last)
-    reaches = max(u, 0.0) + max(exc - end_inh, 0.0) * s >= threshold
-    could_cross = (u >= threshold) | (end + end_slope * slack >= threshold) | (reaches & highest_within)
-    return end, 0.0 if could_cross else math.inf
+    reaches = max(u, 0.0) + min(max(exc - end_inh, 0.0) * s, exc * peak) >= threshold
+    crosses = (u >= threshold) | (end + end_slope * slack >= threshold) | (reaches & highest_within)
+    return end, 0.0 if crosses else math.inf
 
 
 @njit(cache=True, error_model="numpy", forceinline=True)
-def search_step(s, now, uniform, neurons, ensemble):
-    """The neuron that crosses first within the next s us or at the instant of their end, when, and when the next one
-    does; (-1, inf, inf) if none does. It may also find one that crosses first and later. A step of s us has been
-    prepared."""
-    slack = SIMULTANEOUS * max(now + s, 1.0)
+def look_ahead(s, slack, uniform, ensemble):
+    """Membranes at the end of a step of s us that was prepared, and which neurons could cross within it or the slack
+    after it. Returns their number."""
     if uniform:
         left_mem, kernel_exc, kernel_inh = ensemble[LEFT_MEM, 0], ensemble[KERNEL_EXC, 0], ensemble[KERNEL_INH, 0]
         left_exc, left_inh = ensemble[LEFT_EXC, 0], ensemble[LEFT_INH, 0]
-        rate_mem, rate_ratio = ensemble[RATE_MEM, 0], ensemble[RATE_RATIO, 0]
+        rate_mem, rate_ratio, peak = ensemble[RATE_MEM, 0], ensemble[RATE_RATIO, 0], ensemble[PEAK, 0]
         for n in range(ensemble.shape[1]):
-            ensemble[NEXT, n], ensemble[CROSSING, n] = _could_cross(
+            ensemble[NEXT, n], ensemble[CROSSING, n] = could_cross(
                 s,
                 slack,
                 ensemble[MEMBRANE, n],
@@ -121,10 +152,11 @@ def search_step(s, now, uniform, neurons, ensemble):
                 left_inh,
                 rate_mem,
                 rate_ratio,
+                peak,
             )
     else:
         for n in range(ensemble.shape[1]):
-            ensemble[NEXT, n], ensemble[CROSSING, n] = _could_cross(
+            ensemble[NEXT, n], ensemble[CROSSING, n] = could_cross(
                 s,
                 slack,
                 ensemble[MEMBRANE, n],
@@ -138,12 +170,21 @@ def search_step(s, now, uniform, neurons, ensemble):
                 ensemble[LEFT_INH, n],
                 ensemble[RATE_MEM, n],
                 ensemble[RATE_RATIO, n],
+                ensemble[PEAK, n],
             )
-    first, due, next_due = -1, math.inf, math.inf
     candidates = 0
     for n in range(ensemble.shape[1]):
         candidates += 1 if ensemble[CROSSING, n] < math.inf else 0
-    if candidates == 0:
+    return candidates
+
+
+@njit(cache=True, error_model="numpy", forceinline=True)
+def search_step(s, now, uniform, neurons, ensemble):
+    """The neuron that crosses first within the next s us or at the instant of their end, when, and when the next one
+    does; (-1, inf, inf) if none does. It may also find one that crosses first and later. A step of s us has been
+    prepared."""
+    first, due, next_due = -1, math.inf, math.inf
+    if look_ahead(s, SIMULTANEOUS * max(now + s, 1.0), uniform, ensemble) == 0:
         return first, due, next_due
     for n in range(ensemble.shape[1]):
         if ensemble[CROSSING, n] < math.inf:

@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 
 from ..constants import EXTERNAL, FIRST_DELAY_OUTPUT
 from ..instant import latest
-from ..mismatch import stream
+from ..mismatch import trial_key
 from .chip import WiredChip
 from .lif import LifNeuron
+from .trial_noise import TrialNoise
 
 
 def simulate_setup(
@@ -24,14 +25,13 @@ def simulate_setup(
     duration_us: float,
 ) -> tuple[list[tuple[float, int, int]], int]:
     """Plain LIF neurons of several chips, event by event; (time, chip, source) of all spikes, and lost events."""
-    rngs = [stream(seed, "trial", 0) for seed in seeds]
+    trials = [TrialNoise(trial_key(seed, 0)) for seed in seeds]
     noise = wired[0].config.noise
     neurons: dict[tuple[int, int], LifNeuron] = {}
     for k, chip in enumerate(wired):
         for master, neuron in chip.neurons.items():
-            neuron.set_threshold(
-                chip.mean_threshold[master] + noise.threshold_noise_std_lsb * rngs[k].standard_normal()
-            )
+            threshold_noise = noise.threshold_noise_std_lsb * trials[k].draw(master)
+            neuron.set_threshold(chip.mean_threshold[master] + threshold_noise)
             neurons[k, master] = neuron
     arrivals = sorted((time, k, source) for k, events in enumerate(inputs) for time, source in events)
     due = {key: neuron.next_spike_us() for key, neuron in neurons.items()}
@@ -54,7 +54,7 @@ def simulate_setup(
                 for element in route.elements:
                     lost += (k, element) in busy
                     if (k, element) not in busy:
-                        jitter = noise.delay_jitter_us * rngs[k].standard_normal()
+                        jitter = noise.delay_jitter_us * trials[k].draw(FIRST_DELAY_OUTPUT + 2 * element)
                         busy[k, element] = now + wired[k].delay_us[element] + jitter
             continue
         if due[spiking] > latest(now):
@@ -63,7 +63,7 @@ def simulate_setup(
         else:
             k, source = spiking
             neurons[spiking].advance(now)
-            threshold_noise = noise.threshold_noise_std_lsb * rngs[k].standard_normal()
+            threshold_noise = noise.threshold_noise_std_lsb * trials[k].draw(source)
             neurons[spiking].spike(wired[k].mean_threshold[source] + threshold_noise)
             due[spiking] = neurons[spiking].next_spike_us()
         spikes.append((now, k, source))

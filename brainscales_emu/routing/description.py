@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -101,13 +102,55 @@ class Projection:
 
 
 class Sites(NamedTuple):
-    """Where the synapses of one connection stand: `unit` counts the synapses of a pair, `cell` is a flat index."""
+    """Where the synapses of one connection stand: sources and targets, sign, `unit` counts the synapses of a pair,
+    `cell` is a flat index."""
 
     pre: IntArray
     post: IntArray
     sign: IntArray
     unit: IntArray
     cell: IntArray
+
+    def weights(self, matrix: IntArray, name: str) -> IntArray:
+        """Weight of each synapse for a signed matrix: the first unit of a pair takes up to 63, the next one the rest...
+
+        Raises
+        ------
+        PlacementError
+            A weight has no synapse of its sign, or too few.
+        """
+        try:
+            wanted = self.sign * matrix[self.pre, self.post] - MAX_WEIGHT * self.unit
+        except IndexError:
+            raise PlacementError(
+                f"{name} has shape {matrix.shape}, which isn't that of the placed projection"
+            ) from None
+        weights = np.minimum(np.maximum(wanted, 0), MAX_WEIGHT)
+        if weights.sum() != np.abs(matrix).sum():
+            self._refuse(matrix, weights, name)
+        return weights
+
+    def _refuse(self, matrix: IntArray, weights: IntArray, name: str) -> None:
+        pair = self.pre * matrix.shape[1] + self.post
+        written = np.bincount(pair, weights=weights, minlength=matrix.size)
+        at = divmod(int(np.flatnonzero(written != np.abs(matrix).ravel())[0]), matrix.shape[1])
+        raise PlacementError(
+            f"{name}[{at[0]}, {at[1]}] = {matrix[at]} doesn't fit into the synapses that the projection has for this "
+            "pair; place it with rewritable=True and its largest weight"
+        )
+
+
+class Rewriting(NamedTuple):
+    """Other weights and delays of a network that was placed. Made by `Placement.rewriting`, which checks them.
+
+    fabric is the one that was placed; cell (n,) int64 are flat indices into its weights [half, row, column], weight
+    (n,) int64 their values 0..63, delay_register (128,) int64 the registers of all delay elements.
+    """
+
+    fabric: Fabric
+    cell: IntArray
+    weight: IntArray
+    delay_register: IntArray
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -145,10 +188,23 @@ class Placement(Shown):
             "delay elements": int(np.count_nonzero(self.fabric.delay_register)),
         }
 
+    @cached_property
+    def _cells(self) -> IntArray:
+        return np.concatenate([sites.cell for sites in self.sites])
+
     def with_weights(
         self, weights: Sequence[ArrayLike], delay_registers: Sequence[ArrayLike | None] | None = None
     ) -> Placement:
-        """The same placement with other weights.
+        """The same placement with other weights. Parameters and errors as of `rewriting`."""
+        rewriting, memory = self.rewriting(weights, delay_registers), self.fabric.weight.copy()
+        memory.reshape(-1)[rewriting.cell] = rewriting.weight
+        memory.flags.writeable = False
+        return replace(self, fabric=self.fabric.with_weights(memory, rewriting.delay_register))
+
+    def rewriting(
+        self, weights: Sequence[ArrayLike], delay_registers: Sequence[ArrayLike | None] | None = None
+    ) -> Rewriting:
+        """What other weights and delays change in the memory, for `Chip.rewrite`.
 
         Parameters
         ----------
@@ -162,24 +218,23 @@ class Placement(Shown):
         PlacementError
             A weight has no synapse of its sign, or too few; ``Projection(rewritable=True)`` provides them.
         """
-        memory = self.fabric.weight.copy()
+        values = []
         for number, (sites, matrix) in enumerate(zip(self.sites, weights, strict=True)):
             name = f"weights[{number}]"
-            write_weights(memory.reshape(-1), sites, check_weights(name, matrix, (None, None)), name)
+            values.append(sites.weights(check_weights(name, matrix, (None, None)), name))
         registers = self.fabric.delay_register
         if delay_registers is not None:
             registers = registers.copy()
-            for number, (outputs, values) in enumerate(zip(self.delays, delay_registers, strict=True)):
-                if (outputs is None) != (values is None):
+            for number, (outputs, given) in enumerate(zip(self.delays, delay_registers, strict=True)):
+                if (outputs is None) != (given is None):
                     had = "no delays" if outputs is None else "delays"
                     raise PlacementError(
                         f"delay_registers[{number}]: the projection was placed with {had}; place the network again"
                     )
-                if outputs is not None and values is not None:
+                if outputs is not None and given is not None:
                     name = f"delay_registers[{number}]"
-                    registers[elements_of(outputs)] = check_delay_registers(name, values, outputs.size)
-        memory.flags.writeable = False
-        return replace(self, fabric=self.fabric.with_weights(memory, registers))
+                    registers[elements_of(outputs)] = check_delay_registers(name, given, outputs.size)
+        return Rewriting(self.fabric, self._cells, np.concatenate(values), registers)
 
     def synapse_delays(self, delay_us: Sequence[ArrayLike]) -> NDArray[np.float64]:
         """Delays for `Chip.write` that are in the synapses, which no real chip has, see `beyond`.
@@ -231,21 +286,3 @@ def check_delay_registers(name: str, values: ArrayLike, size: int) -> IntArray:
 def elements_of(outputs: IntArray) -> IntArray:
     """Numbers of the delay elements with these output circuits."""
     return (outputs - FIRST_DELAY_OUTPUT) // 2
-
-
-def write_weights(memory: IntArray, sites: Sites, matrix: IntArray, name: str) -> None:
-    """Write a signed matrix to its synapses: the first unit of a pair takes up to 63, the next one the rest..."""
-    pre, post, sign, unit, cell = sites
-    try:
-        values = np.clip(sign * matrix[pre, post] - MAX_WEIGHT * unit, 0, MAX_WEIGHT)
-    except IndexError:
-        raise PlacementError(f"{name} has shape {matrix.shape}, which isn't that of the placed projection") from None
-    written = np.bincount(pre * matrix.shape[1] + post, weights=values, minlength=matrix.size)
-    wrong = np.flatnonzero(written != np.abs(matrix).ravel())
-    if wrong.size:
-        at = divmod(int(wrong[0]), matrix.shape[1])
-        raise PlacementError(
-            f"{name}[{at[0]}, {at[1]}] = {matrix[at]} doesn't fit into the synapses that the projection has for this "
-            "pair; place it with rewritable=True and its largest weight"
-        )
-    memory[cell] = values

@@ -58,7 +58,6 @@ from .description import (
     Sites,
     check_delay_registers,
     check_weights,
-    write_weights,
 )
 from .fabric import (
     DELAY_TRIGGER_WEIGHT,
@@ -356,7 +355,8 @@ def place(
         mine = units.connection == number
         sign = 1 - 2 * units.inhibitory[mine]
         sites.append(Sites(units.pre[mine], units.post[mine], sign, units.unit[mine], cell[mine]))
-        write_weights(values["weight"].reshape(-1), sites[-1], connection.weights, f"projections[{number}].weights")
+        weights = sites[-1].weights(connection.weights, f"projections[{number}].weights")
+        values["weight"].reshape(-1)[sites[-1].cell] = weights
 
     _open_crossbar(values, sources, addresses, generators)
     delay_outputs = np.concatenate([[], *delays]).astype(np.int64)

@@ -77,6 +77,20 @@ class Routes(NamedTuple):
         return np.repeat(np.arange(sources.size), counts), _expand(counts, first)
 
 
+class Reached(NamedTuple):
+    """Synapses that the events of sources reach, one entry per source and synapse; all arrays (n,) int64.
+
+    source; half, row, column and sign of the synapse; flat index of its weight.
+    """
+
+    source: IntArray
+    half: IntArray
+    row: IntArray
+    column: IntArray
+    sign: IntArray
+    cell: IntArray
+
+
 class Wiring:
     """All that decides where events go, except weights.
 
@@ -85,6 +99,13 @@ class Wiring:
     fabric : Fabric
     cells : (2, 256, 256) bool
         Synapses [half, row, column] that may get a weight; those of rows that are off never have one.
+
+    Attributes
+    ----------
+    synapses : Reached
+        All that may get a weight.
+    enters : (n,) int64
+        Those of them that lead to the inputs of delay elements.
     """
 
     def __init__(self, fabric: Fabric, cells: BoolArray) -> None:
@@ -109,17 +130,19 @@ class Wiring:
         address_begin, (half, row, column, sign) = _synapses_by_address(fabric, cells)
         counts = address_begin[address + 1] - address_begin[address]
         selected = _expand(counts, address_begin[address])
-        self._half, self._row, self._column, self._sign = (array[selected] for array in (half, row, column, sign))
-        self._cell = (self._half * N_ROWS + self._row) * N_COLUMNS + self._column
+        half, row, column, sign = (array[selected] for array in (half, row, column, sign))
         ends = np.concatenate([[0], np.cumsum(counts)])
         self._synapse_begin = ends[np.searchsorted(onto_bus[at], np.arange(output.size + 1))]
+        route = np.repeat(np.arange(output.size), np.diff(self._synapse_begin))
+        cell = (half * N_ROWS + row) * N_COLUMNS + column
+        self.synapses = Reached(source[route], half, row, column, sign, cell)
 
-        element = self._column // 2
-        enters = (self._half == 1) & (self._column % 2 == 0) & (fabric.delay_register[element] > 0)
-        self._enters = np.flatnonzero(enters)
-        self._excites = self._sign[self._enters] > 0
-        self._enters_by = np.repeat(np.arange(output.size), np.diff(self._synapse_begin))[self._enters]
-        entered = source[self._enters_by] * N_DELAY_ELEMENTS + element[self._enters]
+        element = column // 2
+        enters = (half == 1) & (column % 2 == 0) & (fabric.delay_register[element] > 0)
+        self.enters = np.flatnonzero(enters)
+        self._excites = sign[self.enters] > 0
+        self._enters_by = route[self.enters]
+        entered = source[self._enters_by] * N_DELAY_ELEMENTS + element[self.enters]
         self._trigger, self._entered = np.unique(entered, return_inverse=True)
 
     def fits(self, fabric: Fabric) -> bool:
@@ -129,8 +152,9 @@ class Wiring:
 
     def routes(self, weight: IntArray) -> Routes:
         """The routes with these weights, (2, 256, 256) int64; those outside the cells count as 0."""
-        weight = weight.reshape(-1)[self._cell]
-        entering = weight[self._enters]
+        _, half, row, column, sign, cell = self.synapses
+        weight = weight.reshape(-1)[cell]
+        entering = weight[self.enters]
         total = np.bincount(self._entered, weights=entering * self._excites, minlength=self._trigger.size)
         enough = total >= DELAY_TRIGGER_WEIGHT
         trigger = self._trigger[enough]
@@ -142,11 +166,11 @@ class Wiring:
             begin=self._begin,
             output=self._output,
             synapse_begin=np.searchsorted(used, self._synapse_begin),
-            half=self._half[used],
-            row=self._row[used],
-            column=self._column[used],
+            half=half[used],
+            row=row[used],
+            column=column[used],
             weight=weight[used],
-            sign=self._sign[used],
+            sign=sign[used],
             delay_begin=np.searchsorted(trigger // N_DELAY_ELEMENTS, np.arange(self._begin.size)),
             delay_element=trigger % N_DELAY_ELEMENTS,
             delay_route=route[enough],

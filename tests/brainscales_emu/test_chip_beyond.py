@@ -58,7 +58,7 @@ def test_engine_equals_twin(lockstep, seed):
     chip = Chip(config, serial=seed, seed=1)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(assembly, "LOCKSTEP_NEURONS", 1 if lockstep else 10**9)
-        patch.setattr(assembly, "LOCKSTEP_DENSITY", 0.0)
+        patch.setattr(assembly, "LOCKSTEP_DENSITY", (0.0, 0.0))
         chip.write(fabric, synapse_delay_us=delay_us)
     recording = chip.run(times, lines, 70.0, 3)
     expected, lost = simulate_reference(

@@ -456,12 +456,13 @@ def one_neuron_setup(config=EXACT, n_inputs=1, weight=20, n=1):
 
 @pytest.mark.parametrize("lockstep", [False, True])
 def test_a_rewritten_weight_holds_from_the_update_on(lockstep, monkeypatch):
-    # Lockstep is decided when the network is written, even if an update removes or adds most synapses.
+    # Lockstep is decided when the network is assembled, even if an update removes or adds most synapses.
     monkeypatch.setattr(assembly, "LOCKSTEP_NEURONS", 1)
-    monkeypatch.setattr(assembly, "LOCKSTEP_DENSITY", 0.0 if lockstep else 2.0)
+    monkeypatch.setattr(assembly, "LOCKSTEP_DENSITY", (0.0, 0.0) if lockstep else (2.0, 2.0))
     config = dataclasses.replace(EXACT, threshold_lsb=250.0, saturation=None)
     setup, placement = one_neuron_setup(config, weight=20, n=2)
-    monkeypatch.setattr(assembly, "LOCKSTEP_DENSITY", 2.0 if lockstep else 0.0)
+    assert setup.chips[0].network.lockstep == lockstep
+    monkeypatch.setattr(assembly, "LOCKSTEP_DENSITY", (2.0, 2.0) if lockstep else (0.0, 0.0))
     weights = iter([50, 0])
     seen = []
 

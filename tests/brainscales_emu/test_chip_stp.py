@@ -6,8 +6,9 @@ import math
 import numpy as np
 import pytest
 from random_fabrics import random_fabric
+from ways import run_by
 
-from brainscales_emu import ChipConfig, ChipError, assembly
+from brainscales_emu import ChipConfig, ChipError
 from brainscales_emu.chip import Chip
 from brainscales_emu.config import StpConfig
 from brainscales_emu.constants import EXTERNAL
@@ -23,11 +24,9 @@ LAW = StpConfig(rest=(1.0, 0.2), target=(0.0, 0.9), slowest_recovery_us=80.0, of
 QUIET = {"event_latency_us": 0.0, "exact_input_times": True, "stp": LAW}
 
 
-@pytest.fixture(params=[False, True], ids=["one by one", "lockstep"])
+@pytest.fixture(params=["one by one", "lockstep"])
 def keeping(request, monkeypatch):
-    if request.param:
-        monkeypatch.setattr(assembly, "LOCKSTEP_NEURONS", 1)
-        monkeypatch.setattr(assembly, "LOCKSTEP_DENSITY", 0.0)
+    run_by(request.param, monkeypatch)
 
 
 @pytest.mark.parametrize("voltages", [0, 1])

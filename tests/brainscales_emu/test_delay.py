@@ -6,8 +6,9 @@ import pytest
 from brainscales_emu import ChipConfig, ChipError, NoiseConfig, preset
 from brainscales_emu.chip import Chip
 from brainscales_emu.delay import register_to_us, us_to_register
-from brainscales_emu.mismatch import stream
+from brainscales_emu.mismatch import trial_key
 from brainscales_emu.readable.delay import fire_times
+from brainscales_emu.readable.trial_noise import TrialNoise
 from brainscales_emu.routing.placement import place_feedforward
 
 
@@ -96,11 +97,11 @@ def test_events_at_a_busy_element_are_lost():
 
 def test_jitter_is_drawn_once_per_event():
     config = ChipConfig(noise=NoiseConfig(delay_jitter_us=0.06), exact_input_times=True)
-    chip, _ = element_chip(config, [50])
+    chip, (output,) = element_chip(config, [50])
     triggers = np.arange(40) * 30.0
     recording = chip.run(triggers, np.zeros(40, dtype=int), 2000.0, 7)
-    jitters = 0.06 * stream(4, "trial", 7).standard_normal(40)
-    expected, _ = fire_times(triggers.tolist(), 8.25, jitters.tolist())
+    noise = TrialNoise(trial_key(4, 7))
+    expected, _ = fire_times(triggers.tolist(), 8.25, [0.06 * noise.draw(int(output)) for _ in range(40)])
     np.testing.assert_allclose(recording.analogue_times_us, expected, rtol=1e-13)
 
 

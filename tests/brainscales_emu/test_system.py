@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from brainscales_emu import ChipConfig, ChipError, LinkConfig, PlacementError
 from brainscales_emu.chip import Chip, Session
 from brainscales_emu.execution import Account, Phase, Program, phases, section_ns, to_cycles
+from brainscales_emu.feedforward import FeedForward
 from brainscales_emu.links import EventLink
 from brainscales_emu.multichip import Setup
 from brainscales_emu.recording import Probe
@@ -70,12 +71,16 @@ def test_only_what_was_written_is_sent():
     assert chip.account.real_time_us == 300.0
 
 
-def test_the_engine_runs_once_in_the_real_time_section(monkeypatch):
+def test_a_run_is_computed_once(monkeypatch):
     calls = []
-    advance = Session.advance
-    monkeypatch.setattr(Session, "advance", lambda *arguments: calls.append(1) or advance(*arguments))
-    small_chip().run([0.0], [0], 8.0, 0)
-    assert calls == [1]
+    advance, run = Session.advance, FeedForward.run
+    monkeypatch.setattr(Session, "advance", lambda *arguments: calls.append("engine") or advance(*arguments))
+    monkeypatch.setattr(FeedForward, "run", lambda *arguments: calls.append("levels") or run(*arguments))
+    chip = small_chip()
+    chip.run([0.0], [0], 8.0, 0)
+    chip.network = chip.assemble()
+    chip.run([0.0], [0], 8.0, 0)
+    assert calls == ["levels", "engine"]
 
 
 def test_times_of_phases_are_whole_nanoseconds():

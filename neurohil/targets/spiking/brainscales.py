@@ -161,6 +161,7 @@ class BrainscalesTarget:
         self._has_codes = config.calibration is not None
         self._is_calibrated = config.preset != "uncalibrated"  # all other presets are of calibrated circuits
         self._delays_in_synapses = config.delays == "beyond"
+        self._form: list[tuple[tuple[int, ...], bool]] = []  # of the network that was placed
         shortest_us, longest_us, step_us = *register_to_us([MIN_DELAY_REGISTER, MAX_DELAY_REGISTER]), DELAY_STEP_US
         if self._delays_in_synapses:
             shortest_us, longest_us, step_us = 0.0, MAX_DELAY_US, 0.0
@@ -201,9 +202,18 @@ class BrainscalesTarget:
             weights.append(rounded.astype(np.int64))
         with user_errors(ChipError, KEYS):
             registers = [None if d is None else us_to_register(d * self.tau_us) for d in (x.axonal for x in layers)]
-            placement = place_feedforward(layers[0].weights.shape[0], weights, registers)
-            self._chip.write(placement.fabric, synapse_delay_us=self._synapse_delays(placement, layers))
+            form = [(matrix.shape, delays is None) for matrix, delays in zip(weights, registers, strict=True)]
+            if form != self._form or self._delays_in_synapses:
+                placement = place_feedforward(layers[0].weights.shape[0], weights, registers)
+                self._chip.write(placement.fabric, synapse_delay_us=self._synapse_delays(placement, layers))
+                self._take(placement)
+                self._form = form
+            self._chip.rewrite(self._placement.rewriting(weights, registers))
         self.beyond = None if all(layer.later_delays is None for layer in layers) else BEYOND
+
+    def _take(self, placement: Placement) -> None:
+        """Note where the network stands."""
+        self._placement = placement
         self._neurons = [circuits[:, 0] for circuits in placement.neurons.values()]
         self._delays = placement.delays
         self._lines = placement.lines["input"]
@@ -321,7 +331,8 @@ class BrainscalesTarget:
         within = (ticks - slots * self._slot_ticks) * (1.0 / (CYCLES_PER_US * self.tau_us))
         inside = slots < len(inputs)
         first = np.full((len(inputs), n_lines + 1), np.inf)
-        np.minimum.at(first, (slots[inside], self._columns[circuits[inside]]), within[inside])
+        place = (slots * (n_lines + 1) + self._columns[circuits])[inside]
+        first.reshape(-1)[place[::-1]] = within[inside][::-1]  # events are in order of time, and the last value stays
         observed, times = [], inputs
         for neurons, delays in zip(self._neurons, self._delays, strict=True):
             arrivals = times if delays is None else np.ascontiguousarray(first[:, self._columns[delays]])

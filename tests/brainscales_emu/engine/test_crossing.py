@@ -6,7 +6,7 @@ import mpmath as mp
 import numpy as np
 import pytest
 
-from brainscales_emu.engine import crossing, lockstep
+from brainscales_emu.engine import crossing
 from brainscales_emu.readable import lif
 
 mp.mp.dps = 40
@@ -197,12 +197,3 @@ def test_series_and_difference_meet(y):
     _, response = crossing.response(s, rate_mem, rate_syn, left_mem)
     exact = mp.mpf(left_mem) * -mp.expm1(-x * s) / x
     assert abs(response / exact - 1) < (5e-16 if abs(y) < 0.04 else 1e-14)
-
-
-@pytest.mark.parametrize("x", [0.0, 1e-12, 1e-6, 1e-3, 0.01, 0.03, 0.07, 0.1, -1e-6, -0.01, -0.1])
-def test_series_of_short_steps_has_all_digits(x):
-    """(1 - exp(-x)) / x and exp(-x), as in steps much shorter than all time constants."""
-    series, left = lockstep._short_response(x)
-    exact = mp.mpf(1) if x == 0 else -mp.expm1(-mp.mpf(x)) / mp.mpf(x)
-    assert series == pytest.approx(float(exact), rel=3e-16, abs=0)
-    assert left == pytest.approx(float(mp.exp(-mp.mpf(x))), rel=3e-16, abs=0)

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from random_fabrics import random_fabric
+from ways import WAYS, run_by
 
-from brainscales_emu import ChipConfig, NoiseConfig, assembly, preset
+from brainscales_emu import ChipConfig, NoiseConfig, preset
 from brainscales_emu.chip import Chip, build_inputs
 from brainscales_emu.config import EventPathConfig
 from brainscales_emu.constants import EXTERNAL, N_CIRCUITS
@@ -38,16 +39,9 @@ ALL_NOISE = NoiseConfig(
 )
 
 
-@pytest.fixture(params=[False, True], ids=["one by one", "lockstep"])
+@pytest.fixture(params=WAYS)
 def keeping(request, monkeypatch):
-    """Both ways of keeping neurons; without this, small networks are kept one by one."""
-    if request.param:
-        keep_in_lockstep(monkeypatch)
-
-
-def keep_in_lockstep(monkeypatch):
-    monkeypatch.setattr(assembly, "LOCKSTEP_NEURONS", 1)
-    monkeypatch.setattr(assembly, "LOCKSTEP_DENSITY", 0.0)
+    run_by(request.param, monkeypatch)
 
 
 def random_run(seed):
@@ -92,17 +86,12 @@ def check_against_twin(seed):
     return recording
 
 
+@pytest.mark.parametrize("way", ["one by one", "lockstep"])
 @settings(deadline=None, max_examples=25)
 @given(seed=st.integers(0, 10**6))
-def test_engine_equals_readable_twin(seed):
-    check_against_twin(seed)
-
-
-@settings(deadline=None, max_examples=25)
-@given(seed=st.integers(0, 10**6))
-def test_lockstep_equals_readable_twin(seed):
+def test_engine_equals_readable_twin(way, seed):
     with pytest.MonkeyPatch.context() as patch:
-        keep_in_lockstep(patch)
+        run_by(way, patch)
         check_against_twin(seed)
 
 
@@ -150,7 +139,7 @@ def test_windows_and_record_size_do_not_change_a_bit(seed, ends, capacity):
         run = dataclasses.replace(run[0], event_path=event_path), *run[1:]
         assert run_in_windows(*run, [*sorted(ends), 100.0], capacity) == run_in_windows(*run, [100.0], 4096)
         with pytest.MonkeyPatch.context() as patch:
-            keep_in_lockstep(patch)
+            run_by("lockstep", patch)
             assert run_in_windows(*run, [*sorted(ends), 100.0], capacity) == run_in_windows(*run, [100.0], 4096)
 
 

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 from nest_oracle import ORACLE, chip_config
+from ways import WAYS, run_by
 
-from brainscales_emu import assembly
 from brainscales_emu.chip import Chip
 from brainscales_emu.constants import EXTERNAL
 from brainscales_emu.mismatch import draw_fixed_pattern, trial_key
@@ -39,15 +39,13 @@ def spikes_of_reference(case, config, fabric):
     return np.array([time for time, _ in spikes]), np.array([circuit for _, circuit in spikes])
 
 
-def spikes_in_lockstep(case, config, fabric):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(assembly, "LOCKSTEP_NEURONS", 1)
-        return spikes_of_chip(case, config, fabric)
-
-
-@pytest.mark.parametrize("simulate", [spikes_of_chip, spikes_in_lockstep, spikes_of_reference])
+@pytest.mark.parametrize("way", [*WAYS, "readable twin"])
 @pytest.mark.parametrize("name", ORACLE["cases"])
-def test_every_spike_of_nest(name, simulate):
+def test_every_spike_of_nest(name, way, monkeypatch):
+    simulate = spikes_of_reference
+    if way in WAYS:
+        simulate = spikes_of_chip
+        run_by(way, monkeypatch)
     case = ORACLE["cases"][name]
     placement = place_feedforward(ORACLE["n_in"], [np.array(case["weights_lsb"])], [None])
     times, circuits = simulate(case, chip_config(case), placement.fabric)

@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from random_fabrics import random_fabric
 from scipy.optimize import minimize_scalar
-from test_engine import ALL_NOISE, keep_in_lockstep, random_run
+from test_engine import ALL_NOISE, random_run
+from ways import WAYS, run_by
 
 from brainscales_emu import AdexConfig, ChipConfig, NoiseConfig, SaturationConfig, assembly, preset
 from brainscales_emu.adex import draw_adex_pattern
@@ -36,10 +37,9 @@ MADC_LSB = 1 / 2.7  # CADC LSB
 EXACT = {"event_latency_us": 0.0, "exact_input_times": True}
 
 
-@pytest.fixture(params=[False, True], ids=["one by one", "lockstep"])
+@pytest.fixture(params=WAYS)
 def keeping(request, monkeypatch):
-    if request.param:
-        keep_in_lockstep(monkeypatch)
+    run_by(request.param, monkeypatch)
 
 
 def feedforward(weights, config, plasticity=None):
@@ -98,8 +98,8 @@ def test_splitting_an_event_or_changing_the_order_changes_nothing():
 
 @pytest.mark.parametrize("plastic", [False, True])
 @settings(deadline=None, max_examples=40)
-@given(seed=st.integers(0, 10**6), lockstep=st.booleans())
-def test_inhibition_never_passes_the_rail(plastic, seed, lockstep):
+@given(seed=st.integers(0, 10**6), way=st.sampled_from(WAYS))
+def test_inhibition_never_passes_the_rail(plastic, seed, way):
     rng = np.random.default_rng(seed)
     n = int(rng.integers(1, 40))
     taus = dict(zip(("tau_mem_us", "tau_syn_exc_us", "tau_syn_inh_us"), rng.uniform(0.5, 30.0, 3), strict=True))
@@ -112,8 +112,7 @@ def test_inhibition_never_passes_the_rail(plastic, seed, lockstep):
         noise=NoiseConfig(tau_mem_std=0.2, tau_syn_std=0.2, leak_std_lsb=8.0),
     )
     with pytest.MonkeyPatch.context() as patch:
-        if lockstep:
-            keep_in_lockstep(patch)
+        run_by(way, patch)
         codes = Plasticity.uniform(5, 9, 0) if plastic else None
         weights = rng.integers(-63, 20, (n, 3))
         chip, circuits = feedforward(weights, config, codes)

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from scipy.optimize import brentq
 from test_delay import element_chip
-from test_engine import check_against_twin, keep_in_lockstep
+from test_engine import check_against_twin
+from ways import WAYS, run_by
 
 from brainscales_emu import ChipConfig, place, preset
 from brainscales_emu.adex import AdexConfig
@@ -48,8 +49,8 @@ class Engine:
 
     def __init__(self, way, monkeypatch):
         self.way = way
-        if way == "lockstep":
-            keep_in_lockstep(monkeypatch)
+        if way in WAYS:
+            run_by(way, monkeypatch)
 
     def chip(self, weights, inhibits=(), latency_us=0.0):
         adex = AdexConfig(tolerance=1e-12) if self.way == "adex" else None
@@ -92,7 +93,7 @@ class Engine:
         return list(zip(session.spikes["time"].tolist(), session.spikes["source"].tolist(), strict=True))
 
 
-@pytest.fixture(params=["one by one", "lockstep", "adex", "twin"])
+@pytest.fixture(params=[*WAYS, "adex", "twin"])
 def engine(request, monkeypatch):
     return Engine(request.param, monkeypatch)
 
@@ -179,6 +180,7 @@ def test_an_instant_is_longer_than_rounding_and_shorter_than_the_accuracy(instan
 
 
 def test_the_seed_that_met_a_tie(monkeypatch):
-    check_against_twin(568)
-    keep_in_lockstep(monkeypatch)
-    check_against_twin(568)
+    for way in WAYS:
+        with monkeypatch.context() as patch:
+            run_by(way, patch)
+            check_against_twin(568)
