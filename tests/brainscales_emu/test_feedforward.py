@@ -264,8 +264,8 @@ def test_weights_that_do_not_fit_are_refused(matrix):
 @settings(deadline=None, max_examples=300)
 @given(
     u=st.floats(-60.0, 69.0),
-    exc=st.floats(0.0, 200.0),
-    inh=st.floats(0.0, 100.0),
+    exc=st.floats(1e-3, 200.0),
+    inh=st.just(0.0) | st.floats(1e-3, 100.0),
     taus=st.tuples(*[st.floats(2.0, 20.0)] * 3),
     share=st.floats(0.0, 1.0),
 )
