@@ -23,6 +23,7 @@ $(VENV)/.installed: setup.cfg pyproject.toml
 	@echo "Setting up $(VENV), once: about 700 MB of packages on disk"
 	@$(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@$(BIN)/neurohil warm
 	@touch $@
 
 # A run that is there is not run again; one that was interrupted goes on; one of another configuration stays as it is.
@@ -116,6 +117,16 @@ chip-speed: install ## Speed of the chip's engine on dense networks, one thread
 crossbar-speed: install ## Times of products, writes and wire solutions of the crossbar, as ratios
 	OPENBLAS_NUM_THREADS=1 NUMBA_NUM_THREADS=1 $(BIN)/python -m benchmarks.crossbar_forward $(quick)
 	$(BIN)/python -m benchmarks.ir_drop $(quick)
+
+# The environment of the other programs, where there is one.
+peers = $(if $(wildcard $(VENV)-bench/bin/python),$(VENV)-bench/bin,$(BIN))
+.PHONY: bench
+bench: install ## Our jobs beside other programs, at the machine's limit, and over size: docs/performance.md (15 minutes)
+	$(peers)/python -m benchmarks.bench $(quick)
+
+.PHONY: bench-peers
+bench-peers: install ## Install the other programs of `make bench`, pinned, into an environment of their own (2 GB)
+	$(BIN)/python -m benchmarks.bench_peers $(or $(quick),$(VENV)-bench)
 
 .PHONY: calibration
 calibration: install ## Calibrate chips by measurement, and train on them before and after (15 minutes)

@@ -19,7 +19,7 @@ from neurohil.files import first_line
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("brainscales_emu", "memristor", "neurohil", "benchmarks")
-RUNS = ("__init__", "kinds", "results", "run", "starting")
+RUNS = ("__init__", "kinds", "results", "run", "starting", "warming")
 """Files of `neurohil` that make runs what they are; all its other files are the ground."""
 WHAT = {
     "cli": "parses and prints",

@@ -60,6 +60,8 @@ class Kind:
         Table that no other family's config has: by it a trace is known.
     measures : bool
         It has no epochs and is done in one go, so there is nothing to resume.
+    smallest : tuple of str
+        ``key.path=value`` that make any of its shipped experiments as small as can be, see `neurohil.warming`.
     """
 
     name: str
@@ -75,6 +77,7 @@ class Kind:
     exports: Mapping[str, str] = field(default_factory=dict)
     compares: str = ""
     measures: bool = False
+    smallest: tuple[str, ...] = ()
 
     def title(self, config: Any) -> str:
         """What the trace of a run is called."""
@@ -124,6 +127,9 @@ _ARRAY = Option("serial", "target.serial", "serial number of the emulated array"
 _NOISE = Option("seed", "seed", "seed of weights and noise")
 
 
+_SMALL_ARRAY = ("target.array.tile_rows=16", "target.array.tile_columns=16", "ir_drop.sizes=[8]")
+
+
 def _probing(name: str, run: str, picture: str, summary: str) -> Kind:
     return Kind(
         name=f"crossbar {name}",
@@ -136,6 +142,7 @@ def _probing(name: str, run: str, picture: str, summary: str) -> Kind:
         table="program",
         default="crossbar_9_levels",
         measures=True,
+        smallest=_SMALL_ARRAY,
     )
 
 
@@ -151,6 +158,7 @@ _ALL = (
         table="data",
         views="neurohil.delgrad.report:views",
         exports={"sonata": "neurohil.delgrad.sonata:write", "nir": "neurohil.delgrad.nir:write"},
+        smallest=("epochs=1",),
     ),
     Kind(
         name="metaplasticity",
@@ -166,6 +174,12 @@ _ALL = (
         table="tasks",
         views="neurohil.metaplasticity.report:views",
         compares="neurohil.metaplasticity.picture:check_comparable",
+        smallest=(
+            "training.epochs=1",
+            "network.hidden=[8]",
+            "tasks.train_images=200",
+            "tasks.test_images=100",
+        ),
     ),
     _probing(
         "program",
@@ -196,6 +210,7 @@ _ALL = (
         table="bench",
         default="chip_uncalibrated",
         measures=True,
+        smallest=("bench.circuits=1",),
     ),
 )
 KINDS = {kind.name: kind for kind in _ALL}

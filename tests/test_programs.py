@@ -81,6 +81,36 @@ def architecture(output):
     assert Path(output.strip()).read_bytes() == (ROOT / "docs/architecture.svg").read_bytes()
 
 
+def bench(output):
+    lines = output.splitlines()
+    assert lines[-1] == "runs/quick-performance.md"
+    rows = [
+        row for path in Path("runs/quick-bench").glob("*.json") for row in json.loads(path.read_text()).get("rows", [])
+    ]
+    assert {row["subject"].split(",")[0] for row in rows} >= {"NeuroBench metrics", "crossbar forward", "IR drop"}
+    for row in rows:
+        first, *others = row["jobs"].values()
+        assert first["times_ours"] == [1.0, 1.0, 1.0] and all(job["times_ours"][1] > 0.0 for job in others)
+        assert row["agreement"] and all(row["absent"].values()) and not set(row["jobs"]) & set(row["absent"])
+    page = Path("runs/quick-performance.md").read_text()
+    assert all(row["subject"] in page for row in rows) and all(
+        why in page for row in rows for why in row["absent"].values()
+    )
+    kernels = json.loads(Path("runs/quick-bench/roofline.json").read_text())["kernels"]
+    assert all(0.0 < kernel["share"] < 1.0 for kernel in kernels)
+    for line in json.loads(Path("runs/quick-bench/growth.json").read_text())["lines"]:
+        assert line["name"] in page and min(line["values"]) > 0.0
+    for picture in re.findall(r"\]\((\S+\.png)\)", page):
+        assert Path("runs", picture).read_bytes()[:4] == b"\x89PNG"
+
+
+def bench_peers(output):
+    lines = output.splitlines()
+    assert all(line.startswith("would install into ") for line in lines) and not Path(".venv-bench").exists()
+    for peer in ("torch", "jax", "nest-simulator", "sanafe", "aihwkit", "badcrossbar", "neurobench", "brian2"):
+        assert re.search(rf"[ :]{peer}==\d", output), peer
+
+
 def calibration(output):
     *spreads, uncalibrated, calibrated, preset = table(output)
     assert len(spreads) == 6

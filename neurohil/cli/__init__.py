@@ -126,6 +126,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     doctor.set_defaults(command=_doctor)
     doctor.add_argument("--json", action="store_true", help="print the findings as one JSON line, alone on stdout")
+    warm = commands.add_parser(
+        "warm",
+        help="compile the kernels of all kinds of runs now, so that no first run has to",
+        description="Run each experiment in its smallest form, in memory, so that the kernels are compiled and kept.",
+    )
+    warm.set_defaults(command=_warm)
     return parser
 
 
@@ -133,6 +139,12 @@ def _doctor(options: argparse.Namespace) -> int:
     from neurohil.cli.doctor import doctor
 
     return doctor(options.json)
+
+
+def _warm(_: argparse.Namespace) -> None:
+    from neurohil.cli.warm import warm
+
+    warm()
 
 
 def _add_runs(commands: argparse._SubParsersAction) -> None:

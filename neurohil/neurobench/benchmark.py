@@ -251,7 +251,7 @@ def _check_recorded(model: Any) -> None:
 def _as_pair(batch: Sequence[Any]) -> Data:
     if len(batch) != 2:
         raise UserError(f"a batch has {len(batch)} parts; expected (inputs, targets)")
-    if any(np.ma.is_masked(part) for part in batch):
+    if any(isinstance(part, np.ma.MaskedArray) and np.ma.is_masked(part) for part in batch):
         raise UserError("a batch has masked values; fill or drop them")
     inputs, targets = (np.asarray(part) for part in batch)
     for name, values in (("inputs", inputs), ("targets", targets)):

@@ -37,16 +37,16 @@ class Perceptron:
         self.stored = parameters_of(layers)
         self.records: list[Record] = []
 
+    @one_thread
     def __call__(self, batch: NDArray[Any]) -> NDArray[Any]:
         self.records = []
         x = batch
         for k, layer in enumerate(self.layers):
             if k:
-                np.maximum(x, 0, out=x)
+                np.maximum(x, np.zeros_like(x), out=x)  # numpy takes thrice as long with a number
                 self.records.append(ActivationRecord(f"{self.layers[k - 1].name}.relu", x))
             self.records.append(LayerRecord(layer, x[np.newaxis]))
-            with one_thread:
-                x = x @ layer.weight.T
+            x = x @ layer.weight.T
             if layer.bias is not None:
                 x += layer.bias
         return x

@@ -16,6 +16,8 @@ from neurohil.neurobench.records import Convolution, EventRecord, LayerRecord, L
 
 Counts = NDArray[np.int64]
 
+_COUNTABLE = (np.dtype(np.float32), np.dtype(np.float64), np.dtype(np.int8))
+
 
 class Operations(NamedTuple):
     """Sums over the samples of a batch. dense is None if it isn't defined: events without steps."""
@@ -32,13 +34,13 @@ def of_calls(record: LayerRecord) -> Operations:
     """
     layer = record.layer
     if isinstance(layer, Linear):
-        effective, dense = _linear(layer.weight, record.inputs)
-    elif isinstance(layer, Convolution):
-        effective, dense = _convolution(layer, record.inputs)
+        effective, units, dense = _linear(layer.weight, record.inputs)
     else:
-        effective, dense = _cell(layer, record)
-    acs = int(effective @ _unit_inputs(record.inputs))
-    return Operations(int(effective.sum()) - acs, acs, dense)
+        effective, dense = _convolution(layer, record) if isinstance(layer, Convolution) else _cell(layer, record)
+        units = _unit_inputs(record.inputs)
+    counts = effective.tolist()
+    acs = sum(count for count, is_unit in zip(counts, units.tolist(), strict=True) if is_unit)
+    return Operations(sum(counts) - acs, acs, dense)
 
 
 def of_events(record: EventRecord) -> Operations:
@@ -58,21 +60,32 @@ def _unit_inputs(inputs: NDArray[Any]) -> NDArray[np.bool_]:
 
 
 def _all_unit(rows: NDArray[Any]) -> NDArray[np.bool_]:
-    units: NDArray[np.bool_] = np.logical_and.reduce(np.abs(rows) == (rows != 0), axis=1)
+    units: NDArray[np.bool_] = np.logical_and.reduce(np.sign(rows) == rows, axis=1)
     return units
 
 
-def _linear(weight: NDArray[Any], inputs: NDArray[Any]) -> tuple[Counts, int]:
-    """Effective operations of each call, and dense ones of all: inputs that are not zero times their fan-outs."""
-    calls, n_in = len(inputs), weight.shape[1]
-    # Sums of fewer than 2^31 booleans; products of them in 64 bits. np.count_nonzero(axis=...) is slower.
-    active = (inputs != 0).reshape(calls, -1, n_in).sum(axis=1, dtype=np.int32)
-    fan_out = (weight != 0).sum(axis=0, dtype=np.int32)
-    return active.astype(np.int64) @ fan_out, inputs.size // n_in * weight.size
+def _linear(weight: NDArray[Any], inputs: NDArray[Any]) -> tuple[Counts, NDArray[np.bool_], int]:
+    """Effective operations of each call, whether its inputs are all -1, 0 or 1, and dense operations of all calls."""
+    from neurohil.neurobench.kernels import linear_operations  # here, as the compiler takes long to load
+
+    n_out, n_in = weight.shape
+    calls = _countable(inputs).reshape(len(inputs), -1, n_in)
+    effective, units = linear_operations(_countable(weight), calls)
+    return effective, units, inputs.size * n_out
 
 
-def _convolution(layer: Convolution, inputs: NDArray[Any]) -> tuple[Counts, int]:
+def _countable(values: NDArray[Any]) -> NDArray[Any]:
+    """Of one of few types, so that few kernels are compiled: what is -1, 0 or 1 remains so, and all else is neither."""
+    if values.dtype == np.bool_:
+        values = values.view(np.int8)
+    elif values.dtype not in _COUNTABLE:
+        values = np.where(np.sign(values) == values, values, 2).astype(np.int8)
+    return np.ascontiguousarray(values)
+
+
+def _convolution(layer: Convolution, record: LayerRecord) -> tuple[Counts, int]:
     """As `_linear`, one offset of the kernel after the other; positions in the padding are zeros, for dense too."""
+    inputs = record.inputs
     calls, batch, n_in, *space = inputs.shape
     kernel = layer.weight.shape[2:]
     stride, padding, dilation = (layer.per_dimension(field) for field in ("stride", "padding", "dilation"))
@@ -111,8 +124,8 @@ def _cell(layer: RecurrentCell, record: LayerRecord) -> tuple[Counts, int]:
     calls, batch, _ = x.shape
     states = record.states or (np.zeros((calls, batch, layer.hidden), dtype=x.dtype),) * 2
     h = states[0]
-    by_input, dense_input = _linear(layer.weight_ih, x)
-    by_state, dense_state = _linear(layer.weight_hh, h)
+    by_input, _, dense_input = _linear(layer.weight_ih, x)
+    by_state, _, dense_state = _linear(layer.weight_hh, h)
     effective, dense = by_input + by_state, dense_input + dense_state
     if layer.kind == "rnn":
         return effective, dense

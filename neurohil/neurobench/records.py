@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Literal, NamedTuple, Protocol, get_args
 
 import numpy as np
@@ -227,6 +228,11 @@ class ActivationRecord:
     name: str
     outputs: NDArray[Any]
 
+    @cached_property
+    def active(self) -> int:
+        """Outputs that aren't zero."""
+        return count_active(self.outputs)
+
 
 @dataclass(frozen=True, eq=False)
 class NeuronRecord:
@@ -242,6 +248,11 @@ class NeuronRecord:
     after: NDArray[Any]
     model: str
     reset: str
+
+    @cached_property
+    def active(self) -> int:
+        """Outputs that aren't zero."""
+        return count_active(self.outputs)
 
     def __post_init__(self) -> None:
         shapes = (self.outputs.shape, self.before.shape, self.after.shape)
@@ -364,6 +375,11 @@ class Model(Protocol):
 def parameters_of(layers: Iterable[ConnectionLayer]) -> list[Stored]:
     """All weights and biases of layers, as trained parameters in their own dtypes."""
     return [Stored(f"{layer.name}.{name}", values) for layer in layers for name, values in layer.arrays().items()]
+
+
+def count_active(outputs: NDArray[Any]) -> int:
+    """How many aren't zero; counting booleans is much faster than counting numbers."""
+    return int(np.count_nonzero(outputs != 0))
 
 
 def _present(**arrays: NDArray[Any] | None) -> dict[str, NDArray[Any]]:
