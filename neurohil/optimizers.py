@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -9,6 +10,7 @@ from numpy.typing import NDArray
 
 from neurohil import arrays
 from neurohil.errors import UserError
+from neurohil.jit import njit
 
 _BETA_1, _BETA_2, _EPSILON = 0.9, 0.999, 1e-8
 _LARGEST_GRADIENT = 1e150  # its square is still far from the largest float64
@@ -61,33 +63,33 @@ class Adam:
                 f"learning rates; this optimiser was made for {len(self._shapes)} of each"
             )
         for i, (parameter, gradient, shape) in enumerate(zip(parameters, gradients, self._shapes, strict=True)):
-            if not parameter.shape == gradient.shape == shape:
+            if not (isinstance(parameter, np.ndarray) and parameter.dtype.kind == "f"):
+                kind = parameter.dtype if isinstance(parameter, np.ndarray) else type(parameter).__name__
+                raise UserError(f"Adam.step: parameters[{i}] is of type {kind}; give floats")
+            if not parameter.shape == np.shape(gradient) == shape:
                 raise UserError(
-                    f"Adam.step: parameters[{i}] {parameter.shape} and gradients[{i}] {gradient.shape} must have the "
-                    f"shape {shape} that this optimiser was made for"
+                    f"Adam.step: parameters[{i}] {parameter.shape} and gradients[{i}] {np.shape(gradient)} must have "
+                    f"the shape {shape} that this optimiser was made for"
                 )
-            if parameter.dtype.kind != "f":
-                raise UserError(f"Adam.step: parameters[{i}] is of type {parameter.dtype}; give floats")
-        if not all(0.0 <= rate <= _LARGEST_RATE for rate in learning_rates):
+        if not all(type(rate) is float and 0.0 <= rate <= _LARGEST_RATE for rate in learning_rates):
             arrays.floats("Adam.step: learning_rates", learning_rates, None, 0.0, _LARGEST_RATE)
-        gradient = np.concatenate([g.ravel() for g in gradients])
-        if gradient.dtype.kind != "f" or not np.abs(gradient).max(initial=0.0) <= _LARGEST_GRADIENT:
-            for i, g in enumerate(gradients):
-                remedy = "the training has diverged: lower the learning rate"
-                arrays.floats(
-                    f"Adam.step: gradients[{i}]", g, None, -_LARGEST_GRADIENT, _LARGEST_GRADIENT, remedy=remedy
-                )
+        flat = [_flat(g) for g in gradients if type(g) is np.ndarray and g.dtype.kind == "f"]
+        if not (len(flat) == len(gradients) and all(_within(gradient, _LARGEST_GRADIENT) for gradient in flat)):
+            remedy = "the training has diverged: lower the learning rate"
+            names = [f"Adam.step: gradients[{i}]" for i in range(len(gradients))]
+            flat = [
+                _flat(arrays.floats(name, g, None, -_LARGEST_GRADIENT, _LARGEST_GRADIENT, remedy=remedy))
+                for name, g in zip(names, gradients, strict=True)
+            ]
         self._steps += 1
-        mean, square = self._moments
-        mean *= _BETA_1
-        mean += (1.0 - _BETA_1) * gradient
-        square *= _BETA_2
-        square += (1.0 - _BETA_2) * (gradient * gradient)
-        direction = mean / (1.0 - _BETA_1**self._steps)
-        direction /= np.sqrt(square / (1.0 - _BETA_2**self._steps)) + _EPSILON
+        mean_bias, square_bias = 1.0 - _BETA_1**self._steps, 1.0 - _BETA_2**self._steps
         start = 0
-        for parameter, learning_rate, end in zip(parameters, learning_rates, self._ends, strict=True):
-            parameter -= learning_rate * direction[start:end].reshape(parameter.shape)
+        for parameter, gradient, rate, end in zip(parameters, flat, learning_rates, self._ends, strict=True):
+            values = _flat(parameter)
+            mean, square = self._moments[:, start:end]
+            _step(values, gradient, mean, square, float(rate), mean_bias, square_bias)
+            if not np.may_share_memory(values, parameter):
+                parameter[...] = values.reshape(parameter.shape)
             start = end
 
     def state(self) -> NDArray[np.float64]:
@@ -102,9 +104,9 @@ class Adam:
         UserError
             If the vector belongs to an optimiser for other shapes, or is no state.
         """
-        if vector.shape != (1 + self._moments.size,):
+        if np.shape(vector) != (1 + self._moments.size,):
             raise UserError(
-                f"Adam.load_state: the state has shape {vector.shape}; expected {(1 + self._moments.size,)} for "
+                f"Adam.load_state: the state has shape {np.shape(vector)}; expected {(1 + self._moments.size,)} for "
                 f"{self._moments.shape[1]} parameters"
             )
         vector = arrays.floats("Adam.load_state: the state", vector)
@@ -116,6 +118,33 @@ class Adam:
             )
         self._steps = int(vector[0])
         self._moments[:] = vector[1:].reshape(self._moments.shape)
+
+
+def _flat(array: np.ndarray) -> NDArray[np.float64]:
+    """The values as one float64 vector that kernels may change: of the array itself, where that can be."""
+    vector: NDArray[np.float64] = np.ascontiguousarray(array, dtype=np.float64).reshape(-1)
+    return vector if vector.flags.writeable else vector.copy()
+
+
+@njit(cache=True, error_model="numpy")
+def _within(values, limit):
+    """Whether all values (n,) float64 are within +-limit; NaN isn't."""
+    bad = 0
+    for value in values:
+        bad += 0 if abs(value) <= limit else 1
+    return bad == 0
+
+
+@njit(cache=True, error_model="numpy")
+def _step(parameter, gradient, mean, square, rate, mean_bias, square_bias):
+    """One step of Adam: changes parameter, mean and square, the means of the gradient and of its square, all (n,)
+    float64; a bias is what a mean over the steps so far has of the mean over endlessly many."""
+    for i in range(parameter.size):
+        m = _BETA_1 * mean[i] + (1.0 - _BETA_1) * gradient[i]
+        v = _BETA_2 * square[i] + (1.0 - _BETA_2) * (gradient[i] * gradient[i])
+        mean[i] = m
+        square[i] = v
+        parameter[i] -= rate * (m / mean_bias / (math.sqrt(v / square_bias) + _EPSILON))
 
 
 def step_decay(epoch: int, factor: float, every: int) -> float:

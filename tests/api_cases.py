@@ -30,6 +30,7 @@ from memristor.device import Cells
 from memristor.parasitics import WireConfig, effective_matrix, refresh, solve, solve_dense, with_access
 from memristor.presets import preset
 from memristor.tile import Tile
+from neurohil.delgrad import losses as delgrad_losses
 from neurohil.delgrad.network import Network as DelgradNetwork
 from neurohil.delgrad.network import NetworkConfig as DelgradConfig
 from neurohil.first_spike import kernels as delgrad_kernels
@@ -39,6 +40,7 @@ from neurohil.metaplasticity import kernels as metaplasticity_kernels
 from neurohil.metaplasticity.accounts import write_statistics
 from neurohil.metaplasticity.network import cross_entropy
 from neurohil.metaplasticity.quantizer import Quantizer
+from neurohil.optimizers import Adam
 from neurohil.protocols import Layer, LayerTimes
 from neurohil.targets.matrix.brainscales import BrainscalesMatrixConfig, BrainscalesMatrixTarget
 from neurohil.targets.matrix.crossbar import CrossbarTarget, CrossbarTargetConfig
@@ -530,6 +532,42 @@ def spike_times() -> Call:
 def gradients() -> Call:
     more = {"spikes": np.full((2, 2), 2.0), "errors": np.ones((2, 2)), "max_dw": 0.2, "delays": np.full((3, 2), 0.1)}
     return Call(delgrad_kernels.gradients, _layer(**more), ("a delay", "a weight"))
+
+
+@case("neurohil.first_spike.kernels.count_silent")
+def count_silent() -> Call:
+    arguments = {"spikes": np.array([[1.0, np.inf], [np.inf, np.inf]]), "heard": np.array([True, False])}
+    return Call(delgrad_kernels.count_silent, arguments)
+
+
+def _loss(loss: Any) -> Callable[[], Call]:
+    def make() -> Call:
+        def call(times: Any, labels: Any) -> None:
+            loss(times, labels)
+            loss.decide(times)
+
+        return Call(call, {"times": np.array([[1.0, 2.0], [np.inf, 0.5], [3.0, 3.0]]), "labels": np.array([0, 1, 1])})
+
+    return make
+
+
+for _config in (delgrad_losses.ShiftInvariantMse(0.2), delgrad_losses.CrossEntropy()):
+    for _method in ("__call__", "decide"):
+        CASES[f"neurohil.delgrad.losses.{type(_config).__name__}.{_method}"] = _loss(_config)
+for _method in ("__call__", "decide"):
+    CASES[f"neurohil.delgrad.losses.MeanSquaredError.{_method}"] = _loss(delgrad_losses.MeanSquaredError(0.9, 1.4))
+
+
+@case("neurohil.optimizers.Adam.__init__", "neurohil.optimizers.Adam.step", "neurohil.optimizers.Adam.load_state")
+def adam() -> Call:
+    adam = Adam([np.zeros((2, 3)), np.zeros(2)])
+
+    def call(parameter: Any, gradient: Any, rate: Any, state: Any) -> None:
+        adam.step([parameter, np.zeros(2)], [gradient, np.ones(2)], [rate, 0.1])
+        adam.load_state(state)
+
+    arguments = {"parameter": np.zeros((2, 3)), "gradient": np.ones((2, 3)), "rate": 0.1, "state": np.zeros(17)}
+    return Call(call, arguments)
 
 
 @case("neurohil.delgrad.network.Network.gradients", "neurohil.delgrad.network.Network.load_parameters")

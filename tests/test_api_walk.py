@@ -30,6 +30,9 @@ NOT_WALKED = {
     "brainscales_emu.system.execute_together": "sends over Link, which is no kernel",
     "neurohil.targets.crossbar_bench.CrossbarBench.current_lost": "checks its numbers by WireConfig and its array",
     "memristor.device.Cells.telegraph": "takes a generator",
+    "neurohil.delgrad.training.Trainer.evaluate": "its inputs go to a target, and what that answers to a loss",
+    "neurohil.metaplasticity.consolidation.slope": "reads the step of levels, which is a number",
+    "neurohil.metaplasticity.network.Network.__init__": "reads the step of levels, which is a number",
 }
 
 NUMBERS = [np.nan, np.inf, -np.inf, -1.0, -0.0, 0.5, 1e308, -1e308, 5e-324, 2.0**53 + 2, 1e20]

@@ -8,6 +8,7 @@ A loss too large for float64 is inf; gradients are finite always, at most the la
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Annotated, NamedTuple, Protocol, runtime_checkable
 
 import msgspec
@@ -16,11 +17,12 @@ from numpy.typing import ArrayLike, NDArray
 
 from neurohil import arrays
 from neurohil.choices import Choice
+from neurohil.delgrad import loss_kernels
+from neurohil.delgrad.loss_kernels import SILENT_LOSS
 from neurohil.errors import UserError
 from neurohil.protocols import Floats
 from neurohil.ranges import Duration, NotNegative, Scale, Time
 
-SILENT_LOSS = 100.0  # constant loss where a spike that the loss needs is missing (DelGrad, authors' code)
 _LARGEST = float(np.finfo(np.float64).max)
 
 
@@ -60,10 +62,10 @@ class ShiftInvariantMse(
     margin: Duration
 
     def __call__(self, times: Floats, labels: NDArray[np.int64]) -> Loss:
-        return shift_invariant_mse(times, labels, self.margin)
+        return _compiled(loss_kernels.shift_invariant_mse, shift_invariant_mse, times, labels, self.margin)
 
     def decide(self, times: Floats) -> NDArray[np.int64]:
-        return first_spike_class(times)
+        return _compiled_class(times)
 
 
 class CrossEntropy(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="cross_entropy", tag_field="kind"):
@@ -74,10 +76,11 @@ class CrossEntropy(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag=
     beta: Annotated[float, msgspec.Meta(ge=0.3, le=1e6, extra={"unit": "tau_s"})] = 1.0  # exp(200 / beta) is finite
 
     def __call__(self, times: Floats, labels: NDArray[np.int64]) -> Loss:
-        return time_to_first_spike_cross_entropy(times, labels, self.xi, self.alpha, self.beta)
+        kernel, readable = loss_kernels.time_to_first_spike_cross_entropy, time_to_first_spike_cross_entropy
+        return _compiled(kernel, readable, times, labels, self.xi, self.alpha, self.beta)
 
     def decide(self, times: Floats) -> NDArray[np.int64]:
-        return first_spike_class(times)
+        return _compiled_class(times)
 
 
 class MeanSquaredError(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="mse", tag_field="kind"):
@@ -87,7 +90,9 @@ class MeanSquaredError(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
     t_wrong: Time
 
     def __call__(self, times: Floats, labels: NDArray[np.int64]) -> Loss:
-        return mean_squared_error(times, labels, self.t_correct, self.t_wrong)
+        return _compiled(
+            loss_kernels.mean_squared_error, mean_squared_error, times, labels, self.t_correct, self.t_wrong
+        )
 
     def decide(self, times: Floats) -> NDArray[np.int64]:
         return nearest_class(times, self.t_correct)
@@ -240,6 +245,34 @@ def nearest_class(times: ArrayLike, t_correct: float) -> NDArray[np.int64]:
     with np.errstate(over="ignore"):
         distance = np.abs(times - t_correct)
     return first_spike_class(np.where(np.isfinite(times), np.minimum(distance, _LARGEST), np.inf))
+
+
+def _compiled(
+    kernel: Callable[..., bool], readable: Callable[..., Loss], times: Floats, labels: NDArray[np.int64], *values: float
+) -> Loss:
+    """The loss by its kernel, as in each step of a training; by the readable function, which takes or refuses it, where
+    something isn't as it should be or of another type."""
+    if _is_usual(times, np.float64, 2) and _is_usual(labels, np.int64, 1) and len(times) == len(labels):
+        result = Loss(np.empty(len(times)), np.empty(times.shape))
+        with np.errstate(all="ignore"):  # where kernels aren't compiled
+            if kernel(times, labels, *map(float, values), *result):
+                return result
+    return readable(times, labels, *values)
+
+
+def _compiled_class(times: Floats) -> NDArray[np.int64]:
+    """As `_compiled`, the class of the output that spikes first."""
+    if _is_usual(times, np.float64, 2):
+        classes = np.empty(len(times), dtype=np.int64)
+        if loss_kernels.first_spike_class(times, classes):
+            return classes
+    return first_spike_class(times)
+
+
+def _is_usual(array: NDArray, dtype: type, dimensions: int) -> bool:
+    """Whether a kernel may index it; numba would compile once more for a read-only array."""
+    fits = type(array) is np.ndarray and array.ndim == dimensions and array.dtype == dtype and array.size > 0
+    return fits and array.flags.c_contiguous and array.flags.writeable
 
 
 def _checked(times: ArrayLike, labels: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.int64]]:

@@ -121,10 +121,12 @@ class Network:
             by_weights, by_arrivals, by_delays = gradients(
                 seen.arrivals, layer.weights, seen.spikes, errors,
                 self.config.threshold, self.config.tau_ratio, max_dw, layer.later_delays,
+                timed=index > 0 or self.config.delays != "none",
             )  # fmt: skip
             by_weight.insert(0, by_weights)
-            by_delay.insert(0, self._delay_gradient(index, by_arrivals, by_delays))
-            errors = by_arrivals
+            if by_arrivals is not None:
+                by_delay.insert(0, self._delay_gradient(index, by_arrivals, by_delays))
+                errors = by_arrivals
         if self.config.delays == "none":
             return by_weight
         return by_weight + [

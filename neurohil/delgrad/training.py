@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from neurohil.delgrad.losses import AnyLoss
 from neurohil.delgrad.network import Network
 from neurohil.errors import UserError
+from neurohil.first_spike.kernels import count_silent
 from neurohil.first_spike.spike_time import KERNEL_PEAK
 from neurohil.optimizers import Adam, step_decay
 from neurohil.protocols import Floats, SampleRecord, SpikingTarget
@@ -139,8 +140,8 @@ class Trainer:
             total = float(loss.values.sum())
             self._check_finite("the loss", total)
             heard = _heard(inputs)
-            answers = [seen.spikes if heard.all() else seen.spikes[heard] for seen in observed]
-            bumped = self._bump_silent(answers)
+            silent = [count_silent(seen.spikes, heard) for seen in observed]
+            bumped = self._bump_silent(silent, int(heard.sum()))
             if not bumped:
                 gradients = self.network.gradients(observed, layers, loss.gradient, self.config.max_dw)
                 rate = step_decay(self.epoch, self.config.decay, self.config.decay_epochs)
@@ -151,17 +152,18 @@ class Trainer:
             for kind, arrays in (("weights", self.network.weights), ("delays", self.network.delay_parameters)):
                 self._check_finite(f"the sum of the {kind}", sum(float(array.sum()) for array in arrays))
         correct = int(np.sum(self.config.loss.decide(times) == labels))
-        return _Step(total, correct, int(np.isinf(answers[-1]).sum()), bumped)
+        return _Step(total, correct, int(silent[-1].sum()), bumped)
 
-    def _bump_silent(self, spikes: list[Floats]) -> bool:
-        """Raise all incoming weights of the neurons that were silent, in the first layer with too many of them."""
-        for index, (times, limit) in enumerate(zip(spikes, self.config.max_missing, strict=True)):
-            silent = np.isinf(times)
-            if silent.size and silent.mean() > limit:
+    def _bump_silent(self, silent: list[NDArray[np.int64]], heard: int) -> bool:
+        """Raise all incoming weights of the neurons that were silent in any of so many samples, in the first layer with
+        too many of them."""
+        for index, (counts, limit) in enumerate(zip(silent, self.config.max_missing, strict=True)):
+            missing = float(counts.sum() / (heard * counts.size)) if heard else 0.0
+            if missing > limit:
                 self._bump = 2 * self._bump if index == self._bumped_layer else self.config.bump
                 self._bumped_layer = index
-                neurons = silent.any(axis=0)
-                self._check_bump(index, float(silent.mean()), self.network.weights[index][:, neurons])
+                neurons = counts > 0
+                self._check_bump(index, missing, self.network.weights[index][:, neurons])
                 self.network.weights[index][:, neurons] += self._bump
                 return True
         self._bumped_layer = -1
@@ -200,8 +202,9 @@ class Trainer:
 
     def _confine_weights(self) -> None:
         limit = self.target.capabilities.weight_max
-        for weights in self.network.weights:
-            np.clip(weights, -limit, limit, out=weights)
+        for weights in self.network.weights if limit < math.inf else ():
+            np.maximum(weights, -limit, out=weights)
+            np.minimum(weights, limit, out=weights)
 
     def _next_trial(self) -> int:
         self._trial += 1

@@ -3,6 +3,7 @@
 import decimal
 import math
 
+import numba
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -11,7 +12,9 @@ from scipy.special import lambertw
 
 from neurohil.delgrad import losses
 from neurohil.errors import UserError
-from neurohil.first_spike.kernels import gradients, one_plus_lambert_w0, spike_times
+from neurohil.first_spike import kernels
+from neurohil.first_spike.kernels import gradients, spike_times
+from neurohil.first_spike.lambert import one_plus_lambert_w0
 from neurohil.first_spike.spike_time import first_spike, implicit_gradients, measured_gradients
 
 INF = math.inf
@@ -248,6 +251,62 @@ def test_strong_inputs_that_never_arrive_have_no_effect(tau_ratio):
     for grad in (grads[0], grads[2]):
         assert not grad[[0, 2]].any() and grad[1, 0] == 0.0 and grad[1, 1] != 0.0
     assert not grads[1][0].any()
+
+
+@RATIOS
+@ALL_KINDS
+@pytest.mark.parametrize("neurons", [3, 40])
+def test_inputs_that_never_arrive_can_be_left_out(kind, tau_ratio, neurons):
+    """Not one bit of the answers differs, and their own gradients are 0."""
+    arrivals, weights, delays = make_layer(71, kind, 12, 30, neurons)
+    silent = np.arange(30) % 3 > 0
+    arrivals[:, silent] = INF
+    spikes = spike_times(arrivals, weights, 0.8, tau_ratio, delays)
+    assert np.isfinite(spikes).any()
+    errors = np.random.default_rng(72).normal(size=spikes.shape)
+    grads = gradients(arrivals, weights, spikes, errors, 0.8, tau_ratio, 0.2, delays)
+    few = delays if delays is None or len(delays) == 1 else np.ascontiguousarray(delays[~silent])
+    rest = np.ascontiguousarray(arrivals[:, ~silent]), np.ascontiguousarray(weights[~silent])
+    if kind != "synaptic":  # there the least delay of all is what times are counted from
+        assert spike_times(*rest, 0.8, tau_ratio, few).tobytes() == spikes.tobytes()
+    np.testing.assert_allclose(spike_times(*rest, 0.8, tau_ratio, few), spikes, rtol=1e-12)
+    fewer = gradients(*rest, spikes, errors, 0.8, tau_ratio, 0.2, few)
+    np.testing.assert_allclose(grads[0][~silent], fewer[0], rtol=1e-9, atol=1e-12)
+    assert not grads[0][silent].any() and not grads[1][:, silent].any()
+
+
+@pytest.mark.compiled
+@pytest.mark.parametrize("kind", ["none", "synaptic"])
+def test_parts_and_threads_leave_the_bits_as_they_are(kind, monkeypatch):
+    arrivals, weights, delays = make_layer(81, kind, 60, 300, 250)
+    errors = np.random.default_rng(82).normal(size=(60, 250))
+    results = []
+    for threads in (1, 2, 3):
+        monkeypatch.setattr(numba.config, "NUMBA_NUM_THREADS", threads)
+        spikes = spike_times(arrivals, weights, 0.8, 2, delays)
+        results.append([spikes, *gradients(arrivals, weights, spikes, errors, 0.8, 2, 0.2, delays)[:2]])
+    assert all(a.tobytes() == b.tobytes() for other in results[1:] for a, b in zip(results[0], other, strict=True))
+    monkeypatch.setattr(kernels, "_LEAST_WORK", math.inf)  # in one piece: other sums of rounding errors
+    whole = gradients(arrivals, weights, spikes, errors, 0.8, 2, 0.2, delays)
+    np.testing.assert_allclose(whole[0], results[0][1], rtol=1e-9, atol=1e-11)
+    assert spike_times(arrivals, weights, 0.8, 2, delays).tobytes() == spikes.tobytes()
+
+
+def test_the_bad_sample_is_named_in_whichever_part_it_is(monkeypatch):
+    monkeypatch.setattr(kernels, "_LEAST_WORK", 1)
+    arrivals = np.zeros((9, 3))
+    arrivals[5, 1] = np.nan
+    with pytest.raises(UserError, match=r"arrivals\[5\] hold NaN or -inf"):
+        spike_times(arrivals, np.ones((3, 2)), 1.0, 2)
+
+
+@ALL_KINDS
+def test_gradients_of_the_weights_alone(kind):
+    arrivals, weights, delays = make_layer(91, kind, 20, 6, 4)
+    spikes = spike_times(arrivals, weights, 0.8, 2, delays)
+    whole = gradients(arrivals, weights, spikes, np.ones(spikes.shape), 0.8, 2, 0.2, delays)
+    alone = gradients(arrivals, weights, spikes, np.ones(spikes.shape), 0.8, 2, 0.2, delays, timed=False)
+    assert alone[1] is None and alone[2] is None and alone[0].tobytes() == whole[0].tobytes()
 
 
 def test_samples_do_not_see_each_other():

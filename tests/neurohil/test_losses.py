@@ -3,6 +3,8 @@ import itertools
 import mpmath
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from neurohil.delgrad import losses
 from neurohil.errors import UserError
@@ -13,6 +15,10 @@ LOSSES = {
     "cross entropy": lambda t, y: losses.time_to_first_spike_cross_entropy(t, y, 0.2, 0.005, 1.0),
     "cross entropy, no reward": lambda t, y: losses.time_to_first_spike_cross_entropy(t, y, 0.3, 0.0, 1.0),
     "absolute": lambda t, y: losses.mean_squared_error(t, y, 0.9, 1.4),
+    "shift invariant, compiled": losses.ShiftInvariantMse(0.2),
+    "cross entropy, compiled": losses.CrossEntropy(0.2, 0.005, 1.0),
+    "cross entropy, no reward, compiled": losses.CrossEntropy(0.3, 0.0, 1.0),
+    "absolute, compiled": losses.MeanSquaredError(0.9, 1.4),
 }
 
 
@@ -46,6 +52,18 @@ def test_gradient_is_the_derivative_of_the_mean(name, silent):
     assert np.all(loss.gradient[~np.isfinite(times)] == 0.0)
 
 
+@settings(deadline=None, max_examples=60)
+@given(seed=st.integers(0, 10**6), name=st.sampled_from([name for name in LOSSES if "compiled" not in name]))
+def test_compiled_losses_equal_the_readable_ones(seed, name):
+    rng = np.random.default_rng(seed)
+    times, labels = batch(seed, int(rng.integers(1, 9)), int(rng.integers(1, 6)))
+    times[rng.random(times.shape) < 0.1] = rng.choice(EXTREMES)
+    readable, compiled = LOSSES[name](times, labels), LOSSES[f"{name}, compiled"](times, labels)
+    np.testing.assert_allclose(compiled.values, readable.values, rtol=1e-13)
+    np.testing.assert_allclose(compiled.gradient, readable.gradient, rtol=1e-12, atol=1e-15)
+    assert LOSSES["shift invariant, compiled"].decide(times).tolist() == losses.first_spike_class(times).tolist()
+
+
 EXTREMES = (0.0, 1.0, -800.0, 800.0, 1e160, 1e300, -1e300, 1.7e308, -1.7e308, INF)
 
 
@@ -64,6 +82,8 @@ def test_no_times_make_nan_or_a_warning(name):
 
 def test_losses_too_large_are_infinite_and_their_gradients_exact():
     """Squares of 1e300 and exp(800) are beyond float64; the distance itself isn't."""
+    far = losses.ShiftInvariantMse(0.2)(np.array([[1.0, 1e300]]), np.array([0]))
+    assert far.values.tolist() == [INF] and far.gradient.tolist() == [[-1e300, 1e300]]
     far = losses.shift_invariant_mse(np.array([[1.0, 1e300]]), np.array([0]), 0.2)
     assert far.values.tolist() == [INF] and far.gradient.tolist() == [[-1e300, 1e300]]
     far = losses.mean_squared_error(np.array([[1.0, 1e300]]), np.array([0]), 1.0, 2.0)
@@ -104,7 +124,7 @@ def test_shift_invariant_values_by_hand():
     np.testing.assert_allclose(loss.gradient, [[-0.15, 0.15, 0.0], [0.0, 0.0, 0.0]], atol=1e-16)
 
 
-@pytest.mark.parametrize("name", ["shift invariant", "cross entropy, no reward"])
+@pytest.mark.parametrize("name", [name for name in LOSSES if "shift" in name or "no reward" in name])
 def test_relative_losses_ignore_a_common_shift(name):
     times, labels = batch(2)
     here, there = LOSSES[name](times, labels), LOSSES[name](times + 40.0, labels)
