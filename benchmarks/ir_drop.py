@@ -3,7 +3,7 @@
 Conductances are uniform in 10..100 uS, lines have 1 ohm per segment. The columns of badcrossbar are filled if it is
 installed (pip install --no-deps badcrossbar==1.1.0 sigfig pathvalidate; its drawing part needs more). Both are
 measured in one process, taken in turn, and the median is given; ratios are what to quote. The currents of both are
-held against each other as well.
+held against each other as well. Below stand the fitted exponents of growth.
 """
 
 from __future__ import annotations
@@ -51,6 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     theirs = peer()
     if theirs is None:
         print("badcrossbar is not installed: no comparison")
+    medians_of: list[list[float]] = []
     print("| size | one vector, ms | effective matrix, ms | badcrossbar, one vector, ms | ratio | largest difference |")
     print("| --- | --- | --- | --- | --- | --- |")
     for size in options.sizes:
@@ -70,6 +71,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 if repeat > 0:
                     taken.append(1e3 * (time.perf_counter() - began))
         medians = [float(np.median(taken)) for taken in milliseconds]
+        medians_of.append(medians[:2])
         row = f"| {size} x {size} | {medians[0]:.2f} | {medians[1]:.1f} |"
         if theirs is None:
             print(row + " - | - | - |", flush=True)
@@ -77,6 +79,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         expected = theirs(g_uS, v_V)
         difference = np.abs(solve(g_uS, v_V, WIRES).currents_uA / expected - 1).max()
         print(row + f" {medians[2]:.0f} | {medians[2] / medians[0]:.0f} | {difference:.0e} |", flush=True)
+    for what, values in zip(("one vector", "effective matrix"), zip(*medians_of, strict=True), strict=True):
+        power, _ = np.polyfit(np.log(options.sizes), np.log(values), 1)
+        print(f"{what}: time grows as n^{power:.1f} over these sizes")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """Seconds per training epoch of the metaplastic network against its matrix products alone, for one and two threads.
 
-784-1024-10 on MNIST, batches of 100, ideal target: the recipe of mnist_fashion_ideal. Epochs and products are taken in
+784-1024-10 on MNIST, batches of 100, on ideal weights and on the emulated crossbar: the recipes of mnist_fashion_ideal
+and mnist_fashion_crossbar. Epochs and products are taken in
 turn in one process per row, and medians are given; ratios are what to quote. Only the products have threads, those of
 the BLAS library, and they may change last bits: the sum over the state shows it. Two threads need two idle cores;
 otherwise they are slower than one.
@@ -14,10 +15,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from itertools import product
 
 from benchmarks import commands
 
 THREAD_VARIABLES = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
+EXPERIMENTS = ("mnist_fashion_ideal", "mnist_fashion_crossbar")
 IMAGES, BATCH = 60_000, 100
 # The test after each epoch is left as small as it can be: two batches of 600.
 CHANGES = ("tasks.data_sets=['mnist']", "tasks.test_images=100")
@@ -51,7 +54,7 @@ def products(steps: int) -> Callable[[], None]:
     return epoch
 
 
-def measure(images: int, repeats: int) -> None:
+def measure(experiment: str, images: int, repeats: int) -> None:
     """One line: median seconds of products and of epochs, and the state's sum."""
     import numpy as np
 
@@ -59,7 +62,7 @@ def measure(images: int, repeats: int) -> None:
     from neurohil.metaplasticity.run import MetaplasticityRun
 
     changes = [*CHANGES, f"tasks.train_images={images}", f"training.epochs={1 + repeats}"]
-    run = MetaplasticityRun(KINDS["metaplasticity"].load("mnist_fashion_ideal", changes))
+    run = MetaplasticityRun(KINDS["metaplasticity"].load(experiment, changes))
     alone = products(images // BATCH)
     seconds: dict[str, list[float]] = {"products": [], "epoch": []}
 
@@ -78,21 +81,21 @@ def measure(images: int, repeats: int) -> None:
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = commands.parser(__doc__)
     parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--here", action="store_true", help="measure in this process, with its numbers of threads")
+    parser.add_argument("--here", metavar="EXPERIMENT", help="measure it in this process, with its numbers of threads")
     parser.add_argument("--images", type=int, default=IMAGES, help="of an epoch, in hundreds (default all 60 000)")
     options = commands.parsed(parser, arguments, repeats=1, images=200)
     if options.here:
-        measure(options.images, options.repeats)
+        measure(options.here, options.images, options.repeats)
         return
-    print(f"| threads | products, s | epoch of {options.images} images, s | ratio | state |")
-    print("| --- | --- | --- | --- | --- |")
-    for threads in (1, 2):
+    print(f"| experiment | threads | products, s | epoch of {options.images} images, s | ratio | state |")
+    print("| --- | --- | --- | --- | --- | --- |")
+    for experiment, threads in product(EXPERIMENTS, (1, 2)):
         environment = os.environ | {name: str(threads) for name in THREAD_VARIABLES}
-        command = [sys.executable, "-m", "benchmarks.metaplasticity_speed", "--here"]
+        command = [sys.executable, "-m", "benchmarks.metaplasticity_speed", "--here", experiment]
         command += ["--repeats", str(options.repeats), "--images", str(options.images)]
         line = subprocess.run(command, env=environment, check=True, capture_output=True, text=True).stdout.split()
         alone, epoch = float(line[0]), float(line[1])
-        print(f"| {threads} | {alone:.4g} | {epoch:.4g} | {epoch / alone:.2f} | {line[2]} |", flush=True)
+        print(f"| {experiment} | {threads} | {alone:.4g} | {epoch:.4g} | {epoch / alone:.2f} | {line[2]} |", flush=True)
 
 
 if __name__ == "__main__":

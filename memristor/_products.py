@@ -22,6 +22,7 @@ FloatArray = NDArray[np.float64]
 
 # With up to so many bits, products in single precision are off by far less than half an ADC step.
 _MAX_SINGLE_PRECISION_BITS = 12
+_TOGETHER = 1024  # vectors whose currents are kept at a time; one product for as many as there usually are
 
 
 class Product(NamedTuple):
@@ -65,6 +66,8 @@ class Products:
         self._widths = [n_outputs, n_outputs if pair else grid.tiles[1]]
         widths = self._widths[:1] if before else self._widths
         self._matrices = [np.zeros((n_inputs, width), dtype=self._real) for width in widths]
+        # All outputs of an array with the same reference column.
+        self._compares_currents = before and not pair
         self.start_again(0.0)
 
     def start_again(self, refreshed_at_s: float) -> None:
@@ -178,54 +181,77 @@ class Products:
         rng: np.random.Generator,
     ) -> int:
         """Add the weighted results of one phase to `total`: codes, or currents in uA. Returns how many were clipped."""
-        alone = len(matrices) == 1 and self._mapping.scheme == "offset"
-        buffers = [np.empty((len(volts), matrix.shape[1]), dtype=self._real) for matrix in matrices]
+        if self._config.adc.bits is None:
+            self._add_currents(volts, squares, weight, matrices, total, rng)
+            return 0
+        # Drawn for the whole batch first: the numbers don't depend on how it is divided.
+        shared, keys = self._drawn(len(volts), len(matrices), rng)
         clipped = 0
-        for group, rows in enumerate(self._groups):
+        for start in range(0, len(volts), _TOGETHER):
+            vectors = slice(start, start + _TOGETHER)
             for part, matrix in enumerate(matrices):
-                currents = np.matmul(volts[:, rows], matrix[rows], out=buffers[part])
-                if alone:  # all outputs of an array are compared with the same reference column
-                    noise = self._sigma(1, volts, squares, group, rows)
-                    noise = noise * rng.standard_normal((len(volts), self._widths[1]))
-                    currents += noise.astype(self._real)[:, self._column_tile]
-                sigma = self._sigma(part, volts, squares, group, rows)
+                currents = self._currents(volts[vectors], matrix)
+                if shared is not None:
+                    sigma = self._sigmas(1, volts[vectors], squares[vectors])
+                    common = (sigma * shared[:, vectors]).astype(self._real)
+                    currents += common[:, :, self._column_tile]
+                sigma = self._sigmas(part, volts[vectors], squares[vectors])
                 sign = -weight if part else weight
-                if currents.shape == total.shape:
-                    clipped += self._convert(currents, sigma, sign, codes_per_uA, total, rng)
+                mine = keys[:, part, vectors]
+                if matrix.shape[1] == total.shape[1]:
+                    clipped += self._convert(currents, sigma, mine, codes_per_uA, sign, total[vectors])
                 else:
-                    reference = np.zeros(currents.shape)
-                    clipped += self._convert(currents, sigma, sign, codes_per_uA, reference, rng)
-                    total += reference[:, self._column_tile]
+                    reference = np.zeros(currents.shape[1:])
+                    clipped += self._convert(currents, sigma, mine, codes_per_uA, sign, reference)
+                    total[vectors] += reference[:, self._column_tile]
         return clipped
 
-    def _sigma(
-        self, part: int, volts: NDArray[np.floating], squares: FloatArray, group: int, rows: slice
-    ) -> NDArray[np.floating]:
-        """Read noise of the currents of a group of rows, (batch, 1) or (batch, n) uA."""
+    def _drawn(self, batch: int, parts: int, rng: np.random.Generator) -> tuple[FloatArray | None, NDArray[np.uint32]]:
+        """Numbers of the read noise, group after group of rows.
+
+        Normal ones (groups, batch, arrays) of the reference column with which all outputs of an array are compared as
+        currents, if that is done, and keys (groups, parts, batch, 2).
+        """
+        groups = len(self._groups)
+        if not self._compares_currents:
+            return None, rng.integers(0, 2**32, size=(groups, parts, batch, 2), dtype=np.uint32)
+        shared = np.empty((groups, batch, self._widths[1]))
+        keys = np.empty((groups, 1, batch, 2), dtype=np.uint32)
+        for group in range(groups):
+            shared[group] = rng.standard_normal((batch, self._widths[1]))
+            keys[group, 0] = rng.integers(0, 2**32, size=(batch, 2), dtype=np.uint32)
+        return shared, keys
+
+    def _currents(self, volts: NDArray[np.floating], matrix: NDArray[np.floating]) -> NDArray[np.floating]:
+        """(groups, batch, n) uA."""
+        currents = np.empty((len(self._groups), len(volts), matrix.shape[1]), dtype=self._real)
+        for group, rows in enumerate(self._groups):
+            np.matmul(volts[:, rows], matrix[rows], out=currents[group])
+        return currents
+
+    def _sigmas(self, part: int, volts: NDArray[np.floating], squares: FloatArray) -> NDArray[np.floating]:
+        """Standard deviation of the read noise of currents, (groups, batch, 1) or (groups, batch, n) uA."""
         variance = self._variances[part]
         if isinstance(variance, float):
-            return np.sqrt(variance * squares[:, group : group + 1]).astype(self._real)
-        return np.sqrt(np.square(volts[:, rows]) @ variance[rows])
+            return np.sqrt(variance * squares).astype(self._real).T[:, :, None]
+        return np.stack([np.sqrt(np.square(volts[:, rows]) @ variance[rows]) for rows in self._groups])
 
     def _convert(
         self,
         currents: NDArray[np.floating],
         sigma: NDArray[np.floating],
-        factor: float,
+        keys: NDArray[np.uint32],
         codes_per_uA: float,
+        factor: float,
         total: FloatArray,
-        rng: np.random.Generator,
     ) -> int:
-        """Add read noise, convert, and add factor times the result to `total`. Returns how many were clipped."""
+        """Add read noise, convert, and add factor times the codes to `total`. Returns how many were clipped."""
         adc, real = self._config.adc, self._real
-        if adc.bits is None:
-            total += factor * (currents + sigma * rng.standard_normal(currents.shape))
-            return 0
         lowest, highest = adc.codes(self._config.dac.signed)
         clipped: int = kernels.convert(
             currents,
-            sigma,
-            rng.integers(0, 2**32, size=(len(currents), 2), dtype=np.uint32),
+            np.ascontiguousarray(sigma),
+            np.ascontiguousarray(keys),
             kernels.normal_table(),
             real(codes_per_uA),
             real(adc.offset_lsb),
@@ -235,3 +261,25 @@ class Products:
             total,
         )
         return clipped
+
+    def _add_currents(
+        self,
+        volts: NDArray[np.floating],
+        squares: FloatArray,
+        weight: float,
+        matrices: list[NDArray[np.floating]],
+        total: FloatArray,
+        rng: np.random.Generator,
+    ) -> None:
+        """Without a converter: add the weighted currents with their noise to `total`, uA."""
+        sigmas = [self._sigmas(part, volts, squares) for part in range(len(self._variances))]
+        for group, rows in enumerate(self._groups):
+            for part, matrix in enumerate(matrices):
+                currents = volts[:, rows] @ matrix[rows]
+                if self._compares_currents:
+                    common = sigmas[1][group] * rng.standard_normal((len(volts), self._widths[1]))
+                    currents += common.astype(self._real)[:, self._column_tile]
+                noisy = currents + sigmas[part][group] * rng.standard_normal(currents.shape)
+                if noisy.shape != total.shape:
+                    noisy = noisy[:, self._column_tile]
+                total += (-weight if part else weight) * noisy

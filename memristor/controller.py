@@ -247,7 +247,7 @@ class Controller:
                 ready = [[env.process(self._wait(command, before))]] * len(ready)
             else:
                 before = ready[command.layer]
-                ready[command.layer] = [env.process(self._execute(index, command, before, results))]
+                ready[command.layer] = [env.process(self._execute(index, command, before, results, len(commands) == 1))]
         env.run(env.all_of([event for events in ready for event in events]))
         self._started += len(commands)
         for crossbar in self.crossbars:
@@ -377,8 +377,8 @@ class Controller:
         yield self._env.all_of(before)
         yield self._env.timeout(round(command.seconds * _NS_PER_S))
 
-    def _execute(self, index: int, command: Any, before: list[simpy.Event], results: list[Any]) -> Process:
-        """Compute what the devices do, and let the tiles queue for their banks."""
+    def _execute(self, index: int, command: Any, before: list[simpy.Event], results: list[Any], alone: bool) -> Process:
+        """Compute what the devices do, and let the tiles queue for their banks; alone: no other command runs."""
         env, number = self._env, self._started + index
         yield env.all_of(before)
         crossbar = self.crossbars[command.layer]
@@ -386,37 +386,64 @@ class Controller:
         perform: dict[type, Callable[..., tuple[Any, Work]]]
         perform = {Program: self._program, Multiply: self._multiply, Read: self._read}
         results[index], work = perform[type(command)](crossbar, command)
-        yield env.all_of([env.process(self._serve(number, command.layer, *item)) for item in work.items()])
+        if alone and all(len(phases) == 1 and not phases[0].wait_ns for phases in work.values()):
+            yield env.timeout(self._serve_in_turn(number, command.layer, work))
+        else:
+            yield env.all_of([env.process(self._serve(number, command.layer, *item)) for item in work.items()])
+
+    def _serve_in_turn(self, number: int, layer: int, work: Work) -> int:
+        """`_serve` for all tiles of a command while no other command runs, if each needs its bank once: then when a
+        bank is free is a sum. Returns the time that it takes, ns."""
+        now = int(self._env.now)
+        free: dict[int, int] = {}
+        turns = []
+        for tile, (phase,) in work.items():
+            bank = self._bank(layer, tile)
+            start = free.get(bank, now)
+            free[bank] = start + phase.duration_ns
+            turns.append((free[bank], start, tile, bank, phase))
+        for end, start, tile, bank, phase in sorted(turns, key=lambda turn: turn[:2]):  # as they end
+            self._count(number, layer, tile, bank, phase, now, start, end)
+        return max(free.values(), default=now) - now
+
+    def _bank(self, layer: int, tile: tuple[int, int]) -> int:
+        columns = len(self.crossbars[layer].tiles[0])
+        return (self._first_tile[layer] + tile[0] * columns + tile[1]) % len(self._banks)
 
     def _serve(self, number: int, layer: int, tile: tuple[int, int], phases: list[Phase]) -> Process:
         """One tile's way through its bank."""
-        env, costs = self._env, self.costs
-        columns = len(self.crossbars[layer].tiles[0])
-        bank = (self._first_tile[layer] + tile[0] * columns + tile[1]) % len(self._banks)
+        env = self._env
+        bank = self._bank(layer, tile)
         for phase in phases:
             asked = int(env.now)
             with self._banks[bank].request() as turn:
                 yield turn
                 start = int(env.now)
                 yield env.timeout(phase.duration_ns)
-            end = int(env.now)
-            self._waiting_ns[bank] += start - asked
-            self._busy_ns[bank] += end - start
-            self._pulses += phase.pulses
-            self._conversions += phase.conversions
-            self._drive_pJ += phase.drive_pJ
-            energy_pJ = phase.pulses * costs.pulse_pJ + phase.conversions * costs.conversion_pJ + phase.drive_pJ
-            self._uses.append(
-                BankUse(
-                    number, layer, tile, bank, phase.what, start, end,
-                    phase.cells, phase.pulses, phase.conversions, energy_pJ,
-                )
-            )  # fmt: skip
-            if self._log is not None:
-                for offset_ns, call in phase.calls:
-                    self._log.add(start + offset_ns, layer, tile, call)
+            self._count(number, layer, tile, bank, phase, asked, start, int(env.now))
             if phase.wait_ns:
                 yield env.timeout(phase.wait_ns)
+
+    def _count(
+        self, number: int, layer: int, tile: tuple[int, int], bank: int, phase: Phase, asked: int, start: int, end: int
+    ) -> None:
+        """Enter a phase that a bank was asked for, has begun and has ended, in ns."""
+        costs = self.costs
+        self._waiting_ns[bank] += start - asked
+        self._busy_ns[bank] += end - start
+        self._pulses += phase.pulses
+        self._conversions += phase.conversions
+        self._drive_pJ += phase.drive_pJ
+        energy_pJ = phase.pulses * costs.pulse_pJ + phase.conversions * costs.conversion_pJ + phase.drive_pJ
+        self._uses.append(
+            BankUse(
+                number, layer, tile, bank, phase.what, start, end,
+                phase.cells, phase.pulses, phase.conversions, energy_pJ,
+            )
+        )  # fmt: skip
+        if self._log is not None:
+            for offset_ns, call in phase.calls:
+                self._log.add(start + offset_ns, layer, tile, call)
 
     def _bring(self, crossbar: Crossbar) -> None:
         """Bring a layer's clock to the controller's."""

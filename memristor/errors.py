@@ -40,13 +40,15 @@ def check_number(
     whole : bool
         Only integers are allowed.
     """
+    is_number = not isinstance(value, bool) and isinstance(value, Integral if whole else Real)
+    if is_number and low <= value <= high:  # type: ignore[operator]
+        return
     allowed = f"{exact(low)}..{exact(high)}" + (f" {unit}" if unit else "")
-    if isinstance(value, bool) or not isinstance(value, Integral if whole else Real):
+    if not is_number:
         noun = "an integer" if whole else "a number"
         raise CrossbarError(f"{name} = {reprlib.repr(value)} is not {noun}; allowed are {allowed}; {remedy}")
-    if not low <= value <= high:  # type: ignore[operator]
-        given = exact(value) + (f" {unit}" if unit else "")  # type: ignore[arg-type]
-        raise CrossbarError(f"{name} = {given} is outside {allowed}; {remedy}")
+    given = exact(value) + (f" {unit}" if unit else "")  # type: ignore[arg-type]
+    raise CrossbarError(f"{name} = {given} is outside {allowed}; {remedy}")
 
 
 def check_serial_and_seed(serial: int, seed: int) -> None:

@@ -237,7 +237,8 @@ class MatrixTarget(Protocol):
         ...
 
     def write(self, layers: Sequence[Levels]) -> WriteReport:
-        """Program the levels (n_in, n_out) of all layers where they have changed."""
+        """Program the levels (n_in, n_out) of all layers where they have changed; the arrays are the caller's, and stay
+        as they are."""
         ...
 
     def calibrate(self, layer: int, x: Floats) -> None:

@@ -79,16 +79,17 @@ def quantile_index(j, k0, k1):
 
 @njit(cache=True, error_model="numpy")
 def convert(currents, sigma, keys, table, steps_per_uA, offset, lowest, highest, factor, total):
-    """Add read noise to currents, convert them, and add factor * code to `total`.
+    """Add read noise to the currents of groups of rows, convert them, and add factor * code of each to `total`.
 
     code = round((I + sigma z) steps_per_uA + offset), held within lowest..highest; ties go to the even code.
     Arithmetic is in the type of the currents, which is float32 or float64 for all real arguments but factor and total.
+    Groups are added in their order.
 
     Parameters
     ----------
-    currents : (batch, n), uA
-    sigma : (batch, n) or (batch, 1), uA, standard deviation of the noise of each current
-    keys : (batch, 2) uint32
+    currents : (groups, batch, n), uA
+    sigma : (groups, batch, n) or (groups, batch, 1), uA, standard deviation of the noise of each current
+    keys : (groups, batch, 2) uint32
     table : (65536,) float32, quantiles of the normal distribution
     steps_per_uA, offset : codes per uA; codes
     lowest, highest : codes
@@ -100,19 +101,31 @@ def convert(currents, sigma, keys, table, steps_per_uA, offset, lowest, highest,
     int64
         Conversions whose code was beyond lowest..highest.
     """
+    groups, batch, n = currents.shape
+    table = table.copy()  # a product has driven it out of the cache; in order it comes back more quickly
+    noise = np.empty(n, currents.dtype)
     clipped = 0
-    per_column = 1 if sigma.shape[1] > 1 else 0
-    for b in range(currents.shape[0]):
-        k0 = int(keys[b, 0])
-        k1 = int(keys[b, 1])
-        for j in range(currents.shape[1]):
-            z = table[quantile_index(j, k0, k1)]
-            code = np.rint((currents[b, j] + sigma[b, per_column * j] * z) * steps_per_uA + offset)
-            if code > highest:
-                clipped += 1
-                code = highest
-            elif code < lowest:
-                clipped += 1
-                code = lowest
-            total[b, j] += factor * code
+    for b in range(batch):
+        to = total[b]
+        for group in range(groups):
+            k0, k1 = int(keys[group, b, 0]), int(keys[group, b, 1])
+            current, deviation = currents[group, b], sigma[group, b]
+            # Loops apart, so that all but the look-up run in vector registers.
+            for j in range(n):
+                noise[j] = table[quantile_index(j, k0, k1)]
+            if deviation.size > 1:
+                for j in range(n):
+                    noise[j] *= deviation[j]
+            else:
+                alike = deviation[0]
+                for j in range(n):
+                    noise[j] *= alike
+            beyond = np.int32(0)
+            for j in range(n):
+                unlimited = np.rint((current[j] + noise[j]) * steps_per_uA + offset)
+                code = highest if unlimited > highest else unlimited
+                code = lowest if code < lowest else code
+                beyond += np.int32(code != unlimited)
+                to[j] += factor * code
+            clipped += beyond
     return clipped

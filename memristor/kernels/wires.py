@@ -233,7 +233,7 @@ def add_resistance(resistance, width, seen, rows, shares):
 
 @njit(cache=True, error_model="numpy")
 def effective_matrix(g, row_wire, column_wire, g_eff):
-    """Output currents per input voltage of one array, without iteration.
+    """Output currents per input voltage of one array, without iteration. For large arrays: `memristor.dissection`.
 
     Parameters: g (m, n) float64, uS, beginning where rows are driven (j = 0); columns are sensed behind the last row;
     row_wire, column_wire (3,) float64 (columns' far end open); result g_eff (m, n) float64, uS.

@@ -1,4 +1,5 @@
-"""One fused pass over a layer's weights: moments, damping, step, new level, count. All jitted code of metaplasticity.
+"""One fused pass over a layer's weights: moments, damping, step, new level, count; and batch normalisation, forward and
+back. All jitted code of metaplasticity.
 
 `update` checks its arrays and calls the kernel; equations and units are those of `consolidation`, the readable
 reference. Hidden weights and moments are float32, the usual precision of training: twice as many fit into
@@ -250,3 +251,50 @@ def _sech_squared(x):
     power = np.int32((np.int32(whole) + np.int32(127)) << np.int32(23)).view(np.float32)
     e = fraction * power
     return _FOUR * e / ((_ONE + e) * (_ONE + e))
+
+
+@njit(cache=True, error_model="numpy")
+def normalise(products, gain, bias, floor):
+    """Products (batch, n) with mean 0 and variance 1 over the batch, (n,) inverse standard deviation, and outputs
+    (batch, n): normalised times gain plus bias, both (n,); floor is added to the variance. All float32."""
+    batch, n = products.shape
+    count = np.float32(batch)
+    mean, variance = np.zeros(n, np.float32), np.zeros(n, np.float32)
+    for b in range(batch):
+        for j in range(n):
+            mean[j] += products[b, j]
+    mean /= count
+    normalised, outputs = np.empty((batch, n), np.float32), np.empty((batch, n), np.float32)
+    for b in range(batch):
+        for j in range(n):
+            centred = products[b, j] - mean[j]
+            normalised[b, j] = centred
+            variance[j] += centred * centred
+    inverse_sigma = _ONE / np.sqrt(variance / count + floor)
+    for b in range(batch):
+        for j in range(n):
+            one = normalised[b, j] * inverse_sigma[j]
+            normalised[b, j] = one
+            outputs[b, j] = one * gain[j] + bias[j]
+    return normalised, inverse_sigma, outputs
+
+
+@njit(cache=True, error_model="numpy")
+def through_normalisation(errors, normalised, inverse_sigma, gain):
+    """Gradients by gain and bias (n,), and by the products (batch, n), from those by the outputs, `errors` (batch, n).
+
+    normalised (batch, n) and inverse_sigma (n,) are those of `normalise`. All float32.
+    """
+    batch, n = errors.shape
+    count = np.float32(batch)
+    by_gain, by_bias = np.zeros(n, np.float32), np.zeros(n, np.float32)
+    for b in range(batch):
+        for j in range(n):
+            by_bias[j] += errors[b, j]
+            by_gain[j] += errors[b, j] * normalised[b, j]
+    mean_bias, mean_gain, scale = by_bias / count, by_gain / count, gain * inverse_sigma
+    by_products = np.empty((batch, n), np.float32)
+    for b in range(batch):
+        for j in range(n):
+            by_products[b, j] = (errors[b, j] - mean_bias[j] - normalised[b, j] * mean_gain[j]) * scale[j]
+    return by_gain, by_bias, by_products

@@ -17,6 +17,7 @@ import numpy as np
 from neurohil.arrays import floats, integers
 from neurohil.blas import one_thread
 from neurohil.errors import UserError
+from neurohil.metaplasticity import kernels
 from neurohil.metaplasticity.quantizer import Quantizer
 from neurohil.protocols import MatrixTarget
 from neurohil.ranges import Scale, Size
@@ -124,12 +125,9 @@ class Network:
         x = inputs
         for k, (gain, bias) in enumerate(norms):
             products = _multiply(target, k, x, trial, calibrate)
-            centred = products - products.mean(axis=0)
-            variance = np.square(centred).mean(axis=0)
-            inverse_sigma = 1.0 / np.sqrt(variance + np.float32(_VARIANCE_FLOOR))
-            normalised = np.multiply(centred, inverse_sigma, out=centred)
-            outputs = normalised * gain.astype(np.float32)
-            outputs += bias.astype(np.float32)
+            normalised, inverse_sigma, outputs = kernels.normalise(
+                products, gain.astype(np.float32), bias.astype(np.float32), np.float32(_VARIANCE_FLOOR)
+            )
             records.append(LayerRecord(x, normalised, inverse_sigma, outputs))
             x = self._activate(outputs)
         return records
@@ -152,13 +150,10 @@ class Network:
         gradients = Gradients([], [])
         for k in reversed(range(len(records))):
             record = records[k]
-            n = np.float32(len(errors))
-            by_bias = errors.sum(axis=0)
-            by_gain = np.einsum("bj,bj->j", errors, record.normalised)
-            scale = self.norms[k][0].astype(np.float32) * record.inverse_sigma
-            by_product = errors - by_bias / n
-            by_product -= record.normalised * (by_gain / n)
-            by_product *= scale
+            gain = self.norms[k][0].astype(np.float32)
+            by_gain, by_bias, by_product = kernels.through_normalisation(
+                errors, record.normalised, record.inverse_sigma, gain
+            )
             gradients.weights.insert(0, record.inputs.T @ by_product)
             gradients.norms.insert(0, np.array([by_gain, by_bias], dtype=np.float64))
             if k:
@@ -230,5 +225,5 @@ def _multiply(target: MatrixTarget, layer: int, x: np.ndarray, trial: int, calib
         x = x / scale
     if calibrate:
         target.calibrate(layer, x)
-    products = np.asarray(target.multiply(layer, x, trial), dtype=np.float32)
+    products = np.asarray(target.multiply(layer, x, trial), dtype=np.float32, order="C")
     return products if scale is None else products * scale

@@ -161,7 +161,9 @@ class Trainer:
         self._read_every = gate.read_every if gate else None
         # Of the devices, in steps, as last read back.
         self._errors = [np.zeros(w.shape, dtype=np.float32) for w in network.hidden] if self._read_every else []
-        self._sent = [np.empty(w.shape, dtype=np.int64) for w in network.hidden]
+        # What was sent last: as the levels are here, and as targets want them.
+        self._last = [levels.copy() for levels in network.levels]
+        self._sent = [levels.astype(np.int64) for levels in network.levels]
         self._write()
 
     def train_epoch(self) -> EpochResult:
@@ -322,8 +324,9 @@ class Trainer:
 
     def _write(self) -> tuple[int, int]:
         """Send all levels; returns pulses and cells that did not reach their level."""
-        for sent, levels in zip(self._sent, self.network.levels, strict=True):
-            sent[...] = levels
+        for sent, last, levels in zip(self._sent, self._last, self.network.levels, strict=True):
+            places = np.flatnonzero(levels != last)
+            last.ravel()[places] = sent.ravel()[places] = levels.ravel()[places]
         report = self.target.write(self._sent)
         return report.pulses, report.failed
 

@@ -398,6 +398,33 @@ def test_nothing_is_lost_whatever_is_asked_for(batches, recipe, banks):
     assert account.commands == len(submitted)
 
 
+@pytest.mark.parametrize("banks", [1, 3, 7])
+def test_a_command_alone_is_served_as_among_others(banks, monkeypatch):
+    """Its banks' times are a sum; through the queue of events they are the same."""
+
+    def outcome():
+        unit = controller(
+            layer((23, 13), tile_rows=5, tile_columns=8, adc=AdcConfig(bits=8, range_uA=20.0)), banks=banks
+        )
+        timeline = []
+        for command in (
+            Program(0, np.arange(23 * 13).reshape(23, 13) % 9 - 4),
+            Multiply(0, np.linspace(-1.0, 1.0, 46).reshape(2, 23), 1),
+            Read(0, 2),
+        ):
+            unit.execute(command)
+            timeline += unit.timeline
+        return timeline, unit.account()
+
+    alone, account = outcome()
+    execute = Controller._execute
+    monkeypatch.setattr(Controller, "_execute", lambda self, *args: execute(self, *args[:-1], False))
+    queued, queued_account = outcome()
+    assert len(alone) == 3 * 5 * 4 and sorted(alone) == sorted(queued)
+    assert account.modelled_drive_pJ == pytest.approx(queued_account.modelled_drive_pJ, rel=1e-12)
+    assert replace(account, modelled_drive_pJ=0.0) == replace(queued_account, modelled_drive_pJ=0.0)
+
+
 @settings(deadline=None, max_examples=15)
 @given(commands, st.sampled_from(RECIPES))
 def test_same_commands_same_bits(batch, recipe):

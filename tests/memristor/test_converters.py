@@ -61,12 +61,15 @@ def test_drive_is_its_twin(bits, real, seed):
 @pytest.mark.parametrize("per_column", [False, True])
 def test_convert_is_its_twin(real, per_column):
     rng = np.random.default_rng(5)
-    currents = rng.normal(0.0, 60.0, (11, 37)).astype(real)
-    sigma = rng.uniform(0.0, 5.0, (11, 37 if per_column else 1)).astype(real)
-    keys = random_keys(rng, 11)
-    total = rng.normal(size=currents.shape)
-    want, clipped = digitise(currents + sigma * read_noise(keys, 37), 1.37, 0.3, -127, 127)
-    want = total + 0.25 * want.astype(np.float64)
+    currents = rng.normal(0.0, 60.0, (3, 11, 37)).astype(real)
+    sigma = rng.uniform(0.0, 5.0, (3, 11, 37 if per_column else 1)).astype(real)
+    keys = random_keys(rng, 33).reshape(3, 11, 2)
+    total = rng.normal(size=(11, 37))
+    want, clipped = total.copy(), 0
+    for group in range(3):
+        noise = sigma[group] * read_noise(keys[group], 37)
+        codes, beyond = digitise(currents[group] + noise, 1.37, 0.3, -127, 127)
+        want, clipped = want + 0.25 * codes.astype(np.float64), clipped + beyond
     arguments = [real(v) for v in (1.37, 0.3, -127, 127)]
     got = kernels.convert(currents, sigma, keys, kernels.normal_table(), *arguments, 0.25, total)
     np.testing.assert_array_equal(total, want)

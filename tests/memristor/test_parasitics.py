@@ -6,6 +6,7 @@ import warnings
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 from scipy.sparse import coo_array
 from scipy.sparse.linalg import splu
 
+from memristor import parasitics
 from memristor.errors import CrossbarError
 from memristor.parasitics import WireConfig, effective_matrix, refresh, solve, solve_dense, with_access
 
@@ -25,6 +27,12 @@ def by_matrix(g, v, wires):
     return np.asarray(v) @ effective_matrix(g, wires)
 
 
+def by_dissection(g, v, wires):
+    """The way of large arrays, whatever the size."""
+    with mock.patch.object(parasitics, "_DISSECTED_FROM", 0):
+        return by_matrix(g, v, wires)
+
+
 def by_solve(g, v, wires):
     return solve(g, v, wires).currents_uA
 
@@ -33,7 +41,7 @@ def by_twin(g, v, wires):
     return solve_dense(g, v, wires).currents_uA
 
 
-each_way = pytest.mark.parametrize("currents_of", [by_solve, by_matrix, by_twin])
+each_way = pytest.mark.parametrize("currents_of", [by_solve, by_matrix, by_dissection, by_twin])
 
 
 def random_array(seed, m, n):
@@ -151,11 +159,12 @@ def test_parallel_source_lines_give_every_row_equally_much_wire(currents_of):
 
 @settings(deadline=None, max_examples=30)
 @given(seeds, sizes, sizes, any_wires)
-def test_the_three_ways_agree(seed, m, n, wires):
+def test_all_ways_agree(seed, m, n, wires):
     g, v = random_array(seed, m, n)
     twin, solution = solve_dense(g, v, wires), solve(g, v, wires)
     assert_close(solution.currents_uA, twin.currents_uA, 1e-9)
     assert_close(by_matrix(g, v, wires), twin.currents_uA, 1e-9)
+    assert_close(by_dissection(g, v, wires), twin.currents_uA, 1e-9)
     np.testing.assert_allclose(solution.row_V, twin.row_V, rtol=0, atol=1e-11)
     np.testing.assert_allclose(solution.column_V, twin.column_V, rtol=0, atol=1e-11)
     assert solution.residual_uA <= 1e-10 and twin.residual_uA <= 1e-10
@@ -201,6 +210,7 @@ def test_agrees_with_sparse_lu(seed, m, n, wires):
     expected = lu_currents(g, v, wires)
     assert_close(by_solve(g, v, wires), expected, 1e-9)
     assert_close(by_matrix(g, v, wires), expected, 1e-9)
+    assert_close(by_dissection(g, v, wires), expected, 1e-9)
 
 
 @pytest.mark.compiled
@@ -211,6 +221,18 @@ def test_agrees_with_sparse_lu_on_large_arrays(ohm):
     expected = lu_currents(g, v, wires)
     assert_close(by_solve(g, v, wires), expected, 1e-9)
     assert_close(by_matrix(g, v, wires), expected, 1e-9)
+    assert_close(by_dissection(g, v, wires), expected, 1e-9)
+
+
+@pytest.mark.compiled
+@pytest.mark.parametrize("drive", ["one_sided", "two_sided"])
+@pytest.mark.parametrize(("m", "n"), [(130, 121), (300, 90), (40, 200)])
+def test_large_arrays_are_dissected_to_the_same_matrix(drive, m, n):
+    g, _ = random_array(18, m, n)
+    wires = WireConfig(row_ohm=2.0, column_ohm=0.7, driver_ohm=50.0, sense_ohm=20.0, drive=drive)
+    dissected = effective_matrix(g, wires)
+    with mock.patch.object(parasitics, "_DISSECTED_FROM", np.inf):
+        assert_close(dissected, effective_matrix(g, wires), 1e-12)
 
 
 @pytest.mark.parametrize("drive", ["one_sided", "two_sided"])
@@ -233,10 +255,12 @@ def test_an_array_driven_from_its_columns_is_the_transposed_one():
     g, _ = random_array(7, 9, 5)
     wires = WireConfig(row_ohm=3.0, column_ohm=8.0, driver_ohm=100.0, sense_ohm=20.0)
     turned = WireConfig(row_ohm=8.0, column_ohm=3.0, driver_ohm=20.0, sense_ohm=100.0)
-    assert_close(effective_matrix(g[::-1, ::-1].T, turned), effective_matrix(g, wires)[::-1, ::-1].T, 1e-13)
+    for way in (0, np.inf):
+        with mock.patch.object(parasitics, "_DISSECTED_FROM", way):
+            assert_close(effective_matrix(g[::-1, ::-1].T, turned), effective_matrix(g, wires)[::-1, ::-1].T, 1e-13)
 
 
-@pytest.mark.parametrize("currents_of", [by_solve, by_matrix])
+@pytest.mark.parametrize("currents_of", [by_solve, by_matrix, by_dissection])
 def test_mirrored_columns_give_mirrored_currents_if_rows_are_driven_at_both_ends(currents_of):
     g, v = random_array(8, 6, 9)
     wires = WireConfig(row_ohm=30.0, column_ohm=10.0, drive="two_sided")
@@ -273,6 +297,7 @@ def test_a_tiny_resistance_is_as_good_as_none():
         wires = WireConfig(row_ohm=ohm, column_ohm=ohm, drive="two_sided")
         assert_close(by_solve(g, v, wires), v @ g, 1e-12)
         assert_close(by_matrix(g, v, wires), v @ g, 1e-12)
+        assert_close(by_dissection(g, v, wires), v @ g, 1e-12)
 
 
 def test_a_batch_is_solved_vector_by_vector():
@@ -319,6 +344,7 @@ def test_agrees_with_stored_results_of_badcrossbar(case):
     np.testing.assert_allclose(solution.column_V[cells], case["column_V"], rtol=0, atol=1e-10)
     if g.size < 1000:
         assert_close(by_matrix(g, v, wires), np.array(case["currents_uA"]), 1e-9)
+        assert_close(by_dissection(g, v, wires), np.array(case["currents_uA"]), 1e-9)
 
 
 @pytest.mark.compiled
@@ -329,6 +355,7 @@ def test_effective_matrix_agrees_with_stored_results_of_badcrossbar():
         v = rng.uniform(-0.2, 0.2, case["rows"])
         wires = WireConfig(row_ohm=case["row_ohm"], column_ohm=case["column_ohm"])
         assert_close(by_matrix(g, v, wires), np.array(case["currents_uA"]), 1e-9)
+        assert_close(by_dissection(g, v, wires), np.array(case["currents_uA"]), 1e-9)
 
 
 def test_agrees_with_badcrossbar_itself():

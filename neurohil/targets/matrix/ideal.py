@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from neurohil.arrays import floats, integers
 from neurohil.blas import one_thread
 from neurohil.errors import UserError
+from neurohil.jit import njit
 from neurohil.protocols import (
     Levels,
     MatrixCapabilities,
@@ -22,6 +23,8 @@ from neurohil.protocols import (
     WeightStorage,
     WriteReport,
 )
+
+_CHUNK = 64  # levels that are looked at together: in most of them none has changed
 
 
 class IdealMatrixConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="ideal", tag_field="kind"):
@@ -69,6 +72,14 @@ class IdealMatrixTarget:
         self._vectors = 0
 
     def write(self, layers: Sequence[Levels]) -> WriteReport:
+        if self._are_usual(layers):
+            # As in every step of a training: few levels change, and only these are looked at.
+            places = [changed_places(new.ravel(), old.ravel()) for new, old in zip(layers, self._levels, strict=True)]
+            values = [new.ravel()[where] for new, where in zip(layers, places, strict=True)]
+            if all((np.abs(some) <= self.capabilities.max_level).all() for some in values):
+                for held, where, some in zip(self._levels, places, values, strict=True):
+                    held.ravel()[where] = some
+                return self._report(sum(where.size for where in places))
         new = [self._checked(k, levels) for k, levels in enumerate(layers)]
         old = self._levels or [np.full_like(levels, np.nan) for levels in new]
         if [levels.shape for levels in new] != [levels.shape for levels in old]:
@@ -78,8 +89,7 @@ class IdealMatrixTarget:
             )
         changed = sum(int(np.count_nonzero(one != other)) for one, other in zip(new, old, strict=True))
         self._levels = new
-        self._changed += changed
-        return WriteReport(changed=changed, pulses=0, failed=0)
+        return self._report(changed)
 
     def calibrate(self, layer: int, x: NDArray[Any]) -> None:
         """Nothing to set: there are no converters."""
@@ -132,3 +142,32 @@ class IdealMatrixTarget:
         return integers(
             f"layer {layer}: levels", levels, (None, None), -limit, limit, remedy=remedy, narrow=True
         ).astype(np.float32)
+
+    def _are_usual(self, layers: Sequence[Levels]) -> bool:
+        """Whether they are arrays of int64 like those written before, but for values."""
+        return len(layers) == len(self._levels) and all(
+            type(new) is np.ndarray and new.dtype == np.int64 and new.flags.c_contiguous and new.shape == old.shape
+            for new, old in zip(layers, self._levels, strict=True)
+        )
+
+    def _report(self, changed: int) -> WriteReport:
+        self._changed += changed
+        return WriteReport(changed=changed, pulses=0, failed=0)
+
+
+@njit(cache=True, error_model="numpy")
+def changed_places(new: NDArray[np.int64], old: NDArray[np.float32]) -> NDArray[np.int64]:
+    """Where levels (n,) int64 aren't those of (n,) float32, whole numbers within 2**31; ascending, int64."""
+    n = new.size
+    places, found = np.empty(n, np.int64), 0
+    for begin in range(0, n, _CHUNK):
+        some, held = new[begin : begin + _CHUNK], old[begin : begin + _CHUNK]
+        differ = 0
+        for i in range(some.size):
+            differ += some[i] != np.int64(np.int32(held[i]))
+        if differ > 0:
+            for i in range(some.size):
+                if some[i] != np.int64(np.int32(held[i])):
+                    places[found] = begin + i
+                    found += 1
+    return places[:found].copy()
