@@ -42,7 +42,7 @@ def test_a_copy_runs_on_to_the_same_bits(name):
 def send(method):
     """Objects that were made and used here run on in other processes."""
     objects = [MAKERS[name]() for name in SENT]
-    with get_context(method).Pool(2) as pool:
+    with get_context(method).Pool(1) as pool:
         answers = [pool.apply_async(use, [made]) for made, use in objects]
         for (made, use), answer in zip(objects, answers, strict=True):
             same(answer.get(timeout=300), use(made))

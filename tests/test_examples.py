@@ -82,7 +82,7 @@ def test_two_chips(tmp_path):
 
 @pytest.mark.compiled
 def test_train_in_the_loop():
-    home, moved = (float(share) for share in re.findall(r"([0-9.]+)%", run("train_in_the_loop.py", 8)))
+    home, moved = (float(share) for share in re.findall(r"([0-9.]+)%", run("train_in_the_loop.py", 4)))
     assert home > moved
 
 

@@ -3,6 +3,7 @@
 import ast
 import re
 from collections import Counter
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -15,15 +16,19 @@ SOURCES = {
     for package in PACKAGES
     for path in sorted((ROOT / package).rglob("*.py"))
 }
-TREES = {path: ast.parse(source) for path, source in SOURCES.items()}
 LONGEST_FILE, LONGEST_FUNCTION, LONGEST_TRACE = 600, 120, 5200
+
+
+@cache
+def trees() -> dict[str, ast.Module]:
+    return {path: ast.parse(source) for path, source in SOURCES.items()}
 
 
 def test_no_file_and_no_function_is_too_long():
     assert {path for path, source in SOURCES.items() if len(source.splitlines()) > LONGEST_FILE} == set()
     long = {
         node.name
-        for tree in TREES.values()
+        for tree in trees().values()
         for node in ast.walk(tree)
         if isinstance(node, ast.FunctionDef) and (node.end_lineno or 0) - node.lineno >= LONGEST_FUNCTION
     }
@@ -57,7 +62,7 @@ def paths_in(tree: ast.Module) -> list[str]:
 
 
 def test_the_path_of_an_array_stands_in_one_place():
-    files = {path: paths_in(tree) for path, tree in TREES.items() if path.startswith("neurohil/")}
+    files = {path: paths_in(tree) for path, tree in trees().items() if path.startswith("neurohil/")}
     places = Counter(text for found in files.values() for text in set(found))
     assert places and {text for text, count in places.items() if count > 1} == set()
     elsewhere = {path for path, found in files.items() if found and not re.search(r"/trace(\.py$|/)", path)}

@@ -10,11 +10,19 @@ from pathlib import Path
 import pytest
 
 FOLDER = Path(__file__).parent
-TREES = {path.relative_to(FOLDER): ast.parse(path.read_text(encoding="utf-8")) for path in FOLDER.rglob("*.py")}
-FUNCTIONS = [
-    (path, node) for path, tree in TREES.items() for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)
-]
 ENDS = (ast.Return, ast.Raise, ast.Continue, ast.Break)
+
+
+@functools.cache
+def functions():
+    """All functions of the suite, with the files they stand in."""
+    found = ((path, ast.parse(path.read_text(encoding="utf-8"))) for path in FOLDER.rglob("*.py"))
+    return [
+        (path.relative_to(FOLDER), node)
+        for path, tree in found
+        for node in ast.walk(tree)
+        if isinstance(node, ast.FunctionDef)
+    ]
 
 
 @functools.cache
@@ -41,7 +49,7 @@ def helpers_that_assert():
     """Functions of the suite that fail if something is wrong, also by way of others."""
     known: frozenset[str] = frozenset()
     while True:
-        found = {node.name for _, node in FUNCTIONS if not node.name.startswith("test_") and assertions(node, known)}
+        found = {node.name for _, node in functions() if not node.name.startswith("test_") and assertions(node, known)}
         if found == known:
             return known
         known = frozenset(found)
@@ -49,21 +57,21 @@ def helpers_that_assert():
 
 def without_assertion() -> Iterator[str]:
     helpers = helpers_that_assert()
-    for path, node in FUNCTIONS:
+    for path, node in functions():
         if node.name.startswith("test_") and not assertions(node, helpers):
             yield f"{path}:{node.lineno}"
 
 
 def excuse_for_several() -> Iterator[str]:
     """A failure that is expected of the first assertion hides the others."""
-    for path, node in FUNCTIONS:
+    for path, node in functions():
         if any("xfail" in ast.unparse(decorator) for decorator in node.decorator_list) and len(assertions(node)) != 1:
             yield f"{path}:{node.lineno}"
 
 
 def error_of_any_kind() -> Iterator[str]:
     """A class says too little: a misspelt argument raises one, too."""
-    for path, node in FUNCTIONS:
+    for path, node in functions():
         for block in parts(node):
             for item in block.items if isinstance(block, ast.With) else ():
                 call = item.context_expr
@@ -74,7 +82,7 @@ def error_of_any_kind() -> Iterator[str]:
 
 
 def true_whatever_happens() -> Iterator[str]:
-    for path, node in FUNCTIONS:
+    for path, node in functions():
         for place in parts(node):
             if isinstance(place, ast.Assert):
                 test = place.test
@@ -88,7 +96,7 @@ def true_whatever_happens() -> Iterator[str]:
 
 
 def never_reached() -> Iterator[str]:
-    for path, node in FUNCTIONS:
+    for path, node in functions():
         for block in parts(node):
             for body in (getattr(block, "body", None), getattr(block, "orelse", None)):
                 for before, after in pairwise(body) if isinstance(body, list) else ():
@@ -118,5 +126,5 @@ def test_no_test_is_of_a_kind_that_cannot_fail(kind):
 )
 def test_each_kind_is_seen(kind, source, monkeypatch):
     tree = ast.parse(source)
-    monkeypatch.setattr(sys.modules[__name__], "FUNCTIONS", [("a.py", tree.body[0])])
+    monkeypatch.setattr(sys.modules[__name__], "functions", lambda: [("a.py", tree.body[0])])
     assert [other for other in KINDS if list(other())] == [kind]

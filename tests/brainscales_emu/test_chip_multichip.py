@@ -9,6 +9,7 @@ import pytest
 import simpy
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from random_examples import examples
 from random_fabrics import crowded_run, random_fabric
 
 from brainscales_emu import ChipConfig, ChipError, LinkConfig, NoiseConfig, PlacementError, assembly, multichip
@@ -169,7 +170,7 @@ def run_setup(config, fabrics, connections, inputs, latency_us):
     return setup.run([times for times, _ in inputs], [lines for _, lines in inputs], 40.0, 0)
 
 
-@settings(deadline=None, max_examples=10)
+@settings(deadline=None, max_examples=examples(4, 10))
 @given(seed=st.integers(0, 10**6))
 def test_random_setups_equal_the_reference(seed):
     config, fabrics, connections, inputs, latency_us = random_setup(seed)

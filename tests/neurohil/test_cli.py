@@ -173,24 +173,24 @@ import sys
 from neurohil.cli import main
 from neurohil.delgrad import picture
 picture.draw_delgrad = lambda *_: None
-experiments, folder, small = sys.argv[1].split(), sys.argv[2], sys.argv[3:]
-sys.exit(any(main(["delgrad", name, *small, "--out", f"{folder}/{name}.h5"]) for name in experiments))
+experiments, folders, small = sys.argv[1].split(), sys.argv[2].split(), sys.argv[3:]
+runs = [(name, folder) for folder in folders for name in experiments]
+sys.exit(any(main(["delgrad", name, *small, "--out", f"{folder}/{name}.h5"]) for name, folder in runs))
 """
 EXPERIMENTS = ["yin_yang_synaptic", "chip_yin_yang_axonal"]
 
 
 @pytest.fixture(scope="module")
 def threaded(tmp_path_factory):
-    """Folders with the traces of all experiments, of processes with one thread, two, and two again.
+    """Folders with the traces of all experiments, by one thread, and twice by two.
 
     The number of threads belongs to a process, which takes long to start: each runs all experiments.
     """
-    folders = []
-    for threads in (1, 2, 2):
-        folders.append(tmp_path_factory.mktemp("threaded"))
-        command = [sys.executable, "-c", WITHOUT_PICTURES, " ".join(EXPERIMENTS), str(folders[-1]), *SMALL]
-        subprocess.run(command, check=True, capture_output=True, env=os.environ | {"NUMBA_NUM_THREADS": str(threads)})
-    return folders
+    one, two, again = (tmp_path_factory.mktemp("threaded") for _ in range(3))
+    for threads, folders in (("1", f"{one}"), ("2", f"{two} {again}")):
+        command = [sys.executable, "-c", WITHOUT_PICTURES, " ".join(EXPERIMENTS), folders, *SMALL]
+        subprocess.run(command, check=True, capture_output=True, env=os.environ | {"NUMBA_NUM_THREADS": threads})
+    return one, two, again
 
 
 @pytest.mark.compiled

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from started import Started
 
+from neurohil.datasets import idx
 from neurohil.kinds import KINDS
 from neurohil.probing.run import Program
 from neurohil.trace import Trace, TraceError
@@ -30,9 +31,16 @@ SLOW = [pytest.mark.slow]
 pytestmark = pytest.mark.compiled
 
 
+read_images_once = functools.cache(idx.load)
+
+
 @pytest.fixture(autouse=True)
 def quick_pictures(monkeypatch):
-    """To draw takes longer than all else."""
+    """To draw, and to read images, takes longer than all else."""
+    for name in ("mnist", "fashion_mnist"):
+        for split in ("train", "test"):
+            read_images_once(name, split)
+    monkeypatch.setattr(idx, "load", read_images_once)
     for name in ("delgrad", "metaplasticity"):
         monkeypatch.setattr(f"neurohil.{name}.picture.draw_{name}", lambda *_, **__: None)
     monkeypatch.setattr("neurohil.probing.picture.draw_program", lambda *_: None)

@@ -5,6 +5,7 @@ import json
 import os
 import random
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -355,18 +356,26 @@ def test_asked_to_stop_it_says_how_to_go_on(tmp_path):
 # Mistakes
 
 
+@pytest.fixture(scope="module")
+def stateless(tmp_path_factory):
+    """Unfinished trace whose state is gone."""
+    path = tmp_path_factory.mktemp("stateless") / "stateless.h5"
+    run = MetaplasticityRun(load(IDEAL, ["network.hidden=[8]", "network.init=0.6", "tasks.train_images=100"]))
+    with run.new_trace(path) as writer:
+        writer.append_epoch(run.layout.filled(run.layout.growing(), run, run.train_epoch()), run.state())
+    Path(f"{path}.part.state").unlink()
+    return Path(f"{path}.part")
+
+
 @pytest.fixture
-def folder(tmp_path, monkeypatch):
+def folder(stateless, tmp_path, monkeypatch):
     """Working directory with a finished run of another kind, a part without its state, and no run at all."""
     monkeypatch.chdir(tmp_path)
     with h5py.File("foreign.h5", "w") as file:
         file["x"] = [1, 2]
     Path("text.h5").write_text("no HDF5")
     Path("mine.toml").write_text(tomli_w.dumps({"summary": "x", "seed": 1}))
-    run = MetaplasticityRun(load(IDEAL, ["network.hidden=[8]", "network.init=0.6", "tasks.train_images=100"]))
-    with run.new_trace(Path("stateless.h5")) as writer:
-        writer.append_epoch(run.layout.filled(run.layout.growing(), run, run.train_epoch()), run.state())
-    Path("stateless.h5.part.state").unlink()
+    shutil.copy(stateless, tmp_path)
     return tmp_path
 
 

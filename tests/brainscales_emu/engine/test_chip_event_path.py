@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from random_examples import examples
 from random_fabrics import SPREAD, crowded_run, random_fabric
 
 from brainscales_emu import ChipConfig, ChipError
@@ -33,7 +34,7 @@ def run_twin(seed):
     return twin
 
 
-@settings(deadline=None, max_examples=25)
+@settings(deadline=None, max_examples=examples(8, 25))
 @given(seed=st.integers(0, 10**6))
 def test_engine_equals_simpy(seed):
     recording, twin = run_engine(seed), run_twin(seed)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from random_examples import examples
 from random_fabrics import random_fabric
 from scipy.optimize import minimize_scalar
 from test_engine import ALL_NOISE, random_run
@@ -274,7 +275,7 @@ def random_saturating(seed, plastic):
 
 
 @pytest.mark.parametrize("plastic", [False, True])
-@settings(deadline=None, max_examples=20)
+@settings(deadline=None, max_examples=examples(5, 20))
 @given(seed=st.integers(0, 10**6))
 def test_engine_equals_readable_twin(plastic, seed):
     check_twin(*random_saturating(seed, plastic))
@@ -282,6 +283,7 @@ def test_engine_equals_readable_twin(plastic, seed):
 
 @pytest.mark.parametrize("plastic", [False, True])
 def test_random_networks_are_worth_the_comparison(plastic):
+    """These are compared as well: twelve more than the examples above."""
     assert sum(check_twin(*random_saturating(seed, plastic)) for seed in range(12)) >= 8
 
 

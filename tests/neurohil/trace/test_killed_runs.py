@@ -69,7 +69,7 @@ def check_epochs(trace: Trace, at_least: int) -> None:
         assert all(np.array_equal(row, values[path]) for row, values in zip(rows, expected, strict=True))
 
 
-@pytest.mark.parametrize(("epochs", "kills"), [(120, 50)])
+@pytest.mark.parametrize(("epochs", "kills"), [(60, 15), pytest.param(120, 50, marks=pytest.mark.slow)])
 def test_every_finished_epoch_survives_sigkill_and_the_end_is_the_same(tmp_path, monkeypatch, epochs, kills):
     monkeypatch.setattr(opening, "_PAUSE_S", 0.0)  # whoever wrote is dead: nothing to wait for
     reference, path = tmp_path / "reference.h5", tmp_path / "killed.h5"

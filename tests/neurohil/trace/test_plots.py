@@ -113,7 +113,7 @@ lines.linewidth: 9
 @pytest.mark.parametrize(
     "backend",
     [
-        "module://matplotlib_inline.backend_inline",
+        pytest.param("module://matplotlib_inline.backend_inline", marks=pytest.mark.slow),  # in test_processes, too
         pytest.param("nonsense", marks=pytest.mark.slow),
         "tkagg",
         pytest.param(None, marks=pytest.mark.slow),

@@ -123,7 +123,7 @@ def no_pause(monkeypatch):
 
 
 @pytest.mark.usefixtures("no_pause")
-@pytest.mark.parametrize("count", [20, pytest.param(30, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("count", [8, pytest.param(50, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("what", ["finished", "killed"])
 def test_truncated_anywhere(tmp_path, what, count, request):
     """Whatever is still there is read, and nothing that isn't."""
@@ -154,7 +154,7 @@ def test_truncated_anywhere(tmp_path, what, count, request):
 
 
 @pytest.mark.usefixtures("no_pause")
-@pytest.mark.parametrize("count", [30, pytest.param(50, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("count", [16, pytest.param(80, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("what", ["finished", "killed"])
 def test_damaged_anywhere_is_an_error_of_ours_or_harmless(tmp_path, what, count, request):
     whole = request.getfixturevalue(what)
