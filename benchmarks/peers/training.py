@@ -4,20 +4,15 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Callable
-from importlib import import_module
-from typing import Any
 
 from benchmarks.pairs import Disagreement, Job, Row
-from benchmarks.peers import NOT_INSTALLED
+from benchmarks.peers import NOT_INSTALLED, delgrad
 
 NAMES = ("torch float64", "torch float32", "jax float64", "jax float32")
 
 
 def rows(quick: bool) -> list[Row]:
     """4-30-3 with each kind of delays, and 784-350-10."""
-    if importlib.util.find_spec("benchmarks.peers.delgrad") is None:
-        return []
-    delgrad: Any = import_module("benchmarks.peers.delgrad")
     there = [name for name in NAMES if importlib.util.find_spec(name.split()[0])]
     absent = {name: NOT_INSTALLED for name in NAMES if name not in there}
     samples = 150 if quick else 5000
