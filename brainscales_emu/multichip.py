@@ -21,7 +21,7 @@ import simpy
 from numpy.typing import ArrayLike, NDArray
 
 from .arrays import floats, integers
-from .chip import Chip, Session
+from .chip import Chip
 from .constants import CYCLES_PER_US, N_CIRCUITS
 from .delay import check_registers
 from .display import Shown
@@ -33,6 +33,7 @@ from .readout.adc import count_spikes
 from .recording import Probe, Recording
 from .routing.fabric import Fabric
 from .routing.placement import Background, External, Placement, Population, Projection, place
+from .session import Session
 from .system import Ppu, Process, execute_together
 
 FloatArray = NDArray[np.float64]

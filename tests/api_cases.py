@@ -11,7 +11,7 @@ import numpy as np
 
 from brainscales_emu import preset as chip_preset
 from brainscales_emu.capmem import median_codes
-from brainscales_emu.chip import Chip, Session
+from brainscales_emu.chip import Chip
 from brainscales_emu.delay import register_to_us, us_to_register
 from brainscales_emu.links import PackLink
 from brainscales_emu.mac import MacArray, MacConfig
@@ -21,6 +21,7 @@ from brainscales_emu.readout.adc import Cadc, CadcConfig, Madc, MadcConfig, coun
 from brainscales_emu.readout.correlation import CorrelationConfig, CorrelationSensors
 from brainscales_emu.recording import Probe
 from brainscales_emu.routing.placement import place_feedforward
+from brainscales_emu.session import Session
 from brainscales_emu.stp import Plasticity
 from memristor import programming
 from memristor.config import CrossbarConfig

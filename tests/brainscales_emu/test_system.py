@@ -6,13 +6,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from brainscales_emu import ChipConfig, ChipError, LinkConfig, PlacementError
-from brainscales_emu.chip import Chip, Session
+from brainscales_emu.chip import Chip
 from brainscales_emu.execution import Account, Phase, Program, phases, section_ns, to_cycles
 from brainscales_emu.feedforward import FeedForward
 from brainscales_emu.links import EventLink
 from brainscales_emu.multichip import Setup
 from brainscales_emu.recording import Probe
 from brainscales_emu.routing.placement import place_feedforward
+from brainscales_emu.session import Session
 from brainscales_emu.system import execute_together
 
 LINK = LinkConfig(bandwidth_mbit_s=1000.0, latency_us=10.0, word_bits=64, words_per_event=2, settle_us=20_000.0)

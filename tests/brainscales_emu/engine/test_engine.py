@@ -11,7 +11,7 @@ from random_fabrics import random_fabric
 from ways import WAYS, run_by
 
 from brainscales_emu import ChipConfig, NoiseConfig, preset
-from brainscales_emu.chip import Chip, build_inputs
+from brainscales_emu.chip import Chip
 from brainscales_emu.config import EventPathConfig
 from brainscales_emu.constants import EXTERNAL, N_CIRCUITS
 from brainscales_emu.engine import lif
@@ -22,6 +22,7 @@ from brainscales_emu.readable.lif import Membrane, first_crossing
 from brainscales_emu.readable.trial_noise import TrialNoise
 from brainscales_emu.recording import Probe
 from brainscales_emu.routing.placement import place_feedforward
+from brainscales_emu.session import build_inputs
 
 ALL_NOISE = NoiseConfig(
     tau_mem_std=0.2,
