@@ -1,10 +1,9 @@
 """Seconds per training epoch of the metaplastic network against its matrix products alone, for one and two threads.
 
 784-1024-10 on MNIST, batches of 100, on ideal weights and on the emulated crossbar: the recipes of mnist_fashion_ideal
-and mnist_fashion_crossbar. Epochs and products are taken in
-turn in one process per row, and medians are given; ratios are what to quote. Only the products have threads, those of
-the BLAS library, and they may change last bits: the sum over the state shows it. Two threads need two idle cores;
-otherwise they are slower than one.
+and mnist_fashion_crossbar. Epochs and products are taken in turn in one process per row, and medians are given; ratios
+are what to quote. Only the products alone have threads: in a training each is done by one, so that the sum over the
+state is the same. Two threads need two idle cores; otherwise they are slower than one.
 """
 
 from __future__ import annotations

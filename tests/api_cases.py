@@ -115,7 +115,7 @@ def chip_run() -> Call:
     return _with_probe(_chip().run)
 
 
-@case("brainscales_emu.chip.Chip.begin", "brainscales_emu.chip.Session.__init__")
+@case("brainscales_emu.chip.Chip.begin", "brainscales_emu.session.Session.__init__")
 def chip_begin() -> Call:
     chip = _chip()
     return _with_probe(lambda **arguments: Session(chip, **arguments).advance(np.inf))
@@ -125,7 +125,7 @@ def _session() -> Session:
     return _chip().begin(**_events())
 
 
-@case("brainscales_emu.chip.Session.receive")
+@case("brainscales_emu.session.Session.receive")
 def session_receive() -> Call:
     session = _session()
     session.advance(5.0)
@@ -137,14 +137,14 @@ def session_receive() -> Call:
     return Call(call, {"times_us": np.array([6.0, 7.0, 7.0]), "lines": np.array([2, 0, 1])})
 
 
-@case("brainscales_emu.chip.Session.advance")
+@case("brainscales_emu.session.Session.advance")
 def session_advance() -> Call:
     session = _session()
     session.advance(5.0)
     return Call(session.advance, {"until_us": 20.0})
 
 
-@case("brainscales_emu.chip.Session.rewrite")
+@case("brainscales_emu.session.Session.rewrite")
 def session_rewrite() -> Call:
     session = _session()
     session.advance(5.0)

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 # Found by name alone, but the argument goes nowhere near a kernel.
 NOT_WALKED = {
-    "brainscales_emu.chip.Session.finish": "takes the phases of its own program",
+    "brainscales_emu.session.Session.finish": "takes the phases of its own program",
     "brainscales_emu.errors.PlacementError.__init__": "another __init__",
     "brainscales_emu.multichip.Aggregator.forward": "sends over EventLink, which is no kernel",
     "brainscales_emu.readable.chip.WiredChip.deliver": "advances LifNeuron, a readable twin",
@@ -151,7 +151,7 @@ def walk(name, examples, derandomize):
 
 def test_every_public_function_that_reaches_a_kernel_is_walked():
     assert len(kernel_reach.kernels()) > 50
-    assert {"brainscales_emu.chip.Session.advance", "neurohil.metaplasticity.kernels.update"} <= kernel_reach.gates()
+    assert {"brainscales_emu.session.Session.advance", "neurohil.metaplasticity.kernels.update"} <= kernel_reach.gates()
     assert kernel_reach.walked() == (api_cases.CASES.keys() | NOT_WALKED.keys()) & kernel_reach.walked()
     assert NOT_WALKED.keys() <= kernel_reach.walked()
 

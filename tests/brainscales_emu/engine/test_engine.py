@@ -239,7 +239,8 @@ def test_probe_follows_the_closed_form_between_events():
 
 @pytest.mark.usefixtures("keeping")
 def test_pacemaker_period_and_a_record_that_grows(monkeypatch):
-    monkeypatch.setattr("brainscales_emu.chip._FIRST_CAPACITY", 100)
+    monkeypatch.setattr("brainscales_emu.session._FIRST_CAPACITY", 100)
+    monkeypatch.setattr("brainscales_emu.feedforward._FIRST_CAPACITY", 100)
     config = ChipConfig(leak_lsb=250.0, reset_lsb=80.0, threshold_lsb=81.0, refractory_us=0.096)
     chip, neurons = delay_free_chip(1, np.zeros((1, 4), dtype=int), config)
     recording = chip.run([], [], 60.0, 0)
