@@ -258,7 +258,7 @@ class Chip(Shown):
             except LoopError:
                 self._levels = None
                 return
-        self._levels.write(weight, delay_register)
+        self._levels.set_weights(weight, delay_register)
 
     def assemble(self, lockstep: bool | None = None) -> EngineNetwork:
         """What is written, in the units of the engine; `lockstep` as for `build_network`."""
@@ -343,7 +343,7 @@ class Chip(Shown):
         if background.size:
             inputs = merge_inputs(background, build_inputs(times, sources))
             times, sources = np.ascontiguousarray(inputs["time"]), np.ascontiguousarray(inputs["source"])
-        spikes = levels.run(times, sources, duration_us, trial_key(self.seed, trial))
+        spikes = levels.play(times, sources, duration_us, trial_key(self.seed, trial))
         ticks = to_cycles(spikes.times_us)
         order = np.argsort(ticks * levels.n_sources + spikes.sources, kind="stable")
         recording = Recording(

@@ -85,7 +85,7 @@ class _Train(NamedTuple):
 
 
 class FeedForward:
-    """A network without loops on a chip; `write` gives it weights and delays.
+    """A network without loops on a chip; `set_weights` gives it weights and delays.
 
     Parameters
     ----------
@@ -200,7 +200,7 @@ class FeedForward:
         fixed = weights[self._fixed] > 0
         return np.array_equal(fixed, self._is_there) and np.array_equal(weights[self._wiring.enters], self._entering)
 
-    def write(self, weight: IntArray, delay_register: IntArray) -> None:
+    def set_weights(self, weight: IntArray, delay_register: IntArray) -> None:
         """Take these weights, (2, 256, 256) int64 that fit, and registers of the delay elements, (128,) int64."""
         weight = weight.reshape(-1)
         self._values: list[Any] = []  # `_Jumps` of neurons, delays in us of delay elements
@@ -212,7 +212,7 @@ class FeedForward:
             set_jumps(weight, level.cell, level.gain, level.place, level.kappa, jumps, signs)
             self._values.append(_Jumps(jumps[0], jumps[1], signs))
 
-    def run(self, times_us: FloatArray, sources: IntArray, duration_us: float, key: int) -> Spikes:
+    def play(self, times_us: FloatArray, sources: IntArray, duration_us: float, key: int) -> Spikes:
         """Play input events, in order of time and none after the end, in a trial with this key."""
         trains, spikes, lost = [_Train(times_us, sources)], [_Train(times_us, sources)], 0
         unheard = []  # spikes that come to the crossbar's outputs after the end

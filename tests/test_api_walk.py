@@ -22,6 +22,13 @@ from hypothesis import strategies as st
 NOT_WALKED = {
     "brainscales_emu.session.Session.finish": "takes the phases of its own program",
     "brainscales_emu.errors.PlacementError.__init__": "another __init__",
+    **{
+        f"brainscales_emu.feedforward.FeedForward.{name}": "Chip.write, rewrite and run check what they give it"
+        for name in ("__init__", "fits", "set_weights", "play")
+    },
+    "memristor.dissection.effective_matrix": "parasitics checks what it gives it",
+    "neurohil.targets.matrix.ideal.changed_places": "levels of the usual shape and type alone come to it",
+    "neurohil.targets.matrix.ideal.IdealMatrixTarget.write": "walked under the name of its class",
     "brainscales_emu.multichip.Aggregator.forward": "sends over EventLink, which is no kernel",
     "brainscales_emu.readable.chip.WiredChip.deliver": "advances LifNeuron, a readable twin",
     "brainscales_emu.readable.chip.simulate_reference": "a readable twin",
@@ -32,6 +39,12 @@ NOT_WALKED = {
     "memristor.device.Cells.telegraph": "takes a generator",
     "neurohil.delgrad.training.Trainer.evaluate": "its inputs go to a target, and what that answers to a loss",
     "neurohil.metaplasticity.consolidation.slope": "reads the step of levels, which is a number",
+    "neurohil.metaplasticity.model.MatrixModel.__call__": "its inputs go to a target, which checks them",
+    "neurohil.metaplasticity.network.Network.forward": "its inputs go to a target, which checks them",
+    "neurohil.metaplasticity.network.Network.backward": "takes what forward returned, and errors of a loss",
+    "neurohil.metaplasticity.network.Network.squared_gradients": "takes what forward returned, and errors of a loss",
+    "neurohil.neurobench.metrics.SynapticOperations.__call__": "takes records of layers, which are checked when made",
+    "neurohil.neurobench.operations.of_calls": "takes records of layers, which are checked when made",
     "neurohil.metaplasticity.network.Network.__init__": "reads the step of levels, which is a number",
 }
 

@@ -104,13 +104,13 @@ def test_random_networks_are_worth_the_comparison():
 def levels_used(monkeypatch):
     """How often a run went level by level."""
     runs = []
-    run = feedforward.FeedForward.run
+    run = feedforward.FeedForward.play
 
     def counted(*arguments):
         runs.append(1)
         return run(*arguments)
 
-    monkeypatch.setattr(feedforward.FeedForward, "run", counted)
+    monkeypatch.setattr(feedforward.FeedForward, "play", counted)
     return runs
 
 

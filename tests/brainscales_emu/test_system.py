@@ -74,9 +74,9 @@ def test_only_what_was_written_is_sent():
 
 def test_a_run_is_computed_once(monkeypatch):
     calls = []
-    advance, run = Session.advance, FeedForward.run
+    advance, run = Session.advance, FeedForward.play
     monkeypatch.setattr(Session, "advance", lambda *arguments: calls.append("engine") or advance(*arguments))
-    monkeypatch.setattr(FeedForward, "run", lambda *arguments: calls.append("levels") or run(*arguments))
+    monkeypatch.setattr(FeedForward, "play", lambda *arguments: calls.append("levels") or run(*arguments))
     chip = small_chip()
     chip.run([0.0], [0], 8.0, 0)
     chip.network = chip.assemble()

@@ -155,9 +155,14 @@ class IdealMatrixTarget:
         return WriteReport(changed=changed, pulses=0, failed=0)
 
 
-@njit(cache=True, error_model="numpy")
 def changed_places(new: NDArray[np.int64], old: NDArray[np.float32]) -> NDArray[np.int64]:
     """Where levels (n,) int64 aren't those of (n,) float32, whole numbers within 2**31; ascending, int64."""
+    places: NDArray[np.int64] = _changed_places(new, old)
+    return places
+
+
+@njit(cache=True, error_model="numpy")
+def _changed_places(new: NDArray[np.int64], old: NDArray[np.float32]) -> NDArray[np.int64]:
     n = new.size
     places, found = np.empty(n, np.int64), 0
     for begin in range(0, n, _CHUNK):
