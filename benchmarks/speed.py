@@ -17,6 +17,7 @@ import numpy as np
 
 import neurohil as nh
 from benchmarks import commands
+from benchmarks.peers import delgrad
 
 EPOCHS_WARM = 2
 EXPERIMENTS = [f"yin_yang_{delays}" for delays in ("weights", "axonal", "dendritic", "synaptic")]
@@ -29,46 +30,6 @@ def epoch_of(experiment: str) -> Callable[[], object]:
     return lambda: run.trainer.train_epoch(*run.data.train)
 
 
-def torch_epoch() -> Callable[[], object]:
-    """The same network and recipe in PyTorch: all causal sets at once, autograd, Adam; weights only."""
-    import torch
-
-    torch.set_num_threads(1)
-    run: Any = nh.experiment("yin_yang_weights").start()
-    inputs = torch.tensor(run.data.train.times)
-    labels = torch.tensor(run.data.train.labels)
-    weights = [torch.tensor(w, requires_grad=True) for w in run.network.weights]
-    adam = torch.optim.Adam(weights, lr=0.02)
-
-    def layer(times: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
-        ordered, order = times.sort(dim=1)
-        w = weight[order]
-        x = torch.exp(ordered.clamp(max=50) / 2)[..., None]
-        a_1, a_2 = (w * x * x).cumsum(1), (w * x).cumsum(1)
-        root = a_2 * a_2 - 2 * a_1
-        possible = (root > 0) & (a_1 > 0)
-        root = torch.where(possible, root, torch.ones_like(root)).sqrt()
-        ratio = 2 * a_1 / (a_2 + root)
-        possible = possible & (ratio > 0)
-        spike = 2 * torch.log(torch.where(possible, ratio, torch.ones_like(ratio)))
-        after = torch.cat([ordered[:, 1:], torch.full_like(ordered[:, :1], torch.inf)], 1)[..., None]
-        valid = possible & (spike >= ordered[..., None]) & (spike <= after) & torch.isfinite(ordered)[..., None]
-        return torch.where(valid, spike, torch.full_like(spike, torch.inf)).min(dim=1).values
-
-    def epoch() -> None:
-        for chosen in torch.randperm(len(inputs)).split(150):
-            times = layer(layer(inputs[chosen], weights[0]), weights[1])
-            right = times.gather(1, labels[chosen, None])
-            spiked = torch.isfinite(times).all(1)
-            miss = times[spiked] - right[spiked] - 0.2
-            wrong = torch.ones_like(miss).scatter(1, labels[chosen][spiked, None], 0.0)
-            adam.zero_grad()
-            (0.5 * (miss * miss * wrong).sum(1)).sum().div(len(chosen)).backward()
-            adam.step()
-
-    return epoch
-
-
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = commands.parser(__doc__)
     parser.add_argument("experiments", nargs="*", default=EXPERIMENTS, help="the first is what ratios refer to")
@@ -76,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = commands.parsed(parser, arguments, experiments=[EXPERIMENTS[0], EXPERIMENTS[-1]], repeats=1)
     epochs = {name: epoch_of(name) for name in options.experiments}
     try:
-        epochs["PyTorch, weights only"] = torch_epoch()
+        epochs["PyTorch, weights only"] = delgrad.epochs(delgrad.small("none"), ["torch"])["torch"]
     except ImportError:
         print("torch is not installed: no PyTorch row")
     seconds: dict[str, list[float]] = {name: [] for name in epochs}
